@@ -1,0 +1,124 @@
+//! Every limit of Foretell, by name. `foretell limits` prints this file's table.
+//!
+//! Those marked *service* are the limits of Azure Event Grid; ours equal them unless configured.
+
+/// A named limit: what it bounds, its value and unit.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Limit {
+    pub name: &'static str,
+    pub value: u64,
+    pub unit: &'static str,
+    pub about: &'static str,
+}
+
+macro_rules! limits {
+    ($($(#[doc = $about:literal])+ $name:ident = $value:expr, $unit:literal;)*) => {
+        $($(#[doc = $about])+ pub const $name: usize = $value;)*
+
+        /// All limits, in the order of this file.
+        pub const ALL: &[Limit] = &[
+            $(Limit {
+                name: stringify!($name),
+                value: $name as u64,
+                unit: $unit,
+                about: concat!($($about),+),
+            },)*
+        ];
+    };
+}
+
+limits! {
+    /// The body of one publish request (service).
+    PUBLISH_BODY_BYTES = 1024 * 1024, "bytes";
+    /// Events in one publish request (service).
+    PUBLISH_EVENTS = 5_000, "events";
+    /// One event as JSON (service).
+    EVENT_BYTES = 1024 * 1024, "bytes";
+    /// The body of a request to the store API: append, import.
+    STORE_BODY_BYTES = 8 * 1024 * 1024, "bytes";
+    /// The value of one context attribute or extension of an event.
+    ATTRIBUTE_BYTES = 4_096, "bytes";
+    /// The name of an extension attribute.
+    EXTENSION_NAME_BYTES = 64, "bytes";
+    /// Extension attributes of one event.
+    EXTENSIONS = 64, "attributes";
+    /// Tags of one event.
+    TAGS_PER_EVENT = 32, "tags";
+    /// Nesting of objects and arrays in JSON data.
+    JSON_DEPTH = 100, "levels";
+    /// The shortest topic or subscription name (service).
+    NAME_MIN_CHARS = 3, "characters";
+    /// The longest topic name (service).
+    TOPIC_NAME_CHARS = 50, "characters";
+    /// The longest subscription name (service).
+    SUBSCRIPTION_NAME_CHARS = 64, "characters";
+    /// Topics of one data directory, deleted ones included.
+    TOPICS = 10_000, "topics";
+    /// Subscriptions of one topic (service).
+    SUBSCRIPTIONS_PER_TOPIC = 500, "subscriptions";
+    /// Events of one commit.
+    COMMIT_EVENTS = 100_000, "events";
+    /// One commit as encoded in the journal.
+    COMMIT_BYTES = 32 * 1024 * 1024, "bytes";
+    /// One group (the commits of one durable write) as encoded in the journal.
+    GROUP_BYTES = 48 * 1024 * 1024, "bytes";
+    /// A segment file, unless one group alone is larger.
+    SEGMENT_BYTES = 64 * 1024 * 1024, "bytes";
+    /// The value of one register (a checkpoint, an outcome) in the journal.
+    REGISTER_BYTES = 24 * 1024 * 1024, "bytes";
+    /// Appends waiting for the writer before publishers are told to come back later.
+    APPENDS_WAITING = 16_384, "appends";
+    /// Bytes of the appends waiting for the writer, likewise.
+    APPENDS_WAITING_BYTES = 64 * 1024 * 1024, "bytes";
+    /// Last positions of a topic within which identity (source, id) is exact.
+    IDENTITY_WINDOW = 1_000_000, "positions";
+    /// Conditions of one append.
+    CONDITIONS = 64, "conditions";
+    /// Items of one query.
+    QUERY_ITEMS = 64, "items";
+    /// Types, subjects or tags of one query item.
+    QUERY_ITEM_VALUES = 256, "values";
+    /// Events that one page of a read returns.
+    READ_PAGE_EVENTS = 10_000, "events";
+    /// Free space of the disk below which writing is refused and reading goes on.
+    DISK_LOW_WATER_BYTES = 64 * 1024 * 1024, "bytes";
+    /// Events of a subscription read ahead but not settled; at the limit reading ahead stops.
+    SUBSCRIPTION_EXCEPTIONS = 10_000, "events";
+    /// Invocations of one subscription in flight.
+    DELIVERIES_IN_FLIGHT = 64, "invocations";
+    /// Time that a webhook or a function may take (service).
+    DELIVERY_TIMEOUT_MS = 30_000, "milliseconds";
+    /// Delivery attempts of one event, the most and the default (service).
+    DELIVERY_ATTEMPTS = 30, "attempts";
+    /// Time to live of an undelivered event, the most and the default (service).
+    EVENT_TTL_MINUTES = 1_440, "minutes";
+    /// The answer of a webhook that is read.
+    WEBHOOK_ANSWER_BYTES = 64 * 1024, "bytes";
+    /// Chain of events that functions return on events that functions returned.
+    CAUSATION_DEPTH = 32, "events";
+    /// Blobs and events that one invocation returns.
+    INVOCATION_OUTPUTS = 1_000, "outputs";
+    /// All outputs of one invocation.
+    INVOCATION_OUTPUT_BYTES = 16 * 1024 * 1024, "bytes";
+    /// Log lines kept of each function.
+    FUNCTION_LOG_LINES = 10_000, "lines";
+    /// The name of a blob.
+    BLOB_NAME_BYTES = 1_024, "bytes";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_fit_into_each_other() {
+        const { assert!(COMMIT_BYTES < GROUP_BYTES) };
+        const { assert!(GROUP_BYTES < SEGMENT_BYTES) };
+        const { assert!(REGISTER_BYTES < COMMIT_BYTES) };
+        const { assert!(INVOCATION_OUTPUT_BYTES * 4 / 3 < REGISTER_BYTES) };
+        assert!(
+            ALL.iter()
+                .all(|limit| limit.value > 0 && !limit.about.is_empty())
+        );
+    }
+}
