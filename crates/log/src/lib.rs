@@ -1,1 +1,54 @@
+//! The event log: topics over one durable [`Journal`].
+//!
+//! Appends of all topics are batched into groups, each made durable by one write and one sync
+//! before anyone is told. Conditions and identities are checked against what is durable plus the
+//! group being built. Readers see only what is durable.
+//!
+//! ```
+//! use foretell_log::{Append, EventLog, Environment, MemoryJournal, ReadOptions};
+//! use foretell_types::{Data, NewEvent};
+//!
+//! let environment = Environment::real();
+//! let journal = Box::new(MemoryJournal::new());
+//! let log = EventLog::open(journal, &environment, &mut |_, _| {})?;
+//! let shop = Append::new().create_topic("shop".parse()?, environment.random.uuid(), false);
+//! log.append(shop)?.wait()?;
+//! let event = NewEvent {
+//!     id: "1".into(),
+//!     source: "/till".into(),
+//!     event_type: "order.placed".into(),
+//!     subject: Some("customer/7".into()),
+//!     data: Data::json(r#"{"total":12.50}"#),
+//!     ..NewEvent::default()
+//! };
+//! log.append(Append::new().events("shop", [event]))?.wait()?;
+//! let events = log.read("shop", ReadOptions::stream("customer/7"))?.collect()?;
+//! assert_eq!(events[0].position.get(), 1);
+//! # Ok::<(), foretell_types::Error>(())
+//! ```
 
+mod append;
+mod codec;
+pub mod conformance;
+mod environment;
+mod files;
+mod index;
+mod journal;
+mod lock;
+mod log;
+mod merkle;
+mod read;
+mod writer;
+
+pub use append::{Append, Appended, AppendedEvent, Ticket};
+pub use codec::EventRef;
+pub use environment::{Clock, Environment, Random};
+pub use files::{File, Files, OsFiles};
+pub use journal::disk::CutTail;
+pub use journal::{
+    Capabilities, DiskJournal, Group, GroupMeta, GroupVisitor, Journal, JournalReader,
+    MemoryJournal, Place, Seq,
+};
+pub use lock::{DirectoryLock, Holder};
+pub use log::{EventLog, TopicInfo, Verified};
+pub use read::{ReadOptions, Reader};

@@ -1,0 +1,252 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use foretell_types::limits::{COMMIT_BYTES, COMMIT_EVENTS, CONDITIONS, REGISTER_BYTES};
+use foretell_types::{
+    AppendCondition, Error, ErrorKind, ExpectedRevision, NewEvent, Position, Result, Revision,
+    TopicName, validate,
+};
+use tokio::sync::oneshot;
+
+use crate::codec::{FRAME_HEADER, encode_event, encode_register};
+use crate::index::{content_hash, identity_key};
+
+/// An atomic batch: events of any topics, registers, new and deleted topics, under conditions.
+/// All of it becomes durable and visible, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Append {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) conditions: Vec<(String, AppendCondition)>,
+    pub(crate) expectations: Vec<(String, String, ExpectedRevision)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    Event {
+        topic: Arc<str>,
+        event: NewEvent,
+    },
+    Register {
+        key: String,
+        value: Option<Vec<u8>>,
+    },
+    CreateTopic {
+        name: TopicName,
+        uuid: uuid::Uuid,
+        reuse_ids: bool,
+    },
+    DeleteTopic {
+        name: String,
+    },
+}
+
+impl Append {
+    pub fn new() -> Append {
+        Append::default()
+    }
+
+    /// Adds events to a topic, in this order.
+    #[must_use]
+    pub fn events(mut self, topic: &str, events: impl IntoIterator<Item = NewEvent>) -> Append {
+        let topic: Arc<str> = topic.into();
+        self.entries
+            .extend(events.into_iter().map(|event| Entry::Event {
+                topic: topic.clone(),
+                event,
+            }));
+        self
+    }
+
+    /// Sets a register (the last write wins), or removes it.
+    #[must_use]
+    pub fn register(mut self, key: impl Into<String>, value: Option<Vec<u8>>) -> Append {
+        self.entries.push(Entry::Register {
+            key: key.into(),
+            value,
+        });
+        self
+    }
+
+    /// Makes a topic. Its events can be in the same commit, behind this.
+    #[must_use]
+    pub fn create_topic(mut self, name: TopicName, uuid: uuid::Uuid, reuse_ids: bool) -> Append {
+        self.entries.push(Entry::CreateTopic {
+            name,
+            uuid,
+            reuse_ids,
+        });
+        self
+    }
+
+    /// Deletes a topic for good; its name can be used again.
+    #[must_use]
+    pub fn delete_topic(mut self, name: &str) -> Append {
+        self.entries.push(Entry::DeleteTopic {
+            name: name.to_owned(),
+        });
+        self
+    }
+
+    /// The append fails unless the stream is at this revision.
+    #[must_use]
+    pub fn expect(mut self, topic: &str, subject: &str, revision: ExpectedRevision) -> Append {
+        self.expectations
+            .push((topic.to_owned(), subject.to_owned(), revision));
+        self
+    }
+
+    /// The append fails if the condition on the topic does; it need not be a topic written to.
+    #[must_use]
+    pub fn condition(mut self, topic: &str, condition: AppendCondition) -> Append {
+        self.conditions.push((topic.to_owned(), condition));
+        self
+    }
+
+    pub(crate) fn is_conditional(&self) -> bool {
+        !self.conditions.is_empty() || !self.expectations.is_empty()
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.entries.is_empty() {
+            return Err(Error::invalid("the append is empty"));
+        }
+        if self.entries.len() > COMMIT_EVENTS {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "the commit has {} events: at most {COMMIT_EVENTS} are allowed",
+                    self.entries.len()
+                ),
+            ));
+        }
+        if self.conditions.len() + self.expectations.len() > CONDITIONS {
+            return Err(Error::invalid(format!(
+                "at most {CONDITIONS} conditions are allowed"
+            )));
+        }
+        self.conditions
+            .iter()
+            .try_for_each(|(_, condition)| condition.fail_if_events_match.check())
+    }
+}
+
+/// An append whose frames are encoded, but for what only the writer knows.
+pub(crate) struct Encoded {
+    pub append: Append,
+    pub bytes: Vec<u8>,
+    /// For each entry: where its frame ends in `bytes`, and the identity of an event.
+    pub frames: Vec<EncodedFrame>,
+}
+
+pub(crate) struct EncodedFrame {
+    pub end: usize,
+    pub key: u128,
+    pub content: u64,
+}
+
+impl Encoded {
+    /// Validates and encodes, on the caller's thread.
+    pub fn new(append: Append, seed: u64) -> Result<Encoded> {
+        append.check()?;
+        let mut bytes = Vec::new();
+        let mut frames = Vec::with_capacity(append.entries.len());
+        for entry in &append.entries {
+            let start = bytes.len();
+            let (mut key, mut content) = (0, 0);
+            match entry {
+                Entry::Event { event, .. } => {
+                    validate(event)?;
+                    encode_event(&mut bytes, event);
+                    key = identity_key(&event.source, &event.id, seed);
+                    let filled = event.time_filled.then_some(event);
+                    content = content_hash(&bytes[start + FRAME_HEADER..], filled, seed);
+                }
+                Entry::Register { key, value } => {
+                    check_register(key, value.as_deref())?;
+                    encode_register(&mut bytes, key, value.as_deref());
+                }
+                // The writer encodes these: they depend on the topics there are.
+                Entry::CreateTopic { .. } | Entry::DeleteTopic { .. } => {}
+            }
+            frames.push(EncodedFrame {
+                end: bytes.len(),
+                key,
+                content,
+            });
+        }
+        if bytes.len() > COMMIT_BYTES {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "the commit takes {} bytes: at most {COMMIT_BYTES} are allowed",
+                    bytes.len()
+                ),
+            ));
+        }
+        Ok(Encoded {
+            append,
+            bytes,
+            frames,
+        })
+    }
+}
+
+fn check_register(key: &str, value: Option<&[u8]>) -> Result<()> {
+    if key.is_empty() || key.len() > 1_024 || value.is_some_and(|v| v.len() > REGISTER_BYTES) {
+        let bytes = value.map_or(0, <[u8]>::len);
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "register {key:?} with {bytes} bytes is beyond the limits (1,024 for the key, {REGISTER_BYTES} for the value)"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What became of an append. It is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// For each event, in the order of the append.
+    pub events: Vec<AppendedEvent>,
+}
+
+/// Where an event is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AppendedEvent {
+    pub position: Position,
+    /// `None` for an event without a subject.
+    pub revision: Option<Revision>,
+    /// It was there already, with the same source, id and content: this is its first place.
+    pub duplicate: bool,
+}
+
+/// An append that the writer has taken. Await it, or [`Ticket::wait`] for it. Dropping it doesn't
+/// take the append back.
+#[derive(Debug)]
+pub struct Ticket(pub(crate) oneshot::Receiver<Result<Appended>>);
+
+impl Ticket {
+    /// Blocks the thread until the append is durable or has failed; not for async code.
+    pub fn wait(self) -> Result<Appended> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Appended>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|got| got.unwrap_or_else(|_| Err(stopped())))
+    }
+}
+
+fn stopped() -> Error {
+    Error::unavailable(
+        "the log's writer has stopped: whether the append happened is only known after the log is opened anew",
+    )
+}

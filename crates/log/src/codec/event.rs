@@ -1,0 +1,379 @@
+use foretell_types::{
+    Data, Error, ErrorKind, ExtensionValue, Instant, NewEvent, Position, RecordedEvent, Result,
+    Revision, TAGS, Timestamp,
+};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::frame::{Frame, FrameKind, open_frame};
+
+const FIXED: usize = 24;
+const TIME_BYTES: usize = 16;
+/// A run of so many zeros is masked, so that no sector of a group is all zero.
+const ZERO_RUN: usize = 256;
+
+const HAS_TIME: u8 = 1;
+const HAS_SUBJECT: u8 = 2;
+const HAS_CONTENT_TYPE: u8 = 4;
+const HAS_SCHEMA: u8 = 8;
+const TIME_FILLED: u8 = 16;
+/// The payload is ciphertext; the id of its key follows the extensions.
+const ERASABLE: u8 = 32;
+
+/// Appends an unfinished event frame. The event is valid: its strings fit their length fields.
+pub(crate) fn encode_event(out: &mut Vec<u8>, event: &NewEvent) {
+    open_frame(out, FrameKind::Event);
+    let subject = event.subject.as_deref();
+    let content_type = event.datacontenttype.as_deref();
+    let schema = event.dataschema.as_deref();
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    let (form, data): (u8, &[u8]) = match &event.data {
+        Data::None => (0, &[]),
+        Data::Json(text) => (1, text.as_bytes()),
+        Data::Text(text) => (2, text.as_bytes()),
+        Data::Binary(bytes) => (3, bytes),
+    };
+    out.push(form);
+    out.push(
+        flag(event.time.is_some(), HAS_TIME)
+            | flag(subject.is_some(), HAS_SUBJECT)
+            | flag(content_type.is_some(), HAS_CONTENT_TYPE)
+            | flag(schema.is_some(), HAS_SCHEMA)
+            | flag(event.time_filled, TIME_FILLED),
+    );
+    let extension_bytes: usize = event
+        .extensions
+        .iter()
+        .map(|(name, value)| 4 + name.len() + extension_bytes(value))
+        .sum();
+    out.extend_from_slice(&(event.extensions.len() as u16).to_le_bytes());
+    let length = |text: Option<&str>| (text.map_or(0, str::len) as u16).to_le_bytes();
+    for text in [
+        Some(&*event.id),
+        Some(&event.source),
+        Some(&event.event_type),
+        subject,
+        content_type,
+        schema,
+    ] {
+        out.extend_from_slice(&length(text));
+    }
+    out.extend_from_slice(&(extension_bytes as u32).to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    if let Some(time) = event.time {
+        let (seconds, nanos, offset, form) = time.to_raw();
+        out.extend_from_slice(&seconds.to_le_bytes());
+        out.extend_from_slice(&nanos.to_le_bytes());
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.extend_from_slice(&[form, 0]);
+    }
+    for text in [&*event.id, &event.source, &event.event_type] {
+        out.extend_from_slice(text.as_bytes());
+    }
+    for text in [subject, content_type, schema].into_iter().flatten() {
+        out.extend_from_slice(text.as_bytes());
+    }
+    for (name, value) in &event.extensions {
+        encode_extension(out, name, value);
+    }
+    match form {
+        // JSON text holds no zero byte.
+        0 | 1 => {
+            out.extend_from_slice(&(data.len() as u32).to_le_bytes());
+            out.extend_from_slice(&[0; 4]);
+            out.extend_from_slice(data);
+        }
+        _ => put_masked(out, data),
+    }
+}
+
+fn extension_bytes(value: &ExtensionValue) -> usize {
+    match value {
+        ExtensionValue::Boolean(_) => 1,
+        ExtensionValue::Integer(_) => 4,
+        ExtensionValue::String(text) => text.len(),
+    }
+}
+
+fn encode_extension(out: &mut Vec<u8>, name: &str, value: &ExtensionValue) {
+    let (kind, bytes): (u8, &[u8]) = match value {
+        ExtensionValue::Boolean(value) => (0, &[u8::from(*value)]),
+        ExtensionValue::Integer(value) => (1, &value.to_le_bytes()),
+        ExtensionValue::String(text) => (2, text.as_bytes()),
+    };
+    out.push(name.len() as u8);
+    out.push(kind);
+    out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Appends length, mask and bytes. Bytes with a long run of zeros are combined (exclusive or)
+/// with a repeated mask that leaves none. The mask is a hash of the bytes, so that equal content
+/// is encoded equally and none can be made that withstands the masks.
+pub(super) fn put_masked(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    if !has_zero_run(bytes) {
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(bytes);
+        return;
+    }
+    let mut attempt = 0;
+    loop {
+        let candidate = xxh3_64_with_seed(bytes, attempt) as u32 | 1;
+        let start = out.len();
+        out.extend_from_slice(&candidate.to_le_bytes());
+        out.extend(apply_mask(bytes, candidate));
+        if !has_zero_run(&out[start + 4..]) {
+            return;
+        }
+        out.truncate(start);
+        attempt += 1;
+    }
+}
+
+fn apply_mask(bytes: &[u8], mask: u32) -> impl Iterator<Item = u8> {
+    let mask = mask.to_le_bytes();
+    bytes
+        .iter()
+        .enumerate()
+        .map(move |(index, byte)| byte ^ mask[index % 4])
+}
+
+/// Whether `ZERO_RUN` zeros follow each other; looks at one byte of each such stretch first.
+fn has_zero_run(bytes: &[u8]) -> bool {
+    let mut at = ZERO_RUN - 1;
+    while at < bytes.len() {
+        if bytes[at] != 0 {
+            at += ZERO_RUN;
+            continue;
+        }
+        let begin = bytes[..at]
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |found| found + 1);
+        let end = bytes[at..]
+            .iter()
+            .position(|byte| *byte != 0)
+            .map_or(bytes.len(), |n| at + n);
+        if end - begin >= ZERO_RUN {
+            return true;
+        }
+        at = end + ZERO_RUN;
+    }
+    false
+}
+
+/// The bytes that [`put_masked`] appended, which must be all of `bytes`.
+pub(super) fn take_masked(bytes: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let mask = u32::from_le_bytes(*bytes.get(4..8)?.first_chunk()?);
+    let bytes = bytes.get(8..).filter(|bytes| bytes.len() == length)?;
+    Some(if mask == 0 {
+        bytes.to_vec()
+    } else {
+        apply_mask(bytes, mask).collect()
+    })
+}
+
+/// A recorded event that borrows from the bytes it was read into.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef<'a> {
+    pub position: Position,
+    pub revision: Option<Revision>,
+    /// Nanoseconds since the epoch.
+    pub(crate) recorded: i64,
+    pub id: &'a str,
+    pub source: &'a str,
+    pub event_type: &'a str,
+    pub subject: Option<&'a str>,
+    pub time: Option<Timestamp>,
+    pub datacontenttype: Option<&'a str>,
+    pub dataschema: Option<&'a str>,
+    time_filled: bool,
+    extension_count: u16,
+    extensions: &'a [u8],
+    form: u8,
+    mask: u32,
+    data: &'a [u8],
+}
+
+fn damaged() -> Error {
+    Error::new(
+        ErrorKind::Damaged,
+        "an event's fields don't fit into its frame",
+    )
+}
+
+impl<'a> EventRef<'a> {
+    pub(crate) fn read(frame: &Frame<'a>) -> Result<EventRef<'a>> {
+        if frame.body.get(1).is_some_and(|flags| flags & ERASABLE != 0) {
+            return Err(Error::new(
+                ErrorKind::NewerFormat,
+                "the event's payload is under an erasable key: use a newer foretell",
+            ));
+        }
+        EventRef::decode(frame).ok_or_else(damaged)
+    }
+
+    fn decode(frame: &Frame<'a>) -> Option<EventRef<'a>> {
+        let body = frame.body;
+        let fixed: &[u8; FIXED] = body.first_chunk()?;
+        let (form, flags) = (fixed[0], fixed[1]);
+        let u16_at = |at: usize| u16::from_le_bytes([fixed[at], fixed[at + 1]]);
+        let mut rest = &body[FIXED..];
+        let mut take = |length: usize| {
+            let (taken, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(taken)
+        };
+        let time = match flags & HAS_TIME {
+            0 => None,
+            _ => Some(decode_time(take(TIME_BYTES)?)?),
+        };
+        let mut text = |at: usize| std::str::from_utf8(take(usize::from(u16_at(at)))?).ok();
+        let (id, source, event_type) = (text(4)?, text(6)?, text(8)?);
+        let (subject, content_type, schema) = (text(10)?, text(12)?, text(14)?);
+        let extension_bytes = u32::from_le_bytes(*fixed[16..20].first_chunk()?) as usize;
+        let extensions = take(extension_bytes)?;
+        let data_bytes = u32::from_le_bytes(*take(4)?.first_chunk()?) as usize;
+        let mask = u32::from_le_bytes(*take(4)?.first_chunk()?);
+        let data = take(data_bytes)?;
+        if !rest.is_empty() || form > 3 || (form < 2 && mask != 0) {
+            return None;
+        }
+        let present = |bit: u8, text: &'a str| (flags & bit != 0).then_some(text);
+        Some(EventRef {
+            position: Position::new(frame.position)?,
+            revision: frame.revision.map(Revision::new),
+            recorded: frame.recorded,
+            id,
+            source,
+            event_type,
+            subject: present(HAS_SUBJECT, subject),
+            time,
+            datacontenttype: present(HAS_CONTENT_TYPE, content_type),
+            dataschema: present(HAS_SCHEMA, schema),
+            time_filled: flags & TIME_FILLED != 0,
+            extension_count: u16_at(2),
+            extensions,
+            form,
+            mask,
+            data,
+        })
+    }
+
+    /// When the log recorded it.
+    pub fn recorded_time(&self) -> Instant {
+        Instant::from_nanos(self.recorded)
+    }
+
+    /// When it happened: `time`, or the recorded time of an event without one.
+    pub fn event_time(&self) -> Instant {
+        self.time
+            .map_or_else(|| self.recorded_time(), |time| time.instant())
+    }
+
+    /// JSON data as text; `None` if the data isn't JSON.
+    pub fn json(&self) -> Option<&'a str> {
+        (self.form == 1)
+            .then(|| std::str::from_utf8(self.data).ok())
+            .flatten()
+    }
+
+    /// The payload's size in bytes.
+    pub fn data_bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// The tags as on the wire: separated by single spaces; empty without tags.
+    pub fn tags(&self) -> &'a str {
+        self.raw_extensions()
+            .find(|(name, ..)| *name == TAGS.as_bytes())
+            .and_then(|(_, _, value)| std::str::from_utf8(value).ok())
+            .unwrap_or("")
+    }
+
+    fn raw_extensions(&self) -> impl Iterator<Item = (&'a [u8], u8, &'a [u8])> + use<'a> {
+        let mut rest = self.extensions;
+        std::iter::from_fn(move || {
+            let head: &[u8; 4] = rest.first_chunk()?;
+            let name_bytes = usize::from(head[0]);
+            let value_bytes = usize::from(u16::from_le_bytes([head[2], head[3]]));
+            let name = rest.get(4..4 + name_bytes)?;
+            let value = rest.get(4 + name_bytes..4 + name_bytes + value_bytes)?;
+            rest = &rest[4 + name_bytes + value_bytes..];
+            Some((name, head[1], value))
+        })
+    }
+
+    /// The event with its own memory.
+    pub fn to_recorded(&self) -> Result<RecordedEvent> {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
+        for (name, kind, value) in self.raw_extensions() {
+            let value = decode_extension(kind, value).ok_or_else(damaged)?;
+            let name = std::str::from_utf8(name).map_err(|_| damaged())?;
+            extensions.push((name.to_owned(), value));
+        }
+        if extensions.len() != usize::from(self.extension_count) {
+            return Err(damaged());
+        }
+        let event = NewEvent {
+            id: self.id.to_owned(),
+            source: self.source.to_owned(),
+            event_type: self.event_type.to_owned(),
+            subject: owned(self.subject),
+            time: self.time,
+            datacontenttype: owned(self.datacontenttype),
+            dataschema: owned(self.dataschema),
+            extensions,
+            data: self.data().ok_or_else(damaged)?,
+            time_filled: self.time_filled,
+        };
+        Ok(RecordedEvent {
+            event,
+            position: self.position,
+            revision: self.revision,
+            recorded_time: self.recorded_time(),
+        })
+    }
+
+    fn data(&self) -> Option<Data> {
+        let bytes = match self.mask {
+            0 => self.data.to_vec(),
+            mask => apply_mask(self.data, mask).collect(),
+        };
+        Some(match self.form {
+            0 => Data::None,
+            1 => Data::Json(String::from_utf8(bytes).ok()?),
+            2 => Data::Text(String::from_utf8(bytes).ok()?),
+            _ => Data::Binary(bytes),
+        })
+    }
+}
+
+fn decode_time(bytes: &[u8]) -> Option<Timestamp> {
+    Timestamp::from_raw((
+        i64::from_le_bytes(*bytes.first_chunk()?),
+        u32::from_le_bytes(*bytes[8..].first_chunk()?),
+        i16::from_le_bytes(*bytes[12..].first_chunk()?),
+        bytes[14],
+    ))
+}
+
+fn decode_extension(kind: u8, value: &[u8]) -> Option<ExtensionValue> {
+    Some(match kind {
+        0 => ExtensionValue::Boolean(*value.first()? != 0),
+        1 => ExtensionValue::Integer(i32::from_le_bytes(*value.first_chunk()?)),
+        2 => ExtensionValue::String(std::str::from_utf8(value).ok()?.to_owned()),
+        _ => return None,
+    })
+}
+
+impl EventRef<'_> {
+    /// Whether the server filled in the time.
+    pub(crate) fn time_was_filled(&self) -> bool {
+        self.time_filled
+    }
+}

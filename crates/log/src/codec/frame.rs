@@ -1,0 +1,169 @@
+use foretell_types::{Error, ErrorKind, Result};
+
+/// Bytes before a frame's body.
+pub(crate) const FRAME_HEADER: usize = 40;
+const LAST_OF_COMMIT: u8 = 1;
+const NO_REVISION: u64 = u64::MAX;
+
+/// What a frame holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FrameKind {
+    Event,
+    /// A named value that the last write wins: a checkpoint, an outcome.
+    Register,
+    /// The making or the deletion of a topic.
+    Topic,
+}
+
+/// A frame as it lies in a group, its checksum verified.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub kind: FrameKind,
+    pub last_of_commit: bool,
+    pub topic: u32,
+    /// 0 for a frame that isn't an event.
+    pub position: u64,
+    pub revision: Option<u64>,
+    /// Nanoseconds since the epoch.
+    pub recorded: i64,
+    pub body: &'a [u8],
+    /// The whole frame.
+    pub bytes: &'a [u8],
+}
+
+/// Appends a frame's header with what isn't known yet left zero; gives where the frame begins.
+pub(crate) fn open_frame(out: &mut Vec<u8>, kind: FrameKind) -> usize {
+    let start = out.len();
+    out.resize(start + FRAME_HEADER, 0);
+    out[start + 8] = match kind {
+        FrameKind::Event => 1,
+        FrameKind::Register => 2,
+        FrameKind::Topic => 3,
+    };
+    start
+}
+
+/// Fills in the header of the frame that `bytes` is, and its checksum.
+pub(crate) fn finish_frame(
+    bytes: &mut [u8],
+    last_of_commit: bool,
+    topic: u32,
+    position: u64,
+    revision: Option<u64>,
+    recorded: i64,
+) {
+    let length = bytes.len() as u32;
+    bytes[0..4].copy_from_slice(&length.to_le_bytes());
+    bytes[9] = u8::from(last_of_commit) * LAST_OF_COMMIT;
+    bytes[12..16].copy_from_slice(&topic.to_le_bytes());
+    bytes[16..24].copy_from_slice(&position.to_le_bytes());
+    bytes[24..32].copy_from_slice(&revision.unwrap_or(NO_REVISION).to_le_bytes());
+    bytes[32..40].copy_from_slice(&recorded.to_le_bytes());
+    let crc = checksum(bytes);
+    bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// CRC32C over the length and everything after the checksum.
+fn checksum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&bytes[0..4]), &bytes[8..])
+}
+
+/// The leaf of the Merkle mountain range: BLAKE3 over the frame without length and checksum,
+/// behind a byte that tells leaves from nodes.
+pub(crate) fn leaf(frame: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[0]);
+    hasher.update(&frame[8..]);
+    *hasher.finalize().as_bytes()
+}
+
+fn damaged(what: &str) -> Error {
+    Error::new(ErrorKind::Damaged, what)
+}
+
+impl<'a> Frame<'a> {
+    /// The length that the frame at the begin of `bytes` claims; at least its header's.
+    pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
+        let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+        (length >= FRAME_HEADER).then_some(length)
+    }
+
+    /// Reads the frame at the begin of `bytes`; what follows it is left alone.
+    pub fn read(bytes: &'a [u8]) -> Result<Frame<'a>> {
+        let length =
+            Frame::claimed_bytes(bytes).ok_or_else(|| damaged("a frame's length is wrong"))?;
+        let bytes = bytes
+            .get(..length)
+            .ok_or_else(|| damaged("a frame is cut short"))?;
+        let u32_at = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        if checksum(bytes) != u32_at(4) {
+            return Err(damaged("the checksum of a frame is wrong"));
+        }
+        let kind = match bytes[8] {
+            1 => FrameKind::Event,
+            2 => FrameKind::Register,
+            3 => FrameKind::Topic,
+            other => {
+                return Err(Error::new(
+                    ErrorKind::NewerFormat,
+                    format!("a frame is of kind {other}: use a newer foretell"),
+                ));
+            }
+        };
+        Ok(Frame {
+            kind,
+            last_of_commit: bytes[9] & LAST_OF_COMMIT != 0,
+            topic: u32_at(12),
+            position: u64_at(16),
+            revision: Some(u64_at(24)).filter(|revision| *revision != NO_REVISION),
+            recorded: u64_at(32) as i64,
+            body: &bytes[FRAME_HEADER..],
+            bytes,
+        })
+    }
+}
+
+/// Appends an unfinished register frame; no value removes the register.
+pub(crate) fn encode_register(out: &mut Vec<u8>, key: &str, value: Option<&[u8]>) {
+    open_frame(out, FrameKind::Register);
+    out.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    out.push(u8::from(value.is_some()));
+    out.push(0);
+    out.extend_from_slice(key.as_bytes());
+    super::event::put_masked(out, value.unwrap_or(&[]));
+}
+
+/// The key and value of a register's body.
+pub(crate) fn register_parts(body: &[u8]) -> Option<(&str, Option<Vec<u8>>)> {
+    let key_bytes = usize::from(u16::from_le_bytes(*body.first_chunk()?));
+    let present = *body.get(2)? != 0;
+    let key = std::str::from_utf8(body.get(4..4 + key_bytes)?).ok()?;
+    let value = super::event::take_masked(body.get(4 + key_bytes..)?)?;
+    Some((key, present.then_some(value)))
+}
+
+/// Appends an unfinished topic frame: the topic's identity, whether it is deleted, whether it
+/// takes a known id with other content, its name.
+pub(crate) fn encode_topic(
+    out: &mut Vec<u8>,
+    uuid: uuid::Uuid,
+    deleted: bool,
+    reuse_ids: bool,
+    name: &str,
+) {
+    open_frame(out, FrameKind::Topic);
+    out.extend_from_slice(uuid.as_bytes());
+    out.push(u8::from(deleted) | u8::from(reuse_ids) << 1);
+    out.extend_from_slice(name.as_bytes());
+}
+
+/// The parts of a topic frame's body, in the order of [`encode_topic`].
+pub(crate) fn topic_parts(body: &[u8]) -> Option<(uuid::Uuid, bool, bool, &str)> {
+    let uuid = uuid::Uuid::from_bytes(*body.first_chunk()?);
+    let flags = *body.get(16)?;
+    let name = std::str::from_utf8(body.get(17..)?).ok()?;
+    Some((uuid, flags & 1 != 0, flags & 2 != 0, name))
+}

@@ -1,0 +1,284 @@
+//! The default provider: preallocated segment files in a folder. Byte layout: docs/format.md.
+
+mod recover;
+mod scan;
+mod segment;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use foretell_types::limits::{DISK_LOW_WATER_BYTES, GROUP_BYTES, SEGMENT_BYTES};
+use foretell_types::{Error, ErrorKind, Result};
+use parking_lot::RwLock;
+
+use self::scan::Scanner;
+use self::segment::{FIRST_GROUP, Segment};
+use super::group::encoded_bytes;
+use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
+use crate::environment::Environment;
+
+pub use recover::CutTail;
+
+/// The preallocated space grows by at least and at most so many bytes at a time.
+const GROW_LEAST: u64 = 256 * 1024;
+const GROW_MOST: u64 = 8 * 1024 * 1024;
+/// Where the segment's number begins in a [`Place`]; below it lies the offset in the file.
+const SEGMENT_SHIFT: u32 = 40;
+
+/// A journal in segment files. One writer at a time: who opens it holds the folder's lock.
+pub struct DiskJournal {
+    environment: Environment,
+    shared: Arc<Shared>,
+    last: Seq,
+    /// Where the next group goes in the last segment.
+    offset: u64,
+    /// How far the last segment is filled with zeros.
+    allocated: u64,
+    cut: Option<CutTail>,
+}
+
+impl std::fmt::Debug for DiskJournal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DiskJournal({})", self.shared.folder.display())
+    }
+}
+
+struct Shared {
+    folder: PathBuf,
+    segments: RwLock<Vec<Arc<Segment>>>,
+}
+
+impl DiskJournal {
+    /// Opens the journal in a folder, which is made if it isn't there, and recovers its end: a
+    /// group that a crash left torn is cut off and kept aside, see [`DiskJournal::cut_tail`].
+    /// Anything else that isn't what was written is damage, and named.
+    pub fn open(folder: &Path, environment: &Environment) -> Result<DiskJournal> {
+        let files = &environment.files;
+        files
+            .create_dir_all(folder)
+            .map_err(|error| Error::io(format_args!("can't make {}", folder.display()), error))?;
+        let segments = segment::open_all(folder, &**files)?;
+        let shared = Arc::new(Shared {
+            folder: folder.to_owned(),
+            segments: RwLock::new(segments),
+        });
+        let mut journal = DiskJournal {
+            environment: environment.clone(),
+            shared,
+            last: Seq(0),
+            offset: 0,
+            allocated: 0,
+            cut: None,
+        };
+        journal.recover()?;
+        Ok(journal)
+    }
+
+    /// What recovery cut off the end, if it had to.
+    pub fn cut_tail(&self) -> Option<&CutTail> {
+        self.cut.as_ref()
+    }
+
+    fn recover(&mut self) -> Result<()> {
+        let Some(segment) = self.shared.segments.read().last().cloned() else {
+            return Ok(());
+        };
+        let recovered = recover::recover(&segment, &self.shared.folder, &*self.environment.files)?;
+        self.last = recovered.last.unwrap_or(Seq(segment.first.0 - 1));
+        self.offset = recovered.offset;
+        self.allocated = segment.len()?;
+        self.cut = recovered.cut;
+        // What is read back must be durable before anyone sees it: the process may have died
+        // between write and sync.
+        segment.sync()
+    }
+
+    fn make_room(&mut self, needed: u64) -> Result<Arc<Segment>> {
+        let current = self.shared.segments.read().last().cloned();
+        let segment = match current {
+            Some(segment)
+                if self.offset + needed <= SEGMENT_BYTES as u64 || self.offset == FIRST_GROUP =>
+            {
+                segment
+            }
+            old => self.roll(old)?,
+        };
+        if self.offset + needed > self.allocated {
+            self.grow(&segment, needed)?;
+        }
+        Ok(segment)
+    }
+
+    /// Begins a new segment.
+    fn roll(&mut self, old: Option<Arc<Segment>>) -> Result<Arc<Segment>> {
+        self.check_space(GROW_LEAST)?;
+        let number = old.as_ref().map_or(0, |segment| segment.number + 1);
+        let salt = self.environment.random.next() | 1;
+        let first = Seq(self.last.0 + 1);
+        let files = &*self.environment.files;
+        let segment = Arc::new(Segment::create(
+            &self.shared.folder,
+            number,
+            first,
+            salt,
+            files,
+        )?);
+        self.shared.segments.write().push(segment.clone());
+        if let Some(old) = old {
+            // Only tidies: the zeros behind the last group mean the same.
+            let _ = old.trim(self.offset);
+        }
+        self.offset = FIRST_GROUP;
+        self.allocated = FIRST_GROUP;
+        Ok(segment)
+    }
+
+    /// Fills more of the segment with zeros, so that the sync of a group need not make its length
+    /// durable, and a full disk shows before anything of a group is written.
+    fn grow(&mut self, segment: &Segment, needed: u64) -> Result<()> {
+        let step = self.allocated.clamp(GROW_LEAST, GROW_MOST);
+        let most = (SEGMENT_BYTES as u64).max(self.offset + needed);
+        let target = (self.offset + needed).max((self.allocated + step).min(most));
+        self.check_space(target - self.allocated)?;
+        segment.fill_zeros(self.allocated, target)?;
+        self.allocated = target;
+        Ok(())
+    }
+
+    fn check_space(&self, wanted: u64) -> Result<()> {
+        let folder = &self.shared.folder;
+        let free = self.environment.files.free_bytes(folder).map_err(|error| {
+            Error::io(
+                format_args!("can't tell the free space of {}", folder.display()),
+                error,
+            )
+        })?;
+        if free >= wanted.saturating_add(DISK_LOW_WATER_BYTES as u64) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Full,
+            format!(
+                "the disk that holds {} has {free} bytes free, below the low-water mark of {DISK_LOW_WATER_BYTES}: free some space; reading goes on",
+                folder.display()
+            ),
+        ))
+    }
+}
+
+impl Journal for DiskJournal {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            largest_group: GROUP_BYTES,
+        }
+    }
+
+    fn last(&self) -> Seq {
+        self.last
+    }
+
+    fn append(&mut self, expected_last: Seq, group: &mut Group) -> Result<Place> {
+        if expected_last != self.last {
+            return Err(Error::new(
+                ErrorKind::Fenced,
+                format!(
+                    "the journal ends at {} where {} was expected",
+                    self.last.0, expected_last.0
+                ),
+            ));
+        }
+        assert_eq!(
+            group.meta.first.0,
+            expected_last.0 + 1,
+            "groups follow each other"
+        );
+        let body_bytes = group.body().len();
+        let needed = encoded_bytes(body_bytes) as u64;
+        let segment = self.make_room(needed)?;
+        let written = segment.write(group.encode(segment.salt), self.offset);
+        group.unseal(body_bytes);
+        written?;
+        segment.sync()?;
+        let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
+        self.offset += needed;
+        self.last = group.meta.last();
+        Ok(place)
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        self.shared.clone()
+    }
+}
+
+impl JournalReader for Shared {
+    fn walk(&self, visit: &mut GroupVisitor<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let segments = self.segments.read().clone();
+        let total = self.size().0;
+        let (mut before, mut next) = (0, Seq(1));
+        for segment in &segments {
+            if segment.first != next {
+                return Err(segment.damage(
+                    0,
+                    format!(
+                        "begins at commit {} where {} must follow",
+                        segment.first.0, next.0
+                    ),
+                ));
+            }
+            let mut scanner = Scanner::new(segment)?;
+            while let Some(found) = scanner.next_group()? {
+                next = Seq(found.meta.last().0 + 1);
+                visit(&found.meta, segment.place(found.body_offset), found.body)?;
+                progress(before + found.body_offset, total);
+            }
+            scanner.check_zeros()?;
+            before += segment.len()?;
+        }
+        progress(total, total);
+        Ok(())
+    }
+
+    fn read(&self, place: Place, buffer: &mut [u8]) -> Result<usize> {
+        let (number, offset) = (
+            place.0 >> SEGMENT_SHIFT,
+            place.0 & ((1 << SEGMENT_SHIFT) - 1),
+        );
+        let segment = {
+            let segments = self.segments.read();
+            let first = segments.first().map_or(0, |segment| segment.number);
+            segments.get((number - first) as usize).cloned()
+        };
+        match segment {
+            Some(segment) => segment.read(buffer, offset),
+            None => Err(Error::new(
+                ErrorKind::Damaged,
+                format!("segment {number} is not there"),
+            )),
+        }
+    }
+
+    fn describe(&self, place: Place) -> String {
+        let (number, offset) = (
+            place.0 >> SEGMENT_SHIFT,
+            place.0 & ((1 << SEGMENT_SHIFT) - 1),
+        );
+        let segments = self.segments.read();
+        let path = segments
+            .iter()
+            .find(|segment| segment.number == number)
+            .map(|s| &s.path);
+        path.map_or_else(
+            || format!("segment {number}, byte {offset}"),
+            |path| format!("{}, byte {offset}", path.display()),
+        )
+    }
+
+    fn size(&self) -> (u64, usize) {
+        let segments = self.segments.read();
+        let bytes = segments
+            .iter()
+            .filter_map(|segment| segment.len().ok())
+            .sum();
+        (bytes, segments.len())
+    }
+}

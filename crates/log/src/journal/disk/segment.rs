@@ -1,0 +1,222 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use foretell_types::{Error, ErrorKind, Result};
+
+use super::SEGMENT_SHIFT;
+use crate::files::{File, Files};
+use crate::journal::{Place, Seq};
+
+/// Offset of a segment's first group; before it lies the header's sector.
+pub(super) const FIRST_GROUP: u64 = 512;
+pub(super) const SECTOR: usize = 512;
+const MAGIC: [u8; 8] = *b"FORETELL";
+const FORMAT_VERSION: u32 = 1;
+const SUFFIX: &str = ".segment";
+const HEADER_BYTES: usize = 64;
+const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// One file of the journal.
+pub(super) struct Segment {
+    pub path: PathBuf,
+    /// Consecutive from 0.
+    pub number: u64,
+    pub first: Seq,
+    /// Seeds the checksums, so that no group of another segment passes for one of this.
+    pub salt: u64,
+    file: Arc<dyn File>,
+}
+
+/// Opens a folder's segments in order. A last one whose header never became durable holds
+/// nothing and is removed.
+pub(super) fn open_all(folder: &Path, files: &dyn Files) -> Result<Vec<Arc<Segment>>> {
+    let names = files
+        .list(folder)
+        .map_err(|error| Error::io(format_args!("can't list {}", folder.display()), error))?;
+    let names: Vec<_> = names
+        .into_iter()
+        .filter(|name| name.ends_with(SUFFIX))
+        .collect();
+    let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let path = folder.join(name);
+        let newest = index + 1 == names.len();
+        match Segment::open(path.clone(), files)? {
+            Some(segment) if segment.number == index as u64 => segments.push(Arc::new(segment)),
+            Some(segment) => {
+                return Err(segment.damage(
+                    0,
+                    format!("is number {index} in its folder: a segment is missing"),
+                ));
+            }
+            None if newest => files
+                .remove(&path)
+                .and_then(|()| files.sync_dir(folder))
+                .map_err(|error| {
+                    Error::io(format_args!("can't remove {}", path.display()), error)
+                })?,
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Damaged,
+                    format!(
+                        "{}, byte 0: the header of the segment is empty",
+                        path.display()
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(segments)
+}
+
+impl Segment {
+    /// Makes a segment file whose header is durable.
+    pub fn create(
+        folder: &Path,
+        number: u64,
+        first: Seq,
+        salt: u64,
+        files: &dyn Files,
+    ) -> Result<Segment> {
+        let path = folder.join(format!("{number:010}{SUFFIX}"));
+        let at = |error| Error::io(format_args!("can't make {}", path.display()), error);
+        let file = files.create(&path).map_err(at)?;
+        let mut sector = [0; SECTOR];
+        sector[..HEADER_BYTES].copy_from_slice(&encode_header(number, first, salt));
+        let made = file
+            .write_all_at(&sector, 0)
+            .and_then(|()| file.sync_data())
+            .and_then(|()| files.sync_dir(folder));
+        if let Err(error) = made {
+            let _ = files.remove(&path);
+            return Err(at(error));
+        }
+        Ok(Segment {
+            path,
+            number,
+            first,
+            salt,
+            file,
+        })
+    }
+
+    /// `None` if the header was never written.
+    fn open(path: PathBuf, files: &dyn Files) -> Result<Option<Segment>> {
+        let at = |error| Error::io(format_args!("can't open {}", path.display()), error);
+        let file = files.open(&path).map_err(at)?;
+        let mut sector = [0; SECTOR];
+        let count = file.read_at(&mut sector, 0).map_err(at)?;
+        let empty = sector.iter().all(|byte| *byte == 0);
+        if empty && (count < SECTOR || file.len().map_err(at)? == SECTOR as u64) {
+            return Ok(None);
+        }
+        let (number, first, salt) = decode_header(&sector)
+            .map_err(|error| error.context(format_args!("{}, byte 0", path.display())))?;
+        Ok(Some(Segment {
+            path,
+            number,
+            first,
+            salt,
+            file,
+        }))
+    }
+
+    pub fn place(&self, offset: u64) -> Place {
+        Place(self.number << SEGMENT_SHIFT | offset)
+    }
+
+    pub fn len(&self) -> Result<u64> {
+        self.file
+            .len()
+            .map_err(|error| self.failed("get the length of", error))
+    }
+
+    pub fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.file
+            .read_at(buffer, offset)
+            .map_err(|error| self.failed("read", error))
+    }
+
+    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|error| self.failed("write", error))
+    }
+
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync_data()
+            .map_err(|error| self.failed("sync", error))
+    }
+
+    pub fn trim(&self, bytes: u64) -> Result<()> {
+        self.file
+            .set_len(bytes)
+            .map_err(|error| self.failed("trim", error))
+    }
+
+    /// Writes zeros from one offset to another and makes them durable.
+    pub fn fill_zeros(&self, from: u64, to: u64) -> Result<()> {
+        let mut at = from;
+        while at < to {
+            let count = (to - at).min(ZEROS.len() as u64);
+            self.file
+                .write_all_at(&ZEROS[..count as usize], at)
+                .map_err(|error| self.failed("preallocate", error))?;
+            at += count;
+        }
+        self.sync()
+    }
+
+    /// Damage at an offset of this file.
+    pub fn damage(&self, offset: u64, what: impl std::fmt::Display) -> Error {
+        Error::new(
+            ErrorKind::Damaged,
+            format!("{}, byte {offset}: {what}", self.path.display()),
+        )
+    }
+
+    fn failed(&self, doing: &str, error: std::io::Error) -> Error {
+        Error::io(format_args!("can't {doing} {}", self.path.display()), error)
+    }
+}
+
+fn encode_header(number: u64, first: Seq, salt: u64) -> [u8; HEADER_BYTES] {
+    let mut out = [0; HEADER_BYTES];
+    out[0..8].copy_from_slice(&MAGIC);
+    out[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out[16..24].copy_from_slice(&number.to_le_bytes());
+    out[24..32].copy_from_slice(&first.0.to_le_bytes());
+    out[32..40].copy_from_slice(&salt.to_le_bytes());
+    let crc = crc32c::crc32c(&out[..60]);
+    out[60..64].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+fn decode_header(sector: &[u8; SECTOR]) -> Result<(u64, Seq, u64)> {
+    let damaged =
+        |what: &str| Error::new(ErrorKind::Damaged, format!("the segment's header {what}"));
+    let u32_at = |at: usize| {
+        u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]])
+    };
+    let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+    if sector[..8] != MAGIC {
+        return Err(damaged("does not begin with FORETELL"));
+    }
+    if crc32c::crc32c(&sector[..60]) != u32_at(60) {
+        return Err(damaged("has a wrong checksum"));
+    }
+    if sector[HEADER_BYTES..].iter().any(|byte| *byte != 0) {
+        return Err(damaged("is followed by bytes that must be zero"));
+    }
+    if u32_at(8) > FORMAT_VERSION {
+        return Err(Error::new(
+            ErrorKind::NewerFormat,
+            format!(
+                "the segment has format version {}, this foretell reads up to {FORMAT_VERSION}: use a newer foretell",
+                u32_at(8)
+            ),
+        ));
+    }
+    Ok((u64_at(16), Seq(u64_at(24)), u64_at(32)))
+}

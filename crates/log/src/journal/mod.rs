@@ -1,0 +1,80 @@
+//! The one seam of the log: an ordered, durable sequence of commits.
+
+pub(crate) mod disk;
+mod group;
+pub(crate) mod memory;
+
+use std::sync::Arc;
+
+use foretell_types::Result;
+
+pub use disk::DiskJournal;
+pub use group::{Group, GroupMeta};
+pub use memory::MemoryJournal;
+
+/// Place of a commit in the journal: the first commit is 1, 0 is "none yet".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Seq(pub u64);
+
+/// Where bytes of a group lie in its journal. Adding to it walks along the group's body.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Place(pub u64);
+
+impl Place {
+    #[must_use]
+    pub fn plus(self, bytes: usize) -> Place {
+        Place(self.0 + bytes as u64)
+    }
+}
+
+/// What a provider can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// The largest body of one group, in bytes.
+    pub largest_group: usize,
+}
+
+/// The writing side of a journal. It has one user, the writer of the log.
+///
+/// Rules for providers:
+/// - `append` returns only after the group is durable; all of it is, or none.
+/// - It fails with [`ErrorKind::Fenced`] if the journal's last commit isn't `expected_last`,
+///   that is, if someone else appended.
+/// - With [`ErrorKind::Full`] nothing was written and the journal goes on. After any other error
+///   the outcome is unknown: the writer must stop, and only opening anew tells. Groups bear epoch
+///   and nonce, so that an own group is told from another's.
+/// - A provider that can't keep a rule fails; it never weakens it.
+///
+/// [`ErrorKind::Fenced`]: foretell_types::ErrorKind::Fenced
+/// [`ErrorKind::Full`]: foretell_types::ErrorKind::Full
+pub trait Journal: Send {
+    fn capabilities(&self) -> Capabilities;
+
+    /// The last commit.
+    fn last(&self) -> Seq;
+
+    /// Appends a group of commits. Gives the place of the body's first byte.
+    fn append(&mut self, expected_last: Seq, group: &mut Group) -> Result<Place>;
+
+    fn reader(&self) -> Arc<dyn JournalReader>;
+}
+
+/// Called for each group: its header, the place of its body, its body.
+pub type GroupVisitor<'a> = dyn FnMut(&GroupMeta, Place, &[u8]) -> Result<()> + 'a;
+
+/// The reading side of a journal, shared by all readers.
+pub trait JournalReader: Send + Sync {
+    /// Walks all groups in order, every byte checked; damage is an error that names file and
+    /// offset. `progress` is told the bytes walked and the bytes there are.
+    fn walk(&self, visit: &mut GroupVisitor<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<()>;
+
+    /// Reads bytes of a durable group into the buffer; fewer only at the end of what lies
+    /// together.
+    fn read(&self, place: Place, buffer: &mut [u8]) -> Result<usize>;
+
+    /// A place in words for error messages.
+    fn describe(&self, place: Place) -> String;
+
+    /// Bytes that the journal takes, and how many files or objects.
+    fn size(&self) -> (u64, usize);
+}

@@ -1,0 +1,98 @@
+//! A Merkle mountain range: the append-only tree over all frames of a journal.
+//! Source: Peter Todd, "Merkle Mountain Ranges" (OpenTimestamps documentation).
+
+/// The peaks of the range. Leaf `i` is the hash of frame `i` of the journal.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct MountainRange {
+    leaves: u64,
+    /// The roots of perfect trees, the tallest first: one for each set bit of `leaves`.
+    peaks: Vec<[u8; 32]>,
+}
+
+impl MountainRange {
+    pub fn push(&mut self, leaf: [u8; 32]) {
+        let mut node = leaf;
+        for _ in 0..self.leaves.trailing_ones() {
+            if let Some(left) = self.peaks.pop() {
+                node = join(&left, &node);
+            }
+        }
+        self.peaks.push(node);
+        self.leaves += 1;
+    }
+
+    pub fn leaves(&self) -> u64 {
+        self.leaves
+    }
+
+    /// The hash that stands for everything so far: the peaks joined from the right, with the
+    /// number of leaves. 32 zero bytes before the first leaf.
+    pub fn root(&self) -> [u8; 32] {
+        let Some((last, rest)) = self.peaks.split_last() else {
+            return [0; 32];
+        };
+        let bagged = rest
+            .iter()
+            .rev()
+            .fold(*last, |right, left| join(left, &right));
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[2]);
+        hasher.update(&self.leaves.to_le_bytes());
+        hasher.update(&bagged);
+        *hasher.finalize().as_bytes()
+    }
+}
+
+fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[1]);
+    hasher.update(left);
+    hasher.update(right);
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The root by definition: perfect trees over the binary digits of the count, then bagged.
+    fn plain_root(leaves: &[[u8; 32]]) -> [u8; 32] {
+        fn tree(leaves: &[[u8; 32]]) -> [u8; 32] {
+            match leaves {
+                [leaf] => *leaf,
+                _ => {
+                    let (left, right) = leaves.split_at(leaves.len() / 2);
+                    join(&tree(left), &tree(right))
+                }
+            }
+        }
+        let (mut rest, mut peaks) = (leaves, Vec::new());
+        while !rest.is_empty() {
+            let (mountain, after) = rest.split_at(1 << rest.len().ilog2());
+            peaks.push(tree(mountain));
+            rest = after;
+        }
+        let bagged = peaks
+            .iter()
+            .copied()
+            .rev()
+            .reduce(|right, left| join(&left, &right));
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[2]);
+        hasher.update(&(leaves.len() as u64).to_le_bytes());
+        hasher.update(&bagged.unwrap());
+        *hasher.finalize().as_bytes()
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        let mut range = MountainRange::default();
+        assert_eq!(range.root(), [0; 32]);
+        let mut leaves = Vec::new();
+        for index in 0..70u8 {
+            leaves.push(*blake3::hash(&[index]).as_bytes());
+            range.push(leaves[leaves.len() - 1]);
+            assert_eq!(range.root(), plain_root(&leaves));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The writer: one thread that batches whatever is waiting into one durable write.
+
+mod stage;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use foretell_types::{Error, ErrorKind, Result};
+use tokio::sync::oneshot;
+
+use self::stage::Stage;
+use crate::append::{Appended, Encoded};
+use crate::codec::{Frame, leaf};
+use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
+use crate::log::Shared;
+use crate::merkle::MountainRange;
+
+/// The writer begins no further append in a group beyond so many bytes.
+const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
+const GROUP_APPENDS: usize = 4_096;
+
+pub(crate) struct Request {
+    pub encoded: Encoded,
+    pub reply: oneshot::Sender<Result<Appended>>,
+}
+
+pub(crate) struct Writer {
+    pub shared: Arc<Shared>,
+    pub journal: Box<dyn Journal>,
+    pub range: MountainRange,
+    pub epoch: u64,
+    pub group: Group,
+    /// Why the writer stopped taking appends: a write whose outcome is unknown.
+    pub poison: Option<Error>,
+}
+
+impl Writer {
+    /// Works until all senders are gone.
+    pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        let mut waiting: Vec<Request> = Vec::new();
+        while let Ok(first) = requests.recv() {
+            let mut bytes = first.encoded.bytes.len();
+            waiting.push(first);
+            while bytes < GROUP_SOFT_BYTES && waiting.len() < GROUP_APPENDS {
+                let Ok(request) = requests.try_recv() else {
+                    break;
+                };
+                bytes += request.encoded.bytes.len();
+                waiting.push(request);
+            }
+            for request in &waiting {
+                self.shared.waiting.leave(request.encoded.bytes.len());
+            }
+            self.write_group(&mut waiting);
+        }
+    }
+
+    /// Stages the appends, makes the group durable, applies it, answers.
+    fn write_group(&mut self, waiting: &mut Vec<Request>) {
+        if let Some(poison) = &self.poison {
+            for request in waiting.drain(..) {
+                let _ = request.reply.send(Err(poison.clone()));
+            }
+            return;
+        }
+        let mut stage = self.begin();
+        let mut answers = Vec::with_capacity(waiting.len());
+        {
+            let index = self.shared.index.read();
+            for request in waiting.iter() {
+                answers.push(stage.add(&index, &request.encoded, &mut self.group));
+            }
+        }
+        if self.group.meta.commits > 0
+            && let Err(error) = self.commit(&stage)
+        {
+            for answer in &mut answers {
+                *answer = Err(error.clone());
+            }
+        }
+        for (request, answer) in waiting.drain(..).zip(answers) {
+            // Who asked may be gone; the append stands all the same.
+            let _ = request.reply.send(answer);
+        }
+    }
+
+    fn begin(&mut self) -> Stage {
+        let index = self.shared.index.read();
+        let recorded = self
+            .shared
+            .environment
+            .clock
+            .now()
+            .as_nanos()
+            .max(index.recorded);
+        self.group.reset(GroupMeta {
+            first: Seq(index.last.0 + 1),
+            commits: 0,
+            frames: 0,
+            epoch: self.epoch,
+            nonce: self.shared.environment.random.next(),
+            root: self.range.root(),
+        });
+        Stage::new(recorded)
+    }
+
+    fn commit(&mut self, stage: &Stage) -> Result<()> {
+        let expected = Seq(self.group.meta.first.0 - 1);
+        match self.journal.append(expected, &mut self.group) {
+            Ok(place) => {
+                let applied = self.apply(place);
+                if let Err(error) = &applied {
+                    self.poison(error);
+                }
+                applied?;
+                self.shared.announce(stage.topics());
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Full => Err(error),
+            Err(error) => {
+                self.poison(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// After a write that failed, what lies on the disk is unknown: nothing more is written.
+    fn poison(&mut self, error: &Error) {
+        tracing::error!(%error, "the log's writer stops: open the log anew");
+        let message =
+            format!("the log takes no more appends until it is opened anew, since {error}");
+        self.poison = Some(Error::new(ErrorKind::Unavailable, message));
+    }
+
+    fn apply(&mut self, place: Place) -> Result<()> {
+        let mut index = self.shared.index.write();
+        let body = self.group.body();
+        let mut at = 0;
+        while at < body.len() {
+            let frame = Frame::read(&body[at..])?;
+            self.range.push(leaf(frame.bytes));
+            index.apply(&frame, place.plus(at), self.shared.seed)?;
+            at += frame.bytes.len();
+        }
+        index.last = self.group.meta.last();
+        Ok(())
+    }
+}

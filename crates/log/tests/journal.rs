@@ -1,0 +1,307 @@
+//! Every provider passes the conformance suite; damage is named, a torn end is cut.
+
+mod support;
+
+use std::path::Path;
+
+use foretell_log::{
+    Append, DirectoryLock, DiskJournal, Environment, EventLog, Journal, MemoryJournal, ReadOptions,
+    conformance,
+};
+use foretell_types::{Data, ErrorKind, NewEvent};
+use support::{Fault, FaultDisk, Seeded};
+
+#[test]
+fn memory_conforms() {
+    let journal = MemoryJournal::new();
+    conformance::check_journal(&mut || Box::new(journal.clone()));
+}
+
+#[test]
+fn disk_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = Environment::real();
+    let mut open =
+        || Box::new(DiskJournal::open(folder.path(), &environment).unwrap()) as Box<dyn Journal>;
+    conformance::check_journal(&mut open);
+}
+
+#[test]
+fn fault_disk_conforms() {
+    let disk = FaultDisk::new();
+    let mut open = || {
+        Box::new(DiskJournal::open(Path::new("/j"), &disk.environment(1)).unwrap())
+            as Box<dyn Journal>
+    };
+    conformance::check_journal(&mut open);
+}
+
+fn event(n: u64) -> NewEvent {
+    NewEvent {
+        id: n.to_string(),
+        source: "/test".into(),
+        event_type: "counted".into(),
+        subject: Some(format!("s{}", n % 3)),
+        data: match n % 3 {
+            0 => Data::Binary(vec![0; (n as usize * 37) % 3000]),
+            1 => Data::json(format!("{{\"n\":{n}}}")),
+            _ => Data::Text("\0".repeat(n as usize * 11 % 2000)),
+        },
+        ..NewEvent::default()
+    }
+}
+
+fn open(disk: &FaultDisk, seed: u64) -> foretell_types::Result<EventLog> {
+    EventLog::open_folder(Path::new("/j"), &disk.environment(seed))
+}
+
+fn create(log: &EventLog) {
+    let shop = Append::new().create_topic("shop".parse().unwrap(), uuid::Uuid::from_u128(7), false);
+    log.append(shop).unwrap().wait().unwrap();
+}
+
+/// Appends until something fails; gives how many events were acknowledged.
+fn fill(log: &EventLog, count: u64) -> u64 {
+    for n in 1..=count {
+        let Ok(ticket) = log.append(
+            Append::new()
+                .events("shop", [event(n)])
+                .register("n", Some(n.to_le_bytes().to_vec())),
+        ) else {
+            return n - 1;
+        };
+        if ticket.wait().is_err() {
+            return n - 1;
+        }
+    }
+    count
+}
+
+fn check(log: &EventLog, acknowledged: u64, possible: u64) {
+    let events = match log.read("shop", ReadOptions::default()) {
+        Ok(reader) => reader.collect().unwrap(),
+        Err(error) => {
+            assert_eq!((error.kind(), acknowledged), (ErrorKind::NotFound, 0));
+            return;
+        }
+    };
+    let there = events.len() as u64;
+    assert!(
+        (acknowledged..=possible).contains(&there),
+        "{acknowledged} <= {there} <= {possible}"
+    );
+    for (recorded, n) in events.iter().zip(1..) {
+        assert_eq!(recorded.event, event(n));
+        assert_eq!(recorded.position.get(), n);
+    }
+    let register = log
+        .register("n")
+        .map(|value| u64::from_le_bytes(value[..].try_into().unwrap()));
+    assert_eq!(register.unwrap_or(0), there, "a commit is whole");
+    assert_eq!(log.verify(&mut |_, _| {}).unwrap().events, there);
+}
+
+/// Power is lost at every write and sync of a workload, several times each with other sectors.
+#[test]
+fn nothing_acknowledged_is_lost_in_a_crash() {
+    let counting = FaultDisk::new();
+    let log = open(&counting, 1).unwrap();
+    create(&log);
+    fill(&log, 40);
+    drop(log);
+    let operations = counting.operations();
+    assert!(operations > 80);
+    for at in 1..=operations {
+        for seed in 0..6 {
+            let disk = FaultDisk::new();
+            disk.fail_at(at, Fault::Stop);
+            let mut acknowledged = None;
+            if let Ok(log) = open(&disk, 1) {
+                let made = log.append(Append::new().create_topic(
+                    "shop".parse().unwrap(),
+                    uuid::Uuid::from_u128(7),
+                    false,
+                ));
+                if made.is_ok_and(|ticket| ticket.wait().is_ok()) {
+                    acknowledged = Some(fill(&log, 40));
+                }
+            }
+            let after = disk.crash(&Seeded::new(at * 1000 + seed));
+            let log = open(&after, 2)
+                .unwrap_or_else(|error| panic!("operation {at}, seed {seed}: {error}"));
+            match acknowledged {
+                Some(acknowledged) => {
+                    check(&log, acknowledged, acknowledged + 1);
+                    // It goes on where it was.
+                    let next = log.head("shop").unwrap().map_or(1, |head| head.get() + 1);
+                    log.append(Append::new().events("shop", [event(next)]))
+                        .unwrap()
+                        .wait()
+                        .unwrap();
+                }
+                None => drop(log.topics()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_stops_the_writer_and_loses_nothing() {
+    let counting = FaultDisk::new();
+    let log = open(&counting, 1).unwrap();
+    create(&log);
+    fill(&log, 10);
+    let operations = counting.operations();
+    drop(log);
+    for at in 4..=operations {
+        let disk = FaultDisk::new();
+        let log = open(&disk, 1).unwrap();
+        disk.fail_at(at, Fault::Error);
+        let made = log
+            .append(Append::new().create_topic(
+                "shop".parse().unwrap(),
+                uuid::Uuid::from_u128(7),
+                false,
+            ))
+            .unwrap()
+            .wait();
+        let acknowledged = made.map_or(0, |_| fill(&log, 10));
+        drop(log);
+        let log = open(&disk.copy(), 2).unwrap_or_else(|error| panic!("operation {at}: {error}"));
+        check(&log, acknowledged, acknowledged + 1);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    create(&log);
+    disk.set_capacity(Some(600 * 1024));
+    let acknowledged = fill(&log, 100_000);
+    assert!(acknowledged > 10);
+    let refused = log
+        .append(Append::new().events("shop", [event(acknowledged + 1)]))
+        .unwrap()
+        .wait();
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Full);
+    check(&log, acknowledged, acknowledged);
+    disk.set_capacity(None);
+    let (from, to) = (acknowledged + 1, acknowledged + 100);
+    for n in from..=to {
+        log.append(
+            Append::new()
+                .events("shop", [event(n)])
+                .register("n", Some(n.to_le_bytes().to_vec())),
+        )
+        .unwrap()
+        .wait()
+        .unwrap();
+    }
+    drop(log);
+    check(&open(&disk.copy(), 2).unwrap(), to, to);
+}
+
+/// Each flipped bit is found when opening: never a short or a wrong answer.
+#[test]
+fn every_flipped_bit_is_damage() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    create(&log);
+    fill(&log, 12);
+    drop(log);
+    let path = disk
+        .names()
+        .into_iter()
+        .find(|name| name.to_string_lossy().ends_with(".segment"))
+        .unwrap();
+    let good = disk.read(&path);
+    let used = good.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for at in 0..used {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        disk.write(&path, bad);
+        let error = open(&disk.copy(), 2).expect_err(&format!("a flipped bit in byte {at}"));
+        assert!(
+            matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat),
+            "byte {at}: {error}"
+        );
+        assert!(
+            error.message().contains("0000000000.segment"),
+            "byte {at}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_segment_is_damage() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    create(&log);
+    let big = |n: u64| NewEvent {
+        data: Data::Binary(vec![1; 1_000_000]),
+        ..event(n)
+    };
+    for n in 0..150 {
+        log.append(Append::new().events("shop", [big(n)]))
+            .unwrap()
+            .wait()
+            .unwrap();
+    }
+    drop(log);
+    let names = disk.names();
+    assert!(names.len() >= 3, "{names:?}");
+    assert_eq!(
+        open(&disk.copy(), 2)
+            .unwrap()
+            .head("shop")
+            .unwrap()
+            .unwrap()
+            .get(),
+        150
+    );
+    let environment = disk.environment(3);
+    environment.files.remove(&names[1]).unwrap();
+    assert_eq!(open(&disk, 2).unwrap_err().kind(), ErrorKind::Damaged);
+}
+
+#[test]
+fn the_second_writer_is_fenced() {
+    let journal = MemoryJournal::new();
+    let environment = Environment::real();
+    let first = EventLog::open(Box::new(journal.clone()), &environment, &mut |_, _| {}).unwrap();
+    create(&first);
+    let second = EventLog::open(Box::new(journal), &environment, &mut |_, _| {}).unwrap();
+    second
+        .append(Append::new().events("shop", [event(1)]))
+        .unwrap()
+        .wait()
+        .unwrap();
+    let error = first
+        .append(Append::new().events("shop", [event(2)]))
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    let error = first
+        .append(Append::new().events("shop", [event(3)]))
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn a_directory_has_one_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = DirectoryLock::acquire(folder.path()).unwrap();
+    lock.announce("http://127.0.0.1:1").unwrap();
+    let error = DirectoryLock::acquire(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert_eq!(
+        DirectoryLock::holder(folder.path()).unwrap().url.as_deref(),
+        Some("http://127.0.0.1:1")
+    );
+    drop(lock);
+    DirectoryLock::acquire(folder.path()).unwrap();
+}

@@ -1,0 +1,217 @@
+use std::fmt;
+use std::fs::File;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foretell_types::{Error, ErrorKind, Instant, Result};
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::{check_blob, check_container};
+
+/// A storage account: named containers of blobs. Writes are atomic: a reader sees the old blob
+/// or the new one, whole. A blob is durable once [`Account::sync`] has returned.
+#[derive(Clone)]
+pub struct Account {
+    store: Arc<dyn ObjectStore>,
+    /// The folder of a local account; `None` where every write is durable by itself.
+    folder: Option<PathBuf>,
+}
+
+/// A blob without its content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlobInfo {
+    pub name: String,
+    pub bytes: u64,
+    pub modified: Instant,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({})", self.store)
+    }
+}
+
+impl Account {
+    /// An account in a local folder, made if it isn't there: `FOLDER/CONTAINER/BLOB`.
+    pub fn local(folder: &FilePath) -> Result<Account> {
+        let at = |error| Error::io(format_args!("storage folder {}", folder.display()), error);
+        std::fs::create_dir_all(folder).map_err(at)?;
+        let folder = folder.canonicalize().map_err(at)?;
+        let store = LocalFileSystem::new_with_prefix(&folder)
+            .map_err(|error| failed("open", folder.display(), error))?;
+        Ok(Account {
+            store: Arc::new(store),
+            folder: Some(folder),
+        })
+    }
+
+    /// Writes a blob, in place of one of the same name.
+    pub async fn put(&self, container: &str, name: &str, content: Bytes) -> Result<()> {
+        let path = place(container, name)?;
+        self.store
+            .put(&path, content.into())
+            .await
+            .map_err(|error| failed("write", &path, error))?;
+        Ok(())
+    }
+
+    /// A blob's content; `None` if there is no such blob.
+    pub async fn get(&self, container: &str, name: &str) -> Result<Option<Bytes>> {
+        let path = place(container, name)?;
+        let found = match self.store.get(&path).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(failed("read", &path, error)),
+        };
+        found
+            .bytes()
+            .await
+            .map(Some)
+            .map_err(|error| failed("read", &path, error))
+    }
+
+    /// Removes a blob; one that isn't there is no error.
+    pub async fn delete(&self, container: &str, name: &str) -> Result<()> {
+        let path = place(container, name)?;
+        match self.store.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed("delete", &path, error)),
+        }
+    }
+
+    /// The blobs of a container whose names begin with `prefix`, in order of their names.
+    pub async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobInfo>> {
+        check_container(container)?;
+        let root = Path::from(container);
+        let found: Vec<_> = self
+            .store
+            .list(Some(&root))
+            .try_collect()
+            .await
+            .map_err(|error| failed("list", &root, error))?;
+        let mut blobs: Vec<BlobInfo> = found
+            .into_iter()
+            .filter_map(|meta| {
+                let parts = meta.location.prefix_match(&root)?;
+                let parts: Vec<_> = parts.map(|part| decoded(part.as_ref())).collect();
+                let name = parts.join("/");
+                name.starts_with(prefix).then(|| BlobInfo {
+                    name,
+                    bytes: meta.size,
+                    modified: Instant {
+                        seconds: meta.last_modified.timestamp(),
+                        nanos: meta.last_modified.timestamp_subsec_nanos().min(999_999_999),
+                    },
+                })
+            })
+            .collect();
+        blobs.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(blobs)
+    }
+
+    /// Returns when every blob written so far is durable. On a local folder one sync of its file
+    /// system serves all blobs; an object store is durable without it.
+    pub async fn sync(&self) -> Result<()> {
+        let Some(folder) = self.folder.clone() else {
+            return Ok(());
+        };
+        let sync = move || {
+            let at = |error| Error::io(format_args!("sync of {}", folder.display()), error);
+            let handle = File::open(&folder).map_err(at)?;
+            rustix::fs::syncfs(&handle).map_err(|error| at(error.into()))
+        };
+        tokio::task::spawn_blocking(sync)
+            .await
+            .map_err(|error| Error::unavailable(format!("the sync was cancelled: {error}")))?
+    }
+}
+
+fn place(container: &str, name: &str) -> Result<Path> {
+    check_container(container)?;
+    check_blob(name)?;
+    Ok(Path::from_iter(
+        std::iter::once(container).chain(name.split('/')),
+    ))
+}
+
+/// A path part as the name that it encodes (`object_store` percent-encodes what a store may not
+/// hold).
+fn decoded(part: &str) -> String {
+    percent_encoding::percent_decode_str(part)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+fn failed(doing: &str, path: impl fmt::Display, error: object_store::Error) -> Error {
+    let message = format!("can't {doing} blob {path}: {error}");
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    let mut kind = ErrorKind::Io;
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && matches!(io.kind(), std::io::ErrorKind::StorageFull)
+        {
+            kind = ErrorKind::Full;
+        }
+        cause = inner.source();
+    }
+    Error::new(kind, message).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn blobs_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let account = Account::local(&folder.path().join("new/folder")).unwrap();
+        for name in ["a.json", "b/ü ö.txt", "b/50%#1", "b/c/d", "#7"] {
+            account
+                .put("results", name, Bytes::from(name.to_owned()))
+                .await
+                .unwrap();
+        }
+        account
+            .put("results", "a.json", "second".into())
+            .await
+            .unwrap();
+        account.sync().await.unwrap();
+        assert_eq!(
+            account.get("results", "a.json").await.unwrap().unwrap(),
+            "second"
+        );
+        assert_eq!(
+            account.get("results", "b/50%#1").await.unwrap().unwrap(),
+            "b/50%#1"
+        );
+        assert_eq!(account.get("results", "none").await.unwrap(), None);
+        let names = |blobs: Vec<BlobInfo>| blobs.into_iter().map(|b| b.name).collect::<Vec<_>>();
+        let listed = names(account.list("results", "b/").await.unwrap());
+        assert_eq!(listed, ["b/50%#1", "b/c/d", "b/ü ö.txt"]);
+        assert_eq!(account.list("other", "").await.unwrap(), []);
+        account.delete("results", "a.json").await.unwrap();
+        account.delete("results", "a.json").await.unwrap();
+        assert_eq!(account.list("results", "").await.unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn names_cannot_leave_the_container() {
+        let folder = tempfile::tempdir().unwrap();
+        let account = Account::local(folder.path()).unwrap();
+        for name in [
+            "", "../x", "a/../b", "/x", "x/", "a//b", "a\0b", "a\\b", ".",
+        ] {
+            assert!(
+                account.put("results", name, Bytes::new()).await.is_err(),
+                "{name:?}"
+            );
+        }
+        for container in ["", "ab", "Abc", "-abc", "a--b", "a/b", "..."] {
+            assert!(account.get(container, "x").await.is_err(), "{container:?}");
+        }
+    }
+}
