@@ -20,6 +20,10 @@ pub trait Files: Send + Sync {
 }
 
 /// An open file, read and written by position.
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "nobody asks whether a segment is empty"
+)]
 pub trait File: Send + Sync {
     /// Reads up to the buffer's length; fewer bytes only at the file's end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;

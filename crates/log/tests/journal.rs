@@ -208,7 +208,7 @@ fn every_flipped_bit_is_damage() {
     let disk = FaultDisk::new();
     let log = open(&disk, 1).unwrap();
     create(&log);
-    fill(&log, 12);
+    fill(&log, 3);
     drop(log);
     let path = disk
         .names()

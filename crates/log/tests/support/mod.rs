@@ -1,5 +1,9 @@
 //! A disk in memory that can crash: what wasn't synced may be lost, sector by sector.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared by several test binaries"
+)]
 
 use std::collections::BTreeMap;
 use std::io;

@@ -14,7 +14,7 @@ const MAGIC: [u8; 8] = *b"FORETELL";
 const FORMAT_VERSION: u32 = 1;
 const SUFFIX: &str = ".segment";
 const HEADER_BYTES: usize = 64;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// One file of the journal.
 pub(super) struct Segment {

@@ -1,0 +1,56 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of a running subscription since it was started.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub(crate) delivered: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) dead_lettered: AtomicU64,
+    pub(crate) filtered: AtomicU64,
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) pending: AtomicU64,
+    pub(crate) upto: AtomicU64,
+}
+
+/// [`Stats`] at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct StatsSnapshot {
+    /// Events that the handler completed.
+    pub delivered: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    pub dead_lettered: u64,
+    /// Events that the filter left out.
+    pub filtered: u64,
+    pub in_flight: u64,
+    /// Events read but not settled.
+    pub pending: u64,
+    /// Positions read.
+    pub upto: u64,
+}
+
+impl Stats {
+    pub fn snapshot(&self) -> StatsSnapshot {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StatsSnapshot {
+            delivered: get(&self.delivered),
+            failed: get(&self.failed),
+            dead_lettered: get(&self.dead_lettered),
+            filtered: get(&self.filtered),
+            in_flight: get(&self.in_flight),
+            pending: get(&self.pending),
+            upto: get(&self.upto),
+        }
+    }
+
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl StatsSnapshot {
+    /// Events of a topic with this head that still wait for the subscription.
+    pub fn lag(&self, head: u64) -> u64 {
+        head.saturating_sub(self.upto) + self.pending
+    }
+}

@@ -1,0 +1,124 @@
+use std::fmt;
+use std::sync::Arc;
+
+use foretell_log::{Append, EventLog};
+use foretell_storage::Account;
+use foretell_types::{NewEvent, Result};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::checkpoint::{Checkpoint, register};
+use crate::dispatch::Dispatcher;
+use crate::handler::Handler;
+use crate::retry::RetryPolicy;
+use crate::stats::{Stats, StatsSnapshot};
+
+/// Tells whether a subscription wants an event.
+pub type FilterFn = Arc<dyn Fn(&NewEvent) -> bool + Send + Sync>;
+
+/// What a subscription delivers, where to, and how hard it tries.
+#[derive(Clone)]
+pub struct SubscriptionOptions {
+    pub topic: String,
+    pub name: String,
+    pub filter: FilterFn,
+    pub handler: Arc<dyn Handler>,
+    pub retry: RetryPolicy,
+    /// The container of its dead letters.
+    pub dead_letter_container: String,
+    /// A subject's events go one after the other, and a failing one makes the rest wait.
+    pub ordered_by_subject: bool,
+    /// Invocations in flight, at most.
+    pub concurrency: usize,
+}
+
+impl fmt::Debug for SubscriptionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} -> {:?}", self.topic, self.name, self.handler)
+    }
+}
+
+/// A running subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    stats: Arc<Stats>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Subscription {
+    /// Starts delivering from its checkpoint on; see [`create`].
+    pub fn start(
+        options: SubscriptionOptions,
+        log: EventLog,
+        storage: Account,
+    ) -> Result<Subscription> {
+        options.retry.check()?;
+        let stats = Arc::new(Stats::default());
+        let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let dispatcher = Dispatcher::new(
+            options,
+            log,
+            storage,
+            stats.clone(),
+            wake.clone(),
+            stop.clone(),
+        )?;
+        let task = tokio::spawn(dispatcher.run());
+        Ok(Subscription {
+            stats,
+            wake,
+            stop,
+            task,
+        })
+    }
+
+    pub fn stats(&self) -> StatsSnapshot {
+        self.stats.snapshot()
+    }
+
+    /// Tells the subscription that dead letters were replayed.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Stops reading, finishes what is in flight, journals the progress.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "a subscription ended badly");
+        }
+    }
+}
+
+fn key(topic: &str, name: &str) -> String {
+    format!("{topic}/{name}")
+}
+
+/// Adds to a commit the progress of a new subscription, which begins after a number of events.
+#[must_use]
+pub fn create(append: Append, topic: &str, name: &str, after: u64) -> Append {
+    let checkpoint = Checkpoint::starting_after(after);
+    append.register(
+        register::checkpoint(&key(topic, name)),
+        Some(checkpoint.to_bytes()),
+    )
+}
+
+/// Adds to a commit that everything about a subscription's progress is forgotten.
+#[must_use]
+pub fn forget(mut append: Append, log: &EventLog, topic: &str, name: &str) -> Append {
+    for (key, _) in log.registers(&register::all(&key(topic, name))) {
+        append = append.register(key, None);
+    }
+    append
+}
+
+/// A subscription's journaled progress.
+pub fn progress(log: &EventLog, topic: &str, name: &str) -> Result<Option<Checkpoint>> {
+    log.register(&register::checkpoint(&key(topic, name)))
+        .map(|bytes| Checkpoint::from_bytes(&bytes))
+        .transpose()
+}

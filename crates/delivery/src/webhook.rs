@@ -1,0 +1,153 @@
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use foretell_types::limits::{DELIVERY_TIMEOUT_MS, WEBHOOK_ANSWER_BYTES};
+use foretell_types::{Error, Result, eventgrid};
+
+use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
+
+/// Delivers events to a URL as Event Grid does: a JSON array with one event in the Event Grid
+/// schema; success is 200 to 204.
+/// Source: "Azure Event Grid delivery and retry", "Receive events to an HTTP endpoint".
+pub struct Webhook {
+    url: reqwest::Url,
+    client: reqwest::Client,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The query may hold a secret.
+        write!(
+            f,
+            "webhook {}{}",
+            self.url.host_str().unwrap_or(""),
+            self.url.path()
+        )
+    }
+}
+
+impl Webhook {
+    pub fn new(url: &str) -> Result<Webhook> {
+        let parsed = reqwest::Url::parse(url)
+            .map_err(|error| Error::invalid(format!("{url:?} is not a URL: {error}")))?;
+        if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+            return Err(Error::invalid(format!(
+                "{url:?} is not an http or https URL"
+            )));
+        }
+        // A provider that is installed already serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_millis(DELIVERY_TIMEOUT_MS as u64))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("foretell/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Error::unavailable(format!("can't make an HTTP client: {error}")))?;
+        Ok(Webhook {
+            url: parsed,
+            client,
+        })
+    }
+
+    fn request(&self, invocation: &Invocation) -> reqwest::RequestBuilder {
+        let event = &invocation.event;
+        let name = invocation
+            .subscription
+            .rsplit('/')
+            .next()
+            .unwrap_or("")
+            .to_uppercase();
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json; charset=utf-8")
+            .header("aeg-event-type", "Notification")
+            .header("aeg-subscription-name", name)
+            .header("aeg-delivery-count", invocation.attempts.to_string())
+            .header("aeg-metadata-version", "1")
+            .header(
+                "aeg-data-version",
+                header(event.extension_str(eventgrid::DATA_VERSION)),
+            )
+            .header("aeg-output-event-id", header(Some(&event.id)))
+            .body(format!(
+                "[{}]",
+                eventgrid::to_json(event, Some(event.recorded_time))
+            ));
+        for name in ["traceparent", "tracestate"] {
+            if let Some(value) = event.extension_str(name) {
+                request = request.header(name, header(Some(value)));
+            }
+        }
+        if invocation.replayed {
+            request = request.header("foretell-replayed", "true");
+        }
+        request
+    }
+}
+
+/// A header can't hold every character that an attribute can.
+fn header(value: Option<&str>) -> String {
+    value
+        .unwrap_or("")
+        .chars()
+        .filter(|c| (' '..='~').contains(c))
+        .collect()
+}
+
+#[async_trait]
+impl Handler for Webhook {
+    async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure> {
+        let answer = self.request(&invocation).send().await.map_err(|error| {
+            let kind = match () {
+                () if error.is_timeout() => FailureKind::TimedOut,
+                () if error.is_connect() => FailureKind::SocketError,
+                () => FailureKind::Aborted,
+            };
+            let mut message = error.without_url().to_string();
+            message.truncate(500);
+            Failure::new(kind, message)
+        })?;
+        let status = answer.status().as_u16();
+        if (200..=204).contains(&status) {
+            return Ok(Outcome::default());
+        }
+        let text = read_some(answer).await;
+        Err(by_status(status, &text))
+    }
+}
+
+/// The beginning of an answer, for the logs.
+async fn read_some(mut answer: reqwest::Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < WEBHOOK_ANSWER_BYTES
+        && let Ok(Some(chunk)) = answer.chunk().await
+    {
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8_lossy(&bytes).chars().take(300).collect()
+}
+
+/// What a status means: its name, whether it is final, the least wait.
+fn by_status(status: u16, text: &str) -> Failure {
+    let (kind, permanent, wait) = match status {
+        400 => (FailureKind::BadRequest, true, 10),
+        401 => (FailureKind::Unauthorized, true, 10),
+        403 => (FailureKind::Forbidden, true, 10),
+        404 => (FailureKind::NotFound, false, 300),
+        408 => (FailureKind::TimedOut, false, 120),
+        413 => (FailureKind::PayloadTooLarge, true, 10),
+        429 => (FailureKind::Busy, false, 10),
+        503 => (FailureKind::Busy, false, 30),
+        _ => (FailureKind::Aborted, false, 10),
+    };
+    // The schedule's own first wait is 10 s: only longer ones are asked for here.
+    let wait = (wait > 10).then(|| Duration::from_secs(wait));
+    Failure {
+        kind,
+        message: format!("the endpoint answered {status} {text}"),
+        permanent,
+        wait,
+    }
+}

@@ -1,0 +1,64 @@
+//! Who may do what: keys derived from one master key, shared access signatures, and how requests
+//! carry them. Secrets are compared in constant time and never shown.
+
+mod credentials;
+mod expiry;
+mod key;
+mod sas;
+
+pub use credentials::Credentials;
+pub use expiry::parse_expiry;
+pub use key::{Key, KeySlot, MasterKey};
+pub use sas::sas_token;
+
+use foretell_types::{Error, ErrorKind, Instant, Result};
+
+/// Checks that a request may publish to or receive from a topic.
+///
+/// `keys` are the topic's two keys, `topic_path` the path that names it (`/topics/shop`): a
+/// signature must have been made for it or for a path beneath it. Scheme and host of the signed
+/// resource are not compared, since a proxy may show others to the client; its query is ignored.
+pub fn check_topic(
+    credentials: &Credentials,
+    keys: [&Key; 2],
+    topic_path: &str,
+    now: Instant,
+) -> Result<()> {
+    match credentials {
+        Credentials::None => Err(unauthorized(
+            "no key was sent: use the header aeg-sas-key, aeg-sas-token, or Authorization with SharedAccessKey, SharedAccessSignature or Bearer",
+        )),
+        Credentials::Key(sent) => {
+            // Both are always compared, so that the time doesn't tell which one matched.
+            let matches = keys.map(|key| key.matches(sent.as_bytes()));
+            if matches[0] | matches[1] {
+                Ok(())
+            } else {
+                Err(unauthorized(
+                    "the request authorization key is not authorized for this topic: see foretell topic keys",
+                ))
+            }
+        }
+        Credentials::Token(token) => sas::check(token, keys, topic_path, now),
+    }
+}
+
+/// Checks that a request carries the admin key.
+pub fn check_admin(credentials: &Credentials, key: &Key) -> Result<()> {
+    match credentials {
+        Credentials::None => Err(unauthorized(
+            "no admin key was sent: use Authorization with Bearer or SharedAccessKey, or the header aeg-sas-key; foretell keys shows it",
+        )),
+        Credentials::Key(sent) if key.matches(sent.as_bytes()) => Ok(()),
+        Credentials::Key(_) => Err(unauthorized(
+            "the key that was sent is not the admin key: foretell keys shows it",
+        )),
+        Credentials::Token(_) => Err(unauthorized(
+            "a shared access signature doesn't authorize this: send the admin key",
+        )),
+    }
+}
+
+fn unauthorized(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unauthorized, message)
+}

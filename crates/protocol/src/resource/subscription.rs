@@ -1,0 +1,217 @@
+use foretell_types::limits::{DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES};
+use foretell_types::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{DeliverySchema, ENVELOPE, Target};
+use crate::field::Fields;
+use crate::{Filter, InputSchema};
+
+const KNOWN: [&str; 12] = [
+    "topic",
+    "provisioningState",
+    "labels",
+    "destination",
+    "filter",
+    "retryPolicy",
+    "deadLetterDestination",
+    "eventDeliverySchema",
+    "expirationTimeUtc",
+    "deliveryWithResourceIdentity",
+    "deadLetterWithResourceIdentity",
+    "deliveryConfiguration",
+];
+
+/// What a subscription is defined to be; what is journaled of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SubscriptionDefinition {
+    pub target: Target,
+    #[serde(default)]
+    pub filter: Filter,
+    /// 1 to [`DELIVERY_ATTEMPTS`], the default.
+    pub max_delivery_attempts: u32,
+    /// 1 to [`EVENT_TTL_MINUTES`], the default.
+    pub event_ttl_minutes: u32,
+    /// The container that takes dead letters; without one they are dropped.
+    #[serde(default)]
+    pub dead_letter: Option<String>,
+    /// `None`: [`DeliverySchema::default_for`] the topic.
+    #[serde(default)]
+    pub schema: Option<DeliverySchema>,
+}
+
+/// What the server knows of a subscription beside its definition.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscriptionFacts<'a> {
+    pub name: &'a str,
+    /// The topic's resource id.
+    pub topic_resource_id: &'a str,
+    pub topic_schema: InputSchema,
+}
+
+impl SubscriptionDefinition {
+    /// All events to a target, with the defaults of the service.
+    pub fn new(target: Target) -> SubscriptionDefinition {
+        SubscriptionDefinition {
+            target,
+            filter: Filter::default(),
+            max_delivery_attempts: DELIVERY_ATTEMPTS as u32,
+            event_ttl_minutes: EVENT_TTL_MINUTES as u32,
+            dead_letter: None,
+            schema: None,
+        }
+    }
+
+    /// Reads the body of a PUT for a topic of this schema; an error names the field.
+    pub fn from_json(value: &Value, topic_schema: InputSchema) -> Result<SubscriptionDefinition> {
+        let resource = Fields::of("", value)?;
+        resource.only(&ENVELOPE)?;
+        let properties = resource
+            .object("properties")?
+            .ok_or_else(|| Error::invalid("properties is missing"))?;
+        properties.only(&KNOWN)?;
+        properties.unsupported(&[
+            ("expirationTimeUtc", json!("")),
+            ("deliveryWithResourceIdentity", json!({})),
+            ("deadLetterWithResourceIdentity", json!({})),
+            ("deliveryConfiguration", json!({})),
+        ])?;
+        let destination = properties
+            .object("destination")?
+            .ok_or_else(|| Error::invalid("properties.destination is missing"))?;
+        let mut definition = SubscriptionDefinition::new(Target::from_json(&destination)?);
+        definition.filter = Filter::from_json(properties.get("filter"))
+            .map_err(|error| Error::invalid(format!("properties.{}", error.message())))?;
+        if let Some(retry) = properties.object("retryPolicy")? {
+            retry.only(&["maxDeliveryAttempts", "eventTimeToLiveInMinutes"])?;
+            if let Some(attempts) = retry.count("maxDeliveryAttempts", DELIVERY_ATTEMPTS)? {
+                definition.max_delivery_attempts = attempts;
+            }
+            if let Some(minutes) = retry.count("eventTimeToLiveInMinutes", EVENT_TTL_MINUTES)? {
+                definition.event_ttl_minutes = minutes;
+            }
+        }
+        definition.dead_letter = dead_letter(&properties)?;
+        definition.schema = properties
+            .text("eventDeliverySchema")?
+            .map(DeliverySchema::from_arm)
+            .transpose()
+            .map_err(|error| error.context("properties.eventDeliverySchema"))?;
+        definition.check(topic_schema)?;
+        Ok(definition)
+    }
+
+    /// Checks what was given by other ways than JSON as well.
+    pub fn check(&self, topic_schema: InputSchema) -> Result<()> {
+        self.filter.check()?;
+        for (name, value, max) in [
+            (
+                "maxDeliveryAttempts",
+                self.max_delivery_attempts,
+                DELIVERY_ATTEMPTS,
+            ),
+            (
+                "eventTimeToLiveInMinutes",
+                self.event_ttl_minutes,
+                EVENT_TTL_MINUTES,
+            ),
+        ] {
+            if !(1..=max).contains(&(value as usize)) {
+                return Err(Error::invalid(format!(
+                    "retryPolicy.{name} is {value}: expected a whole number from 1 to {max}"
+                )));
+            }
+        }
+        if let Some(container) = &self.dead_letter {
+            check_container(container)?;
+        }
+        match self.schema {
+            Some(schema) if !schema.fits(topic_schema) => Err(Error::invalid(format!(
+                "eventDeliverySchema {} is not possible for a topic that takes {}",
+                schema.arm(),
+                topic_schema.arm()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The resource as it is answered.
+    pub fn to_json(&self, facts: &SubscriptionFacts<'_>) -> Value {
+        let scope = facts
+            .topic_resource_id
+            .split("/providers/")
+            .next()
+            .unwrap_or("");
+        let schema = self
+            .schema
+            .unwrap_or_else(|| DeliverySchema::default_for(facts.topic_schema));
+        let dead_letter = self.dead_letter.as_ref().map(|container| {
+            json!({
+                "endpointType": "StorageBlob",
+                "properties": {
+                    "resourceId": format!(
+                        "{scope}/providers/Microsoft.Storage/storageAccounts/foretell"
+                    ),
+                    "blobContainerName": container,
+                },
+            })
+        });
+        json!({
+            "id": format!("{}/eventSubscriptions/{}", facts.topic_resource_id, facts.name),
+            "name": facts.name,
+            "type": "Microsoft.EventGrid/topics/eventSubscriptions",
+            "properties": {
+                "topic": facts.topic_resource_id,
+                "provisioningState": "Succeeded",
+                "labels": [],
+                "destination": self.target.to_json(scope),
+                "filter": self.filter.to_json(),
+                "retryPolicy": {
+                    "maxDeliveryAttempts": self.max_delivery_attempts,
+                    "eventTimeToLiveInMinutes": self.event_ttl_minutes,
+                },
+                "deadLetterDestination": dead_letter,
+                "eventDeliverySchema": schema.arm(),
+            },
+        })
+    }
+}
+
+fn dead_letter(properties: &Fields<'_>) -> Result<Option<String>> {
+    let Some(destination) = properties.object("deadLetterDestination")? else {
+        return Ok(None);
+    };
+    destination.only(&["endpointType", "properties"])?;
+    let kind = destination.text("endpointType")?.unwrap_or("");
+    if !kind.eq_ignore_ascii_case("StorageBlob") {
+        return Err(Error::invalid(format!(
+            "{} is {kind:?}: expected StorageBlob",
+            destination.name_of("endpointType")
+        )));
+    }
+    let name = destination.name_of("properties.blobContainerName");
+    let missing = || Error::invalid(format!("{name} is missing"));
+    let blob = destination.object("properties")?.ok_or_else(missing)?;
+    // There is one storage account: the resource id is read past.
+    blob.only(&["resourceId", "blobContainerName"])?;
+    blob.text("resourceId")?;
+    let container = blob.text("blobContainerName")?.ok_or_else(missing)?;
+    check_container(container).map_err(|error| error.context(&name))?;
+    Ok(Some(container.to_owned()))
+}
+
+/// By Azure's rules for the names of containers.
+fn check_container(name: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let good = (3..=63).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--");
+    if good {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{name:?} is not the name of a container: 3 to 63 lower-case letters, digits and single hyphens"
+    )))
+}

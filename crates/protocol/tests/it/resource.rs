@@ -1,0 +1,331 @@
+use foretell_protocol::{
+    DeliverySchema, InputMapping, InputSchema, SubscriptionDefinition, SubscriptionFacts, Target,
+    TopicDefinition, TopicFacts, from_config, to_config,
+};
+use foretell_types::ErrorKind;
+use serde_json::{Value, json};
+
+const ID: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.EventGrid/topics/shop";
+
+#[test]
+fn topics() {
+    let mapping = json!({"inputSchemaMappingType": "Json",
+        "properties": {"subject": {"sourceField": "who"}}});
+    for (body, schema, mapped) in [
+        (json!({}), InputSchema::Any, false),
+        (
+            json!({"location": "westeurope", "tags": {"a": "b"}, "properties": {}}),
+            InputSchema::Any,
+            false,
+        ),
+        (
+            json!({"properties": {"inputSchema": "EventGridSchema"}}),
+            InputSchema::EventGrid,
+            false,
+        ),
+        (
+            json!({"properties": {"inputSchema": "cloudEventSchemaV1_0", "publicNetworkAccess": "enabled"}}),
+            InputSchema::CloudEvents,
+            false,
+        ),
+        (
+            json!({"properties": {"inputSchema": "CustomEventSchema", "inputSchemaMapping": mapping}}),
+            InputSchema::Custom,
+            true,
+        ),
+    ] {
+        let topic = TopicDefinition::from_json(&body).unwrap();
+        assert_eq!(
+            (topic.input_schema, topic.mapping.is_some()),
+            (schema, mapped),
+            "{body}"
+        );
+        let answer = topic.to_json(&TopicFacts {
+            name: "shop",
+            resource_id: ID,
+            endpoint: "http://h/topics/shop/api/events",
+            metric_resource_id: "m",
+        });
+        assert_eq!(answer["id"], ID);
+        assert_eq!(answer["name"], "shop");
+        assert_eq!(answer["type"], "Microsoft.EventGrid/topics");
+        assert_eq!(answer["properties"]["provisioningState"], "Succeeded");
+        assert_eq!(answer["properties"]["metricResourceId"], "m");
+        assert_eq!(TopicDefinition::from_json(&answer).unwrap(), topic);
+        assert_eq!(
+            from_config::<TopicDefinition>(&to_config(&topic).unwrap()).unwrap(),
+            topic
+        );
+    }
+}
+
+#[test]
+fn wrong_topics() {
+    for (body, expected) in [
+        (json!(7), "the body must be an object, not a number"),
+        (json!({"x": 1}), "x is not known"),
+        (json!({"properties": []}), "properties must be an object"),
+        (json!({"properties": {"x": 1}}), "properties.x is not known"),
+        (
+            json!({"properties": {"inputSchema": "Xml"}}),
+            "properties.inputSchema is \"Xml\"",
+        ),
+        (
+            json!({"properties": {"disableLocalAuth": true}}),
+            "properties.disableLocalAuth is not supported yet",
+        ),
+        (
+            json!({"properties": {"inputSchemaMapping": {"inputSchemaMappingType": "Json"}}}),
+            "properties.inputSchemaMapping needs properties.inputSchema CustomEventSchema",
+        ),
+        (
+            json!({"properties": {"inputSchemaMapping": 1}}),
+            "properties: inputSchemaMapping must be an object",
+        ),
+    ] {
+        let error = TopicDefinition::from_json(&body).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.message().starts_with(expected), "{error}");
+    }
+}
+
+fn subscription(properties: Value) -> Result<SubscriptionDefinition, String> {
+    let body = json!({ "properties": properties });
+    SubscriptionDefinition::from_json(&body, InputSchema::EventGrid)
+        .map_err(|error| error.message().to_owned())
+}
+
+fn hook() -> Value {
+    json!({"endpointType": "WebHook", "properties": {"endpointUrl": "https://h/p?code=1"}})
+}
+
+#[test]
+fn subscriptions() {
+    let full = subscription(json!({
+        "destination": {"endpointType": "AzureFunction", "properties": {
+            "resourceId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/Sites/app/functions/on_order",
+            "maxEventsPerBatch": 1.0, "preferredBatchSizeInKilobytes": 64}},
+        "filter": {"subjectBeginsWith": "a"},
+        "retryPolicy": {"maxDeliveryAttempts": 3.0, "eventTimeToLiveInMinutes": 60},
+        "deadLetterDestination": {"endpointType": "StorageBlob", "properties": {
+            "resourceId": "/x", "blobContainerName": "dead-letters"}},
+        "eventDeliverySchema": "CloudEventSchemaV1_0"}))
+    .unwrap();
+    assert_eq!(full.target.to_string(), "function:app/on_order");
+    assert_eq!(
+        (full.max_delivery_attempts, full.event_ttl_minutes),
+        (3, 60)
+    );
+    assert_eq!(full.dead_letter.as_deref(), Some("dead-letters"));
+    assert_eq!(full.schema, Some(DeliverySchema::CloudEvents));
+    assert_eq!(full.filter.subject_begins_with, "a");
+    let plain =
+        subscription(json!({"destination": hook(), "deadLetterDestination": null})).unwrap();
+    let url = "https://h/p?code=1".to_owned();
+    assert_eq!(plain, SubscriptionDefinition::new(Target::WebHook(url)));
+    assert_eq!(
+        (plain.max_delivery_attempts, plain.event_ttl_minutes),
+        (30, 1440)
+    );
+    let pull = subscription(json!({"destination": {"endpointType": "Pull"}})).unwrap();
+    assert_eq!(pull.target, Target::Pull);
+
+    for mut definition in [full, plain, pull] {
+        let answer = definition.to_json(&SubscriptionFacts {
+            name: "sub",
+            topic_resource_id: ID,
+            topic_schema: InputSchema::EventGrid,
+        });
+        assert_eq!(answer["id"], format!("{ID}/eventSubscriptions/sub"));
+        assert_eq!(answer["properties"]["topic"], ID);
+        let kept: SubscriptionDefinition = from_config(&to_config(&definition).unwrap()).unwrap();
+        assert_eq!(kept, definition);
+        let back = SubscriptionDefinition::from_json(&answer, InputSchema::EventGrid).unwrap();
+        definition.schema.get_or_insert(DeliverySchema::EventGrid);
+        assert_eq!(back, definition);
+    }
+}
+
+#[test]
+fn wrong_subscriptions() {
+    let with = |name: &str, value: Value| {
+        let mut properties = json!({ "destination": hook() });
+        properties[name] = value;
+        properties
+    };
+    let dead = |properties: Value| {
+        with(
+            "deadLetterDestination",
+            json!({"endpointType": "StorageBlob", "properties": properties}),
+        )
+    };
+    let to = |kind: &str, properties: Value| json!({"destination": {"endpointType": kind, "properties": properties}});
+    for (properties, expected) in [
+        (Value::Null, "properties is missing"),
+        (json!({}), "properties.destination is missing"),
+        (
+            to("EventHub", json!({})),
+            "properties.destination.endpointType is \"EventHub\": expected WebHook",
+        ),
+        (
+            to("WebHook", Value::Null),
+            "properties.destination.properties.endpointUrl is missing",
+        ),
+        (
+            to("WebHook", json!({"endpointUrl": "ftp://h/"})),
+            "properties.destination.properties.endpointUrl: webhook address \"ftp://h/\" has neither",
+        ),
+        (
+            to(
+                "WebHook",
+                json!({"endpointUrl": "http://h/", "maxEventsPerBatch": 2}),
+            ),
+            "properties.destination.properties.maxEventsPerBatch is not supported yet",
+        ),
+        (
+            to(
+                "WebHook",
+                json!({"endpointUrl": "http://h/", "deliveryAttributeMappings": [{}]}),
+            ),
+            "properties.destination.properties.deliveryAttributeMappings is not supported yet",
+        ),
+        (
+            to("AzureFunction", json!({"resourceId": "/sites/a"})),
+            "properties.destination.properties.resourceId is \"/sites/a\": expected",
+        ),
+        (
+            to(
+                "AzureFunction",
+                json!({"resourceId": "/sites/a b/functions/f"}),
+            ),
+            "properties.destination.properties.resourceId: \"a b\" is not the name of an application",
+        ),
+        (
+            with("filter", json!({"advancedFilters": [{}]})),
+            "properties.filter.advancedFilters is not supported yet",
+        ),
+        (
+            with("retryPolicy", json!({"maxDeliveryAttempts": 31})),
+            "properties.retryPolicy.maxDeliveryAttempts is 31: expected a whole number from 1 to 30",
+        ),
+        (
+            with("retryPolicy", json!({"eventTimeToLiveInMinutes": 0.5})),
+            "properties.retryPolicy.eventTimeToLiveInMinutes is 0.5",
+        ),
+        (
+            with("retryPolicy", json!({"x": 1})),
+            "properties.retryPolicy.x is not known",
+        ),
+        (
+            with("expirationTimeUtc", json!("2030-01-01T00:00:00Z")),
+            "properties.expirationTimeUtc is not supported yet",
+        ),
+        (
+            with("eventDeliverySchema", json!("Xml")),
+            "properties.eventDeliverySchema: \"Xml\" is not",
+        ),
+        (
+            with("eventDeliverySchema", json!("CustomInputSchema")),
+            "eventDeliverySchema CustomInputSchema is not possible",
+        ),
+        (
+            with("deadLetterDestination", json!({"endpointType": "Queue"})),
+            "properties.deadLetterDestination.endpointType is \"Queue\"",
+        ),
+        (
+            dead(json!({})),
+            "properties.deadLetterDestination.properties.blobContainerName is missing",
+        ),
+        (
+            dead(json!({"blobContainerName": "A"})),
+            "properties.deadLetterDestination.properties.blobContainerName: \"A\" is not the name",
+        ),
+    ] {
+        let message = subscription(properties).unwrap_err();
+        assert!(
+            message.starts_with(expected),
+            "{message}\nexpected: {expected}"
+        );
+    }
+}
+
+#[test]
+fn the_schema_matrix() {
+    use DeliverySchema as Out;
+    for (input, fitting) in [
+        (
+            InputSchema::EventGrid,
+            &[Out::EventGrid, Out::CloudEvents][..],
+        ),
+        (InputSchema::CloudEvents, &[Out::CloudEvents]),
+        (
+            InputSchema::Custom,
+            &[Out::EventGrid, Out::CloudEvents, Out::Custom],
+        ),
+        (InputSchema::Any, &[Out::EventGrid, Out::CloudEvents]),
+    ] {
+        for schema in [Out::EventGrid, Out::CloudEvents, Out::Custom] {
+            assert_eq!(
+                schema.fits(input),
+                fitting.contains(&schema),
+                "{input} {schema:?}"
+            );
+        }
+        assert!(Out::default_for(input).fits(input));
+        assert_eq!(input.to_string().parse::<InputSchema>().unwrap(), input);
+    }
+}
+
+#[test]
+fn targets() {
+    for text in [
+        "webhook:http://127.0.0.1:8080/",
+        "webhook:https://h/p?code=a:b",
+        "webhook:http://[::1]:80/x",
+        "function:app/on_order",
+        "pull",
+    ] {
+        assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+    }
+    for (text, expected) in [
+        ("", "is not a target: expected webhook:URL"),
+        ("Pull", "is not a target"),
+        ("pull:x", "is not a target"),
+        ("queue:x", "is not a target"),
+        ("function:app", "is not a target"),
+        ("function:/f", "is not the name of an application"),
+        ("function:a/../b", "is not the name of a function"),
+        ("function:../b", "is not the name of an application"),
+        ("webhook:", "is not a URL"),
+        ("webhook:/path", "has neither scheme"),
+        ("webhook:http://a b/", "is not a URL"),
+        ("webhook:http://u:p@h/", "has no plain host"),
+    ] {
+        let error = text.parse::<Target>().unwrap_err();
+        assert!(error.message().contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn configuration_of_other_versions() {
+    for (text, kind) in [
+        (
+            r#"{"version":2,"definition":{"later":1}}"#,
+            ErrorKind::NewerFormat,
+        ),
+        (r#"{"version":1}"#, ErrorKind::Damaged),
+        ("", ErrorKind::Damaged),
+    ] {
+        let error = from_config::<TopicDefinition>(text.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), kind);
+    }
+    // As version 1 wrote it; never edited.
+    let golden = br#"{"version":1,"definition":{"target":"function:app/f","filter":{"included_event_types":["a"],"subject_begins_with":"b","subject_ends_with":"","subject_case_sensitive":true},"max_delivery_attempts":3,"event_ttl_minutes":5,"dead_letter":"dead","schema":"cloudevents"}}"#;
+    let definition: SubscriptionDefinition = from_config(golden).unwrap();
+    assert_eq!(to_config(&definition).unwrap(), golden);
+    let golden = br#"{"version":1,"definition":{"input_schema":"custom","mapping":{"id":"a","topic":null,"event_time":null,"subject":{"source_field":"b","default_value":"c"},"event_type":{"source_field":null,"default_value":null},"data_version":{"source_field":null,"default_value":null}}}}"#;
+    let definition: TopicDefinition = from_config(golden).unwrap();
+    assert_eq!(to_config(&definition).unwrap(), golden);
+    assert_eq!(definition.mapping.unwrap().id.as_deref(), Some("a"));
+    assert_eq!(InputMapping::default().to_json()["properties"], json!({}));
+}
