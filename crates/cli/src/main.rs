@@ -1,1 +1,139 @@
-fn main() {}
+//! The `foretell` binary: one file per command in `cmd`, all of them clients of the HTTP
+//! interface, see `client`.
+
+mod client;
+mod cmd;
+mod demo;
+mod output;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::output::Failure;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Event sourcing for AI-driven applications: every change is an event, the state of anything
+/// can be asked for at any time.
+#[derive(Parser, Debug)]
+#[command(name = "foretell", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Debug, Clone)]
+pub struct Globals {
+    /// The data directory. A server that holds it is found and used.
+    #[arg(
+        long,
+        global = true,
+        env = "FORETELL_DATA",
+        default_value = "foretell-data",
+        value_name = "DIR"
+    )]
+    pub data: PathBuf,
+    /// Work on this server in place of a data directory.
+    #[arg(long, global = true, env = "FORETELL_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// The key for --server.
+    #[arg(
+        long,
+        global = true,
+        env = "FORETELL_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub key: Option<String>,
+    /// Output for machines: JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the server: topics, functions, the store API, on one port.
+    Serve(cmd::serve::Serve),
+    /// See it all work: real events, a Python function, its results, states at past dates.
+    Demo(demo::Demo),
+    /// Make, list, show or delete topics, and show their keys.
+    Topic(cmd::topic::Topic),
+    /// Publish events to a topic.
+    Publish(cmd::publish::Publish),
+    /// Turn a log (CSV, JSON lines, XES) into events of a topic.
+    Import(cmd::import::Import),
+    /// Read events of a topic.
+    Read(cmd::read::Read),
+    /// The state of a subject, now or at any past time.
+    State(cmd::state::State),
+    /// Make, list, show or delete subscriptions of a topic.
+    Subscription(cmd::subscription::Subscription),
+    /// Events that a subscription gave up on.
+    Deadletter(cmd::deadletter::Deadletter),
+    /// Functions that run on events.
+    Function(cmd::function::Function),
+    /// Read everything again and check every byte of it.
+    Verify(cmd::verify::Verify),
+    /// The admin key of a data directory.
+    Keys(cmd::keys::Keys),
+    /// All limits, by name.
+    Limits(cmd::limits::Limits),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let level = match &cli.command {
+        Command::Serve(_) => "info",
+        _ => "error",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FORETELL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    // A provider that is installed already serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return output::report(
+                &Failure::from(foretell_types::Error::io("can't start", error)),
+                cli.globals.json,
+            );
+        }
+    };
+    let json = cli.globals.json;
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output::report(&failure, json),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Serve(command) => command.run(globals).await,
+        Command::Demo(command) => command.run(globals).await,
+        Command::Topic(command) => command.run(globals).await,
+        Command::Publish(command) => command.run(globals).await,
+        Command::Import(command) => command.run(globals).await,
+        Command::Read(command) => command.run(globals).await,
+        Command::State(command) => command.run(globals).await,
+        Command::Subscription(command) => command.run(globals).await,
+        Command::Deadletter(command) => command.run(globals).await,
+        Command::Function(command) => command.run(globals).await,
+        Command::Verify(command) => command.run(globals).await,
+        Command::Keys(command) => command.run(globals),
+        Command::Limits(command) => command.run(globals),
+    }
+}

@@ -1,1 +1,44 @@
+//! State at any time: events folded into the state of a subject, as it was at one time and as it
+//! was known at another.
+//!
+//! ```
+//! use foretell_state::{Moment, fold};
+//! use foretell_types::{Data, Instant, NewEvent, Position, RecordedEvent, Revision};
+//!
+//! let event = |position: u64, time: &str, data: &str| RecordedEvent {
+//!     event: NewEvent {
+//!         event_type: "customer.changed".into(),
+//!         time: Some(time.parse().unwrap()),
+//!         data: Data::json(data),
+//!         ..NewEvent::default()
+//!     },
+//!     position: Position::new(position).unwrap(),
+//!     revision: Some(Revision::new(position - 1)),
+//!     recorded_time: Instant::from_nanos(0),
+//! };
+//! let log = [
+//!     event(1, "2024-01-01T00:00:00Z", r#"{"name":"Ada","city":"London"}"#),
+//!     event(2, "2024-03-01T00:00:00Z", r#"{"city":"Turin"}"#),
+//!     // It happened in February, and became known last.
+//!     event(3, "2024-02-01T00:00:00Z", r#"{"city":"Paris","name":null}"#),
+//! ];
+//! let state = |at, known_at| {
+//!     let moment = Moment::parse(at, known_at).unwrap();
+//!     let state = fold(log.iter().cloned().map(Ok), moment).unwrap();
+//!     state.value.get().to_owned()
+//! };
+//! assert_eq!(state(None, None), r#"{"city":"Turin"}"#);
+//! assert_eq!(state(Some("2024-02-15"), None), r#"{"city":"Paris"}"#);
+//! assert_eq!(state(Some("2024-02-15"), Some("2")), r#"{"city":"London","name":"Ada"}"#);
+//! ```
 
+mod fold;
+mod merge;
+mod moment;
+mod patch;
+mod projection;
+
+pub use fold::{Fold, State, fold};
+pub use merge::Merge;
+pub use moment::{KnownAt, Moment};
+pub use projection::Projection;

@@ -1,0 +1,13 @@
+"""All scenarios, in the order in which they run."""
+
+from scenarios import cloudevents_azure, cloudevents_cncf, eventgrid, identity, refusals
+
+ALL = [
+    *eventgrid.SCENARIOS,
+    *cloudevents_azure.SCENARIOS,
+    *cloudevents_cncf.SCENARIOS,
+    *identity.SCENARIOS,
+    *refusals.SCENARIOS,
+]
+
+assert len({scenario.name for scenario in ALL}) == len(ALL), "two scenarios have one name"

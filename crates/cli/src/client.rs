@@ -1,0 +1,314 @@
+//! How a command reaches its data: through the server that holds the data directory or that
+//! `--server` names, or, where there is none, by opening the directory and calling the same HTTP
+//! interface without a socket. There is one way for a command to do anything.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use bytes::Bytes;
+use foretell_log::DirectoryLock;
+use foretell_protocol::error_from_body;
+use foretell_server::{Application, Node, NodeOptions};
+use foretell_types::{Error, ErrorKind, Result};
+use futures::{Stream, StreamExt, TryStreamExt};
+use http::{Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
+
+use crate::Globals;
+
+/// How long to wait for another command that holds the data directory.
+const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
+const SAFE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+type Router = BoxCloneSyncService<axum::extract::Request, axum::response::Response, Infallible>;
+
+/// A way to the HTTP interface.
+pub struct Client {
+    way: Way,
+    key: Option<String>,
+}
+
+enum Way {
+    Remote { http: reqwest::Client, url: String },
+    Local { router: Router, node: Arc<Node> },
+}
+
+/// A request to be sent.
+pub struct Request {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+}
+
+/// An answer whose status is a success.
+pub struct Answer {
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
+}
+
+/// Encodes one part of a path, or the value of a query parameter.
+pub fn encode(text: &str) -> String {
+    utf8_percent_encode(text, SAFE).to_string()
+}
+
+impl Request {
+    pub fn new(method: Method, path: impl Into<String>) -> Request {
+        Request {
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    pub fn get(path: impl Into<String>) -> Request {
+        Request::new(Method::GET, path)
+    }
+
+    pub fn post(path: impl Into<String>) -> Request {
+        Request::new(Method::POST, path)
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Request {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Request {
+        self.body = body.into();
+        self.header("content-type", content_type)
+    }
+
+    pub fn json(self, value: &Value) -> Request {
+        self.body("application/json", value.to_string())
+    }
+}
+
+impl Client {
+    /// Finds the way. `create`: a data directory that isn't there is made.
+    pub async fn connect(globals: &Globals, create: bool) -> Result<Client> {
+        if let Some(url) = &globals.server {
+            return Client::remote(url, globals.key.clone());
+        }
+        let data = &globals.data;
+        if !create && !data.exists() {
+            return Err(Error::not_found(format!(
+                "there is no data directory at {}: name one with --data or FORETELL_DATA, or begin with `foretell topic create NAME` or `foretell serve`",
+                data.display()
+            )));
+        }
+        let began = Instant::now();
+        loop {
+            let options = NodeOptions {
+                data: data.clone(),
+                application: Application::none(),
+                deliver: false,
+            };
+            match Node::open(options).await {
+                Ok(node) => {
+                    let key = Some(node.admin_key().as_str().to_owned());
+                    let router = foretell_server::router(node.clone());
+                    return Ok(Client {
+                        way: Way::Local { router, node },
+                        key,
+                    });
+                }
+                Err(error) if error.kind() == ErrorKind::Fenced => {
+                    if let Some(client) = Client::of_holder(data, globals).await? {
+                        return Ok(client);
+                    }
+                    if began.elapsed() > WAIT_FOR_LOCK {
+                        return Err(error.context("waited for another command to end"));
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The server that holds a data directory, if it answers.
+    async fn of_holder(data: &Path, globals: &Globals) -> Result<Option<Client>> {
+        let Some(url) = DirectoryLock::holder(data).and_then(|holder| holder.url) else {
+            return Ok(None);
+        };
+        let key = match &globals.key {
+            Some(key) => Some(key.clone()),
+            None => foretell_server::admin_key(data)?.map(|key| key.as_str().to_owned()),
+        };
+        let client = Client::remote(&url, key)?;
+        let alive = client.send(Request::get("/healthz")).await.is_ok();
+        Ok(alive.then_some(client))
+    }
+
+    /// A client of a server.
+    pub fn remote(url: &str, key: Option<String>) -> Result<Client> {
+        let http = reqwest::Client::builder()
+            .pool_max_idle_per_host(64)
+            .build()
+            .map_err(|error| Error::unavailable(format!("can't make an HTTP client: {error}")))?;
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Client {
+            way: Way::Remote { http, url },
+            key,
+        })
+    }
+
+    /// Sends a request; an answer that isn't a success becomes the error it tells of.
+    pub async fn send(&self, mut request: Request) -> Result<Answer> {
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let (status, answer) = match &self.way {
+            Way::Remote { http, url } => send_remote(http, url, request).await?,
+            Way::Local { router, .. } => send_local(router, request).await?,
+        };
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = answer.bytes().await?;
+        Err(error_from_body(status, &body))
+    }
+
+    /// Ends what was begun: a directory that was opened is closed.
+    pub async fn close(self) {
+        if let Way::Local { node, .. } = self.way {
+            node.close().await;
+        }
+    }
+}
+
+async fn send_remote(
+    http: &reqwest::Client,
+    url: &str,
+    request: Request,
+) -> Result<(StatusCode, Answer)> {
+    let mut built = http
+        .request(request.method, format!("{url}{}", request.path))
+        .body(request.body);
+    for (name, value) in &request.headers {
+        built = built.header(*name, value);
+    }
+    let unreachable = |error: reqwest::Error| {
+        let hint = if error.is_connect() {
+            ": is it running?"
+        } else {
+            ""
+        };
+        Error::new(
+            ErrorKind::Io,
+            format!(
+                "server {url} can't be reached{hint} ({})",
+                error.without_url()
+            ),
+        )
+    };
+    let response = built.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let stream = response.bytes_stream().map_err(|error| {
+        Error::new(
+            ErrorKind::Io,
+            format!("the server's answer ended early: {}", error.without_url()),
+        )
+    });
+    Ok((
+        status,
+        Answer {
+            headers,
+            stream: Box::pin(stream),
+        },
+    ))
+}
+
+async fn send_local(router: &Router, request: Request) -> Result<(StatusCode, Answer)> {
+    let mut built = http::Request::builder()
+        .method(request.method)
+        .uri(request.path);
+    for (name, value) in &request.headers {
+        built = built.header(*name, value);
+    }
+    let built = built
+        .body(Body::from(request.body))
+        .map_err(|error| Error::invalid(format!("the request can't be made: {error}")))?;
+    let mut service = router.clone();
+    let response = match service.ready().await {
+        Ok(ready) => ready.call(built).await,
+        Err(never) => match never {},
+    };
+    let response = match response {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (parts, body) = response.into_parts();
+    let stream = body
+        .into_data_stream()
+        .map_err(|error| Error::new(ErrorKind::Io, format!("the answer ended early: {error}")));
+    Ok((
+        parts.status,
+        Answer {
+            headers: parts.headers,
+            stream: Box::pin(stream),
+        },
+    ))
+}
+
+impl Answer {
+    pub async fn bytes(self) -> Result<Vec<u8>> {
+        self.stream
+            .try_fold(Vec::new(), |mut all, piece| async move {
+                all.extend_from_slice(&piece);
+                Ok(all)
+            })
+            .await
+    }
+
+    pub async fn json(self) -> Result<Value> {
+        let bytes = self.bytes().await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::new(
+                ErrorKind::Io,
+                format!("the server's answer is not JSON: {error}"),
+            )
+        })
+    }
+
+    /// The lines of the answer, as they come.
+    pub fn lines(self) -> impl Stream<Item = Result<String>> + Unpin {
+        let state = (self.stream, Vec::<u8>::new(), false);
+        Box::pin(futures::stream::unfold(
+            state,
+            |(mut stream, mut rest, ended)| async move {
+                loop {
+                    if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                        let line: Vec<u8> = rest.drain(..=end).collect();
+                        let text = String::from_utf8_lossy(&line[..end]).into_owned();
+                        return Some((Ok(text), (stream, rest, ended)));
+                    }
+                    if ended {
+                        return None;
+                    }
+                    match stream.next().await {
+                        Some(Ok(piece)) => rest.extend_from_slice(&piece),
+                        Some(Err(error)) => return Some((Err(error), (stream, Vec::new(), true))),
+                        None if rest.is_empty() => return None,
+                        None => {
+                            let text = String::from_utf8_lossy(&rest).into_owned();
+                            return Some((Ok(text), (stream, Vec::new(), true)));
+                        }
+                    }
+                }
+            },
+        ))
+    }
+}

@@ -1,0 +1,14 @@
+//! One file per command.
+
+pub mod deadletter;
+pub mod function;
+pub mod import;
+pub mod keys;
+pub mod limits;
+pub mod publish;
+pub mod read;
+pub mod serve;
+pub mod state;
+pub mod subscription;
+pub mod topic;
+pub mod verify;

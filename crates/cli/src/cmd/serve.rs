@@ -1,0 +1,87 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use foretell_server::{Application, Node, NodeOptions};
+use foretell_types::{Error, ErrorKind, Result};
+use serde_json::json;
+
+use crate::Globals;
+use crate::output::{Failure, line, note};
+
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// The application directory: foretell.toml, functions/NAME. Without it, the current
+    /// directory if it has a foretell.toml.
+    app_dir: Option<PathBuf>,
+    /// Where to listen. Port 0 takes any free one.
+    #[arg(long, default_value = "127.0.0.1:4077", value_name = "ADDRESS")]
+    listen: String,
+}
+
+impl Serve {
+    pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
+        if globals.server.is_some() {
+            return Err(Failure::Usage(
+                "--server is for clients: a server takes --data".to_owned(),
+            ));
+        }
+        let application = match &self.app_dir {
+            Some(folder) => Application::read(folder)?,
+            None if Path::new("foretell.toml").exists() => Application::read(Path::new("."))?,
+            None => Application::none(),
+        };
+        let options = NodeOptions {
+            data: globals.data.clone(),
+            application,
+            deliver: true,
+        };
+        let node = Node::open(options)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::Fenced => Error::new(
+                    ErrorKind::Fenced,
+                    format!("{error}: stop that one, or serve another directory with --data"),
+                ),
+                _ => error,
+            })?;
+        let listening = match foretell_server::listen(&node, &self.listen).await {
+            Ok(listening) => listening,
+            Err(error) => {
+                node.close().await;
+                return Err(error.into());
+            }
+        };
+        let url = listening.url();
+        if globals.json {
+            line(
+                &json!({ "url": url, "data": globals.data, "process": std::process::id() })
+                    .to_string(),
+            )?;
+        } else {
+            line(&format!(
+                "foretell serves {} at {url}",
+                globals.data.display()
+            ))?;
+            note("stop it with Ctrl-C");
+        }
+        foretell_server::serve(node, listening, stop_signal()?).await?;
+        if !globals.json {
+            note("stopped; everything accepted is durable");
+        }
+        Ok(())
+    }
+}
+
+/// Ready at the first SIGINT or SIGTERM.
+pub fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error| Error::io("can't wait for signals", error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,174 @@
+use clap::{Args, Subcommand};
+use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, SubscriptionFacts};
+use http::Method;
+use serde_json::Value;
+
+use crate::Globals;
+use crate::client::{Client, Request, encode};
+use crate::output::{Failure, count, line, table};
+
+#[derive(Args, Debug)]
+pub struct Subscription {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Make a subscription, or change one: its progress stays.
+    Create(Box<Create>),
+    /// List the subscriptions of a topic.
+    List { topic: String },
+    /// Show a subscription.
+    Show { topic: String, name: String },
+    /// Delete a subscription and its progress.
+    Delete { topic: String, name: String },
+}
+
+#[derive(Args, Debug)]
+struct Create {
+    topic: String,
+    name: String,
+    /// Where events go: webhook:URL or function:APP/FUNCTION.
+    #[arg(long, value_name = "TARGET")]
+    to: String,
+    /// Only events of these types, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "TYPES")]
+    event_types: Vec<String>,
+    /// Only events whose subject begins with this (without regard to case, as in Event Grid).
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    subject_begins_with: String,
+    /// Only events whose subject ends with this (likewise).
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    subject_ends_with: String,
+    /// Attempts before an event is dead-lettered.
+    #[arg(long, value_name = "N")]
+    max_delivery_attempts: Option<u32>,
+    /// Minutes before an undelivered event is dead-lettered.
+    #[arg(long, value_name = "N")]
+    event_ttl_minutes: Option<u32>,
+    /// The container for dead letters.
+    #[arg(long, value_name = "CONTAINER")]
+    dead_letter: Option<String>,
+    /// Where a new subscription begins: now, beginning, or a position.
+    #[arg(long, default_value = "now", value_name = "PLACE")]
+    from: String,
+}
+
+impl Subscription {
+    pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
+        let client = Client::connect(globals, false).await?;
+        let done = self.act(&client, globals.json).await;
+        client.close().await;
+        done
+    }
+
+    async fn act(self, client: &Client, as_json: bool) -> Result<(), Failure> {
+        let path = |topic: &str, name: &str| {
+            format!(
+                "/topics/{}/eventSubscriptions/{}",
+                encode(topic),
+                encode(name)
+            )
+        };
+        match self.action {
+            Action::Create(create) => {
+                let body = create.body()?;
+                let path = format!(
+                    "{}?from={}",
+                    path(&create.topic, &create.name),
+                    encode(&create.from)
+                );
+                let request = Request::new(Method::PUT, path).json(&body);
+                show(&client.send(request).await?.json().await?, as_json)
+            }
+            Action::List { topic } => {
+                let request =
+                    Request::get(format!("/topics/{}/eventSubscriptions", encode(&topic)));
+                let answer = client.send(request).await?.json().await?;
+                if as_json {
+                    return line(&answer["value"].to_string());
+                }
+                let rows: Vec<_> = answer["value"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(row)
+                    .collect();
+                table(&["SUBSCRIPTION", "TO", "LAG", "RUNNING"], &rows)
+            }
+            Action::Show { topic, name } => show(
+                &client
+                    .send(Request::get(path(&topic, &name)))
+                    .await?
+                    .json()
+                    .await?,
+                as_json,
+            ),
+            Action::Delete { topic, name } => {
+                let request = Request::new(Method::DELETE, path(&topic, &name));
+                let answer = client.send(request).await?.json().await?;
+                line(&if as_json {
+                    answer.to_string()
+                } else {
+                    format!("subscription {name} is deleted")
+                })
+            }
+        }
+    }
+}
+
+impl Create {
+    /// The subscription in the JSON of Event Grid's resource model.
+    fn body(&self) -> Result<Value, Failure> {
+        let usage = |error: foretell_types::Error| Failure::Usage(error.message().to_owned());
+        let mut definition = SubscriptionDefinition::new(self.to.parse().map_err(usage)?);
+        definition.filter = Filter {
+            included_event_types: self.event_types.clone(),
+            subject_begins_with: self.subject_begins_with.clone(),
+            subject_ends_with: self.subject_ends_with.clone(),
+            ..Filter::default()
+        };
+        if let Some(attempts) = self.max_delivery_attempts {
+            definition.max_delivery_attempts = attempts;
+        }
+        if let Some(minutes) = self.event_ttl_minutes {
+            definition.event_ttl_minutes = minutes;
+        }
+        definition.dead_letter.clone_from(&self.dead_letter);
+        definition.check(InputSchema::Any).map_err(usage)?;
+        let facts = SubscriptionFacts {
+            name: &self.name,
+            topic_resource_id: "",
+            topic_schema: InputSchema::Any,
+        };
+        let mut body = definition.to_json(&facts);
+        // The server knows the topic's schema, and so the default.
+        if let Some(properties) = body["properties"].as_object_mut() {
+            properties.remove("eventDeliverySchema");
+        }
+        Ok(serde_json::json!({ "properties": body["properties"] }))
+    }
+}
+
+fn row(subscription: &Value) -> Vec<String> {
+    vec![
+        subscription["name"].as_str().unwrap_or("").to_owned(),
+        subscription["to"].as_str().unwrap_or("").to_owned(),
+        subscription["lag"].as_u64().map_or_else(String::new, count),
+        subscription["running"].to_string(),
+    ]
+}
+
+fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return line(&subscription.to_string());
+    }
+    let cells = row(subscription);
+    for (name, cell) in ["subscription", "to", "lag", "running"].iter().zip(cells) {
+        line(&format!("{name:<13} {cell}"))?;
+    }
+    let properties = &subscription["properties"];
+    line(&format!("{:<13} {}", "filter", properties["filter"]))?;
+    line(&format!("{:<13} {}", "retry", properties["retryPolicy"]))
+}

@@ -1,0 +1,51 @@
+use clap::Args;
+use foretell_types::{Error, ErrorKind};
+use futures::StreamExt;
+use serde_json::Value;
+
+use crate::Globals;
+use crate::client::{Client, Request};
+use crate::output::{Failure, bar, count, line};
+
+#[derive(Args, Debug)]
+pub struct Verify {}
+
+impl Verify {
+    pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
+        let client = Client::connect(globals, false).await?;
+        let found = verify(&client).await;
+        client.close().await;
+        let found = found?;
+        if globals.json {
+            return line(&found.to_string());
+        }
+        let number = |name: &str| count(found[name].as_u64().unwrap_or(0));
+        line(&format!(
+            "sound: {} events of {} topics in {} commits, {} frames",
+            number("events"),
+            number("topics"),
+            number("commits"),
+            number("frames")
+        ))?;
+        line(&format!("root {}", found["root"].as_str().unwrap_or("")))
+    }
+}
+
+async fn verify(client: &Client) -> Result<Value, Failure> {
+    let mut lines = client.send(Request::post("/verify")).await?.lines();
+    let progress = bar(0, "verifying");
+    while let Some(text) = lines.next().await {
+        let value: Value = serde_json::from_str(&text?).unwrap_or_default();
+        if let [done, total] = &value["progress"].as_array().map_or(&[][..], Vec::as_slice) {
+            progress.set_length(total.as_u64().unwrap_or(0));
+            progress.set_position(done.as_u64().unwrap_or(0));
+            continue;
+        }
+        progress.finish_and_clear();
+        if let Some(message) = value["error"]["message"].as_str() {
+            return Err(Error::new(ErrorKind::Damaged, message).into());
+        }
+        return Ok(value);
+    }
+    Err(Error::unavailable("the verification was cut off").into())
+}

@@ -1,0 +1,76 @@
+use axum::extract::{Path, Request, State};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use foretell_types::limits::PUBLISH_BODY_BYTES;
+use foretell_types::{Error, ErrorKind, cloudevents};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, json as answer_json};
+use super::parameters::Parameters;
+use super::{Server, publish, require_admin};
+
+/// `GET /functions`
+pub async fn list(State(node): Server, request: Request) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let mut apps = Vec::new();
+    for app in node.apps() {
+        apps.push(json!({
+            "name": app.name(),
+            "state": app.status(),
+            "functions": app.functions(),
+        }));
+    }
+    apps.sort_by_key(|app| app["name"].as_str().unwrap_or("").to_owned());
+    answer_json(&apps)
+}
+
+/// `GET /functions/{app}/logs?function=&last=`
+pub async fn logs(State(node): Server, Path(app): Path<String>, request: Request) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let parameters = Parameters::parse(request.uri(), &["function", "last"])?;
+    let last = parameters.number("last")?.unwrap_or(100);
+    answer_json(&node.app(&app)?.logs(parameters.get("function"), last))
+}
+
+/// `POST /functions/{app}/{function}/invoke`: calls a function with an event, and shows what it
+/// returned; nothing of it is applied.
+pub async fn invoke(
+    State(node): Server,
+    Path((app, function)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let app = node.app(&app)?;
+    let body = publish::read_body(request.into_body(), PUBLISH_BODY_BYTES).await?;
+    app.started().await;
+    let outcome = app
+        .invoke(&function, &body, node.now())
+        .await
+        .map_err(|failure| {
+            Error::new(
+                ErrorKind::Invalid,
+                format!("the function failed: {failure}"),
+            )
+        })?;
+    let blobs: Vec<Value> = outcome
+        .blobs
+        .iter()
+        .map(|blob| {
+            let mut value = json!({ "container": blob.container, "name": blob.name });
+            match std::str::from_utf8(&blob.content) {
+                Ok(text) => value["content"] = text.into(),
+                Err(_) => value["content_base64"] = STANDARD.encode(&blob.content).into(),
+            }
+            value
+        })
+        .collect();
+    let events: Vec<Value> = outcome
+        .events
+        .iter()
+        .map(|output| {
+            let text = cloudevents::to_json(&output.event);
+            json!({ "topic": output.topic, "event": serde_json::from_str::<Value>(&text).unwrap_or_default() })
+        })
+        .collect();
+    answer_json(&json!({ "blobs": blobs, "events": events }))
+}

@@ -1,0 +1,41 @@
+use axum::extract::{Path, Request, State};
+use foretell_types::Error;
+use foretell_types::cloudevents::{Reserved, batch_from_json};
+use foretell_types::limits::STORE_BODY_BYTES;
+use serde_json::json;
+
+use super::answer::{Answer, json as answer_json};
+use super::parameters::Parameters;
+use super::{Server, publish, require_admin};
+
+/// `GET /topics/{topic}/imports/{import}`: how many rows are in the topic.
+pub async fn progress(
+    State(node): Server,
+    Path((topic, import)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let topic = node.topic(&topic)?;
+    answer_json(&json!({ "rows": node.imported_rows(&topic.config.name, &import)? }))
+}
+
+/// `POST /topics/{topic}/imports/{import}?first_row=N`: the next rows, as a CloudEvents batch
+/// whose events may declare `knowntime`.
+pub async fn append(
+    State(node): Server,
+    Path((topic, import)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let parameters = Parameters::parse(request.uri(), &["first_row"])?;
+    let first = parameters
+        .number("first_row")?
+        .ok_or_else(|| Error::invalid("query parameter first_row is missing"))?;
+    let topic = node.topic(&topic)?;
+    let body = publish::read_body(request.into_body(), STORE_BODY_BYTES).await?;
+    let events = batch_from_json(&body, Reserved::AdmitKnownTime)?;
+    let rows = node
+        .import(&topic.config.name, &import, first, events)
+        .await?;
+    answer_json(&json!({ "rows": rows }))
+}

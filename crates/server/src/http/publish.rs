@@ -1,0 +1,62 @@
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use foretell_types::limits::PUBLISH_BODY_BYTES;
+use foretell_types::{Error, ErrorKind, Result};
+use http::{HeaderValue, StatusCode};
+
+use super::Server;
+use super::answer::Failed;
+use crate::Node;
+use crate::node::{Conditions, Counters};
+
+/// `POST /topics/{topic}/api/events`: Event Grid's publish operation.
+pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Request) -> Response {
+    let request_id = node.new_id().to_string();
+    let mut response = match accept(&node, &topic, request).await {
+        Ok(()) => (StatusCode::OK, [("api-supported-versions", "2018-01-01")]).into_response(),
+        Err(error) => {
+            Counters::add(&node.counters.refused_requests, 1);
+            Failed::event_grid(error, request_id.clone(), node.now()).into_response()
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert("x-ms-request-id", value);
+    }
+    response
+}
+
+async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
+    let topic = node.topic(topic)?;
+    let (parts, body) = request.into_parts();
+    // Before the body is read: who has no key sends nothing.
+    node.check_publisher(&topic, &super::credentials(&parts.headers, &parts.uri)?)?;
+    let body = read_body(body, PUBLISH_BODY_BYTES).await?;
+    let events = node.read_events(&topic, &parts.headers, &body)?;
+    node.append(&topic.config.name, events, Conditions::default())
+        .await?;
+    Ok(())
+}
+
+/// Reads a body up to a limit.
+pub(super) async fn read_body(body: axum::body::Body, limit: usize) -> Result<bytes::Bytes> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        if is_length_limit(&error) {
+            return Error::new(
+                ErrorKind::TooLarge,
+                format!("the request's body is larger than {limit} bytes"),
+            );
+        }
+        Error::invalid(format!("the request's body could not be read: {error}"))
+    })
+}
+
+fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}

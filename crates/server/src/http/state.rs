@@ -1,0 +1,33 @@
+use axum::extract::{Path, Request, State};
+use foretell_state::Moment;
+use foretell_types::Error;
+
+use super::answer::{Answer, json};
+use super::events::topic_and_subject;
+use super::parameters::Parameters;
+use super::{Server, require_admin};
+
+/// `GET /topics/{topic}/state/{subject}?at=&known_at=&projection=`
+pub async fn state(
+    State(node): Server,
+    path: Path<Vec<(String, String)>>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let (topic, subject) = topic_and_subject(path)?;
+    let parameters =
+        Parameters::parse(request.uri(), &["subject", "at", "known_at", "projection"])?;
+    let subject = subject
+        .or_else(|| parameters.get("subject").map(str::to_owned))
+        .ok_or_else(|| {
+            Error::invalid("no subject is given: put it into the path or into ?subject=")
+        })?;
+    if let Some(other) = parameters.get("projection").filter(|name| *name != "merge") {
+        return Err(
+            Error::not_found(format!("there is no projection {other:?}; there is: merge")).into(),
+        );
+    }
+    let moment = Moment::parse(parameters.get("at"), parameters.get("known_at"))?;
+    let topic = node.readable_topic(&topic)?;
+    json(&node.state(&topic, &subject, moment).await?)
+}

@@ -1,0 +1,180 @@
+//! Long reads: JSON lines, and server-sent events that follow the head.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use foretell_log::ReadOptions;
+use foretell_types::{Error, Position, Result, cloudevents};
+use futures::stream::{self, Stream};
+use http::header;
+use tokio::sync::watch;
+
+use crate::Node;
+use crate::node::blocking;
+
+/// Events of one piece of a long answer.
+const PIECE_EVENTS: u64 = 512;
+
+#[derive(Clone, Copy)]
+enum Form {
+    Lines,
+    /// `id: POSITION`, `event: TYPE`, `data: EVENT`. Source: WHATWG HTML, "Server-sent events".
+    EventStream,
+}
+
+struct State {
+    node: Arc<Node>,
+    topic: String,
+    options: ReadOptions,
+    head: watch::Receiver<u64>,
+    follow: bool,
+    form: Form,
+    left: u64,
+    done: bool,
+    /// A live answer says at once that it is there.
+    opened: bool,
+}
+
+/// All events as JSON lines; `follow` goes on with what is appended.
+pub fn lines(
+    node: Arc<Node>,
+    topic: String,
+    options: ReadOptions,
+    follow: bool,
+) -> Result<Response> {
+    let body = body(node, topic, options, follow, Form::Lines)?;
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// All events and those to come, as server-sent events.
+pub fn events(node: Arc<Node>, topic: String, options: ReadOptions) -> Result<Response> {
+    let body = body(node, topic, options, true, Form::EventStream)?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, body).into_response())
+}
+
+fn body(
+    node: Arc<Node>,
+    topic: String,
+    options: ReadOptions,
+    follow: bool,
+    form: Form,
+) -> Result<Body> {
+    if follow && options.backward {
+        return Err(Error::invalid("following goes forward: leave backward out"));
+    }
+    options.query.check()?;
+    let head = node.log.watch(&topic)?;
+    let left = options.limit.unwrap_or(u64::MAX);
+    let state = State {
+        node,
+        topic,
+        options,
+        head,
+        follow,
+        form,
+        left,
+        done: false,
+        opened: false,
+    };
+    Ok(Body::from_stream(pieces(state)))
+}
+
+fn pieces(state: State) -> impl Stream<Item = Result<Bytes>> {
+    stream::unfold(state, |mut state| async move {
+        let piece = state.next_piece().await;
+        match piece {
+            Ok(Some(bytes)) => Some((Ok(bytes), state)),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(%error, "a long read ended early");
+                state.done = true;
+                Some((Err(error), state))
+            }
+        }
+    })
+}
+
+impl State {
+    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        if let (Form::EventStream, false) = (self.form, self.opened) {
+            self.opened = true;
+            return Ok(Some(Bytes::from_static(b": foretell\n\n")));
+        }
+        while !self.done && self.left > 0 {
+            let head = *self.head.borrow_and_update();
+            let (bytes, count, next) = self.read(head).await?;
+            self.left -= count;
+            match next {
+                Some(next) => self.options.from = Some(next),
+                None if self.follow => {
+                    self.options.from = Position::new(head + 1).max(self.options.from)
+                }
+                None => self.done = true,
+            }
+            if !bytes.is_empty() {
+                return Ok(Some(bytes.into()));
+            }
+            if next.is_none() && self.follow {
+                tokio::select! {
+                    changed = self.head.changed() => self.done |= changed.is_err(),
+                    () = self.node.stopping() => self.done = true,
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a piece; gives how many events it holds, and where to go on, if not at the head.
+    async fn read(&self, head: u64) -> Result<(Vec<u8>, u64, Option<Position>)> {
+        let wanted = PIECE_EVENTS.min(self.left);
+        let mut options = ReadOptions {
+            limit: Some(wanted),
+            ..self.options.clone()
+        };
+        if !options.backward {
+            let Some(end) = Position::new(head) else {
+                return Ok((Vec::new(), 0, None));
+            };
+            options.until = Some(options.until.map_or(end, |until| until.min(end)));
+        }
+        let (log, topic, form) = (self.node.log.clone(), self.topic.clone(), self.form);
+        let backward = options.backward;
+        blocking(move || {
+            let mut reader = log.read(&topic, options)?;
+            let (mut out, mut count, mut last) = (Vec::new(), 0, None);
+            while let Some(event) = reader.next_recorded()? {
+                if let Form::EventStream = form {
+                    let head = format!(
+                        "id: {}\nevent: {}\ndata: ",
+                        event.position, event.event_type
+                    );
+                    out.extend_from_slice(head.as_bytes());
+                }
+                cloudevents::write_recorded(&mut out, &event);
+                out.extend_from_slice(if let Form::Lines = form {
+                    b"\n"
+                } else {
+                    b"\n\n"
+                });
+                count += 1;
+                last = Some(event.position);
+            }
+            let full = count == wanted;
+            let next = last.filter(|_| full).and_then(|last| {
+                if backward {
+                    last.previous()
+                } else {
+                    Some(last.next())
+                }
+            });
+            Ok((out, count, next))
+        })
+        .await
+    }
+}

@@ -1,0 +1,141 @@
+//! The configuration: definitions of topics and subscriptions, kept as events of the system topic
+//! `foretell.config`, so that it too can be asked for at any past time.
+
+use std::collections::BTreeMap;
+
+use foretell_log::{EventLog, ReadOptions};
+use foretell_protocol::{SubscriptionDefinition, TopicDefinition};
+use foretell_types::{Data, Error, ErrorKind, NewEvent, Result};
+use serde::{Deserialize, Serialize};
+
+/// The topic that holds the configuration.
+pub const CONFIG: &str = "foretell.config";
+const PUT: &str = "foretell.definition.put";
+const DELETED: &str = "foretell.definition.deleted";
+
+/// Who defined something: what the application's `foretell.toml` names, it owns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    Api,
+    File,
+}
+
+/// A topic as it was defined.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TopicConfig {
+    pub name: String,
+    pub definition: TopicDefinition,
+    /// How often key1 and key2 were made anew.
+    pub key_generations: [u32; 2],
+    pub owner: Owner,
+}
+
+/// A subscription as it was defined.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SubscriptionConfig {
+    pub topic: String,
+    pub name: String,
+    pub definition: SubscriptionDefinition,
+    pub owner: Owner,
+}
+
+/// All definitions as they stand. Keys are lower case: names are told apart without case.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub topics: BTreeMap<String, TopicConfig>,
+    pub subscriptions: BTreeMap<(String, String), SubscriptionConfig>,
+}
+
+impl Config {
+    /// Reads the configuration back from its events.
+    pub fn load(log: &EventLog) -> Result<Config> {
+        let mut config = Config::default();
+        let mut reader = log.read(CONFIG, ReadOptions::default())?;
+        while let Some(event) = reader.next_event()? {
+            let Some(subject) = event.subject else {
+                continue;
+            };
+            let deleted = event.event_type == DELETED;
+            let damaged = |error: serde_json::Error| {
+                Error::new(
+                    ErrorKind::Damaged,
+                    format!(
+                        "the definition of {subject:?} (position {}) is malformed: {error}",
+                        event.position
+                    ),
+                )
+            };
+            let data = event.json().unwrap_or("null");
+            match subject.split('/').collect::<Vec<_>>()[..] {
+                ["topics", name] if deleted => {
+                    config.topics.remove(&name.to_lowercase());
+                }
+                ["topics", name] => {
+                    let topic = serde_json::from_str(data).map_err(damaged)?;
+                    config.topics.insert(name.to_lowercase(), topic);
+                }
+                ["topics", topic, "eventSubscriptions", name] => {
+                    let key = (topic.to_lowercase(), name.to_lowercase());
+                    if deleted {
+                        config.subscriptions.remove(&key);
+                    } else {
+                        let subscription = serde_json::from_str(data).map_err(damaged)?;
+                        config.subscriptions.insert(key, subscription);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(config)
+    }
+
+    /// The subscriptions of a topic, in order of their names.
+    pub fn subscriptions_of(&self, topic: &str) -> impl Iterator<Item = &SubscriptionConfig> {
+        let topic = topic.to_lowercase();
+        self.subscriptions
+            .iter()
+            .filter(move |((of, _), _)| *of == topic)
+            .map(|(_, found)| found)
+    }
+}
+
+impl TopicConfig {
+    fn subject(&self) -> String {
+        format!("topics/{}", self.name)
+    }
+
+    /// The event that puts or deletes this definition.
+    pub fn event(&self, id: uuid::Uuid, deleted: bool) -> Result<NewEvent> {
+        event(id, self.subject(), self, deleted)
+    }
+}
+
+impl SubscriptionConfig {
+    fn subject(&self) -> String {
+        format!("topics/{}/eventSubscriptions/{}", self.topic, self.name)
+    }
+
+    /// The event that puts or deletes this definition.
+    pub fn event(&self, id: uuid::Uuid, deleted: bool) -> Result<NewEvent> {
+        event(id, self.subject(), self, deleted)
+    }
+}
+
+fn event(
+    id: uuid::Uuid,
+    subject: String,
+    value: &impl Serialize,
+    deleted: bool,
+) -> Result<NewEvent> {
+    let json = serde_json::to_string(value)
+        .map_err(|error| Error::invalid(format!("the definition can't be written: {error}")))?;
+    Ok(NewEvent {
+        id: id.to_string(),
+        source: "/foretell/config".to_owned(),
+        event_type: if deleted { DELETED } else { PUT }.to_owned(),
+        subject: Some(subject),
+        data: Data::Json(json),
+        ..NewEvent::default()
+    })
+}

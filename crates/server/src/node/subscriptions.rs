@@ -1,0 +1,114 @@
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use foretell_delivery::{
+    Failure, FailureKind, Handler, Invocation, Outcome, RetryPolicy, StatsSnapshot, Subscription,
+    SubscriptionOptions, Webhook,
+};
+use foretell_protocol::Target;
+use foretell_types::Result;
+use foretell_types::limits::DELIVERIES_IN_FLIGHT;
+
+use super::{Node, SubscriptionConfig};
+
+/// Where the dead letters of a subscription without a container of its own go.
+const DEAD_LETTER_CONTAINER: &str = "dead-letters";
+
+impl Node {
+    /// Starts all subscriptions that push. One that can't be started is logged; the others go on.
+    pub(super) fn start_subscriptions(&self) {
+        for subscription in self.config().subscriptions.values() {
+            if let Err(error) = self.start_subscription(subscription) {
+                tracing::error!(
+                    topic = subscription.topic, subscription = subscription.name, %error,
+                    "the subscription can't be started"
+                );
+            }
+        }
+    }
+
+    pub(super) fn start_subscription(&self, config: &SubscriptionConfig) -> Result<()> {
+        let definition = &config.definition;
+        let handler: Arc<dyn Handler> = match &definition.target {
+            Target::Pull => return Ok(()),
+            Target::WebHook(url) => Arc::new(Webhook::new(url)?),
+            Target::Function { app, function } => match self.apps.get(app) {
+                Some(app) => app.handler(function),
+                None => Arc::new(MissingApp { app: app.clone() }),
+            },
+        };
+        let filter = definition.filter.clone();
+        let options = SubscriptionOptions {
+            topic: config.topic.clone(),
+            name: config.name.clone(),
+            filter: Arc::new(move |event| filter.matches(event)),
+            handler,
+            retry: RetryPolicy {
+                schedule: self.options.application.retry_schedule(),
+                max_attempts: definition.max_delivery_attempts,
+                ttl_minutes: definition.event_ttl_minutes,
+            },
+            dead_letter_container: definition
+                .dead_letter
+                .clone()
+                .unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned()),
+            ordered_by_subject: true,
+            concurrency: DELIVERIES_IN_FLIGHT,
+        };
+        let started = Subscription::start(options, self.log.clone(), self.storage.clone())?;
+        self.running
+            .lock()
+            .insert(key(&config.topic, &config.name), started);
+        Ok(())
+    }
+
+    pub(super) async fn stop_subscription(&self, topic: &str, name: &str) {
+        let running = self.running.lock().remove(&key(topic, name));
+        if let Some(subscription) = running {
+            subscription.stop().await;
+        }
+    }
+
+    /// The counts of a running subscription.
+    pub fn subscription_stats(&self, topic: &str, name: &str) -> Option<StatsSnapshot> {
+        self.running
+            .lock()
+            .get(&key(topic, name))
+            .map(Subscription::stats)
+    }
+
+    /// Tells the running subscriptions that dead letters were replayed.
+    pub fn wake_subscriptions(&self) {
+        self.running.lock().values().for_each(Subscription::wake);
+    }
+}
+
+fn key(topic: &str, name: &str) -> (String, String) {
+    (topic.to_lowercase(), name.to_lowercase())
+}
+
+/// Stands for a function app that the server was started without.
+struct MissingApp {
+    app: String,
+}
+
+impl fmt::Debug for MissingApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "missing function app {}", self.app)
+    }
+}
+
+#[async_trait]
+impl Handler for MissingApp {
+    async fn handle(&self, _: Invocation) -> Result<Outcome, Failure> {
+        let message = format!(
+            "there is no function app {:?}: put it into functions/{} of the application directory and start the server with that directory",
+            self.app, self.app
+        );
+        Err(Failure::new(
+            FailureKind::InvalidAzureFunctionDestination,
+            message,
+        ))
+    }
+}
