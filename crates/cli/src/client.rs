@@ -225,7 +225,6 @@ async fn send_remote(
     Ok((
         status,
         Answer {
-            headers,
             stream: Box::pin(stream),
         },
     ))
@@ -257,7 +256,6 @@ async fn send_local(router: &Router, request: Request) -> Result<(StatusCode, An
     Ok((
         parts.status,
         Answer {
-            headers: parts.headers,
             stream: Box::pin(stream),
         },
     ))

@@ -90,11 +90,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         .with_state(node);
     let normalise =
         tower::util::MapRequestLayer::new(move |request| path::normalise(&names, request));
-    BoxCloneSyncService::new(
-        normalise
-            .layer(routes)
-            .map_response(|response: Response| response),
-    )
+    BoxCloneSyncService::new(normalise.layer(routes))
 }
 
 /// The credentials of a request.
