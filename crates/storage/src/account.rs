@@ -10,6 +10,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use crate::threads::Threads;
 use crate::{check_blob, check_container};
 
 /// A storage account: named containers of blobs. Writes are atomic: a reader sees the old blob
@@ -19,6 +20,8 @@ pub struct Account {
     store: Arc<dyn ObjectStore>,
     /// The folder of a local account; `None` where every write is durable by itself.
     folder: Option<PathBuf>,
+    /// Where a local account's files are read and written.
+    threads: Option<Threads>,
 }
 
 /// A blob without its content.
@@ -46,15 +49,17 @@ impl Account {
         Ok(Account {
             store: Arc::new(store),
             folder: Some(folder),
+            threads: Some(Threads::start()?),
         })
     }
 
     /// Writes a blob, in place of one of the same name.
     pub async fn put(&self, container: &str, name: &str, content: Bytes) -> Result<()> {
         let path = place(container, name)?;
-        self.store
-            .put(&path, content.into())
-            .await
+        let (store, at) = (self.store.clone(), path.clone());
+        let put = async move { store.put(&at, content.into()).await };
+        self.run(put)
+            .await?
             .map_err(|error| failed("write", &path, error))?;
         Ok(())
     }
@@ -62,16 +67,23 @@ impl Account {
     /// A blob's content; `None` if there is no such blob.
     pub async fn get(&self, container: &str, name: &str) -> Result<Option<Bytes>> {
         let path = place(container, name)?;
-        let found = match self.store.get(&path).await {
-            Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(failed("read", &path, error)),
-        };
-        found
-            .bytes()
-            .await
-            .map(Some)
-            .map_err(|error| failed("read", &path, error))
+        let (store, at) = (self.store.clone(), path.clone());
+        let get = async move { store.get(&at).await?.bytes().await };
+        match self.run(get).await? {
+            Ok(content) => Ok(Some(content)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed("read", &path, error)),
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.threads {
+            Some(threads) => threads.run(work).await,
+            None => Ok(work.await),
+        }
     }
 
     /// Removes a blob; one that isn't there is no error.

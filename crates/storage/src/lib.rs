@@ -12,6 +12,7 @@
 
 mod account;
 mod name;
+mod threads;
 
 pub use account::{Account, BlobInfo};
 pub use name::{check_blob, check_container};
