@@ -36,6 +36,18 @@ pub struct Pending {
     /// What the last attempt came to, by Event Grid's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_outcome: String,
+    /// It is given up; what is left is to write its dead letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUp>,
+}
+
+/// Why a delivery was given up.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// Event Grid's `deadLetterReason`.
+    pub reason: String,
+    /// The last failure in words, cut.
+    pub message: String,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -95,6 +107,10 @@ pub(crate) mod register {
 
     pub fn replays(subscription: &str) -> String {
         format!("subscription/{subscription}/replay/")
+    }
+
+    pub fn replay(subscription: &str, position: u64, generation: u64) -> String {
+        format!("{}{position}/{generation}", replays(subscription))
     }
 
     pub fn all(subscription: &str) -> String {

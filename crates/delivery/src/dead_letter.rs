@@ -3,13 +3,14 @@
 
 use foretell_log::{Append, EventLog, ReadOptions};
 use foretell_types::{
-    Data, Error, ExtensionValue, Instant, NewEvent, Position, RecordedEvent, Result, Timestamp,
-    eventgrid,
+    Data, Error, ErrorKind, ExtensionValue, Instant, NewEvent, Position, RecordedEvent, Result,
+    Timestamp, eventgrid,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{Pending, register};
+use crate::checkpoint::{GivenUp, Pending, register};
+use crate::context::Context;
 
 /// The topic that records dead letters.
 pub const DEAD_LETTERS: &str = "foretell.deadletters";
@@ -70,9 +71,54 @@ pub(crate) fn blob_content(
     out
 }
 
-/// The event that records a dead letter.
-pub(crate) fn added(letter: &DeadLetter, invocation: uuid::Uuid) -> NewEvent {
-    system_event(ADDED, format!("{invocation}"), letter)
+/// The dead letter of an event that is given up now.
+pub(crate) fn letter(
+    context: &Context,
+    event: &RecordedEvent,
+    pending: &Pending,
+    given_up: &GivenUp,
+) -> DeadLetter {
+    let (options, now) = (&context.options, context.now());
+    let position = event.position.get();
+    let id = context.invocation_id(pending.generation, position);
+    let name = blob_name(&options.name, now, id);
+    DeadLetter {
+        topic: options.topic.clone(),
+        subscription: options.name.clone(),
+        position,
+        generation: pending.generation,
+        id: event.id.clone(),
+        event_type: event.event_type.clone(),
+        subject: event.subject.clone(),
+        reason: given_up.reason.clone(),
+        attempts: pending.attempts,
+        last_outcome: pending.last_outcome.clone(),
+        message: given_up.message.clone(),
+        blob: format!("{}/{name}", options.dead_letter_container),
+        time: Timestamp::from_instant(now).to_string(),
+    }
+}
+
+/// Appends the event that records a dead letter, in one commit with `append`. Makes the topic if
+/// it isn't there.
+pub(crate) async fn record(
+    log: &EventLog,
+    append: Append,
+    letter: &DeadLetter,
+    invocation: uuid::Uuid,
+) -> Result<()> {
+    let added = system_event(ADDED, invocation.to_string(), letter);
+    if log.topic(DEAD_LETTERS).is_err() {
+        let uuid = log.environment().random.uuid();
+        let create = Append::new().create_topic(DEAD_LETTERS.parse()?, uuid, false);
+        match log.append(create)?.await {
+            Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
+            // Made by another at the same time.
+            _ => {}
+        }
+    }
+    let append = append.events(DEAD_LETTERS, [added]);
+    log.append(append)?.await.map(|_| ())
 }
 
 fn system_event(event_type: &str, id: String, letter: &DeadLetter) -> NewEvent {
@@ -116,7 +162,12 @@ impl DeadLetterFilter {
 
 /// The dead letters that were not replayed, in the order in which they were given up.
 pub fn list(log: &EventLog, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>> {
-    let mut reader = log.read(DEAD_LETTERS, ReadOptions::default())?;
+    let mut reader = match log.read(DEAD_LETTERS, ReadOptions::default()) {
+        Ok(reader) => reader,
+        // Nothing was ever given up.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let mut open: BTreeMap<(String, u64), (Position, DeadLetter)> = BTreeMap::new();
     while let Some(event) = reader.next_event()? {
         let Some(letter) = event
@@ -141,30 +192,40 @@ pub fn list(log: &EventLog, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>
 }
 
 /// Sends dead letters through their subscription again, as a new generation. Durable when it
-/// returns; a running subscription must be told ([`crate::Subscription::wake`]).
+/// returns; a running subscription must be told ([`crate::Subscription::wake`]). Gives those that
+/// were sent: not those whose topic or subscription is gone.
 pub async fn replay(log: &EventLog, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>> {
     let reading = log.clone();
     let wanted = filter.clone();
-    let letters = tokio::task::spawn_blocking(move || list(&reading, &wanted))
+    let mut letters = tokio::task::spawn_blocking(move || list(&reading, &wanted))
         .await
         .map_err(|error| Error::unavailable(error.to_string()))??;
-    let generation = log.environment().clock.now().as_nanos().max(1);
+    letters.retain(|letter| is_wanted(log, letter));
+    let now = log.environment().clock.now().as_nanos().max(1) as u64;
     for batch in letters.chunks(1_000) {
         let mut append = Append::new();
         for letter in batch {
             let name = format!("{}/{}", letter.topic, letter.subscription);
-            let key = format!("{}{}", register::replays(&name), letter.position);
-            let mut event = system_event(
-                REPLAYED,
-                format!("{name}/{}/{generation}", letter.position),
-                letter,
-            );
+            let generation = now.max(letter.generation + 1);
+            let key = register::replay(&name, letter.position, generation);
+            let id = format!("{name}/{}/{generation}", letter.position);
+            let mut event = system_event(REPLAYED, id, letter);
             event.set_extension("generation", ExtensionValue::String(generation.to_string()));
             append = append
-                .register(key, Some(generation.to_string().into_bytes()))
+                .register(key, Some(Vec::new()))
                 .events(DEAD_LETTERS, [event]);
         }
         log.append(append)?.await?;
     }
     Ok(letters)
+}
+
+/// Its subscription is there, and its topic is the one that held the event.
+fn is_wanted(log: &EventLog, letter: &DeadLetter) -> bool {
+    let name = format!("{}/{}", letter.topic, letter.subscription);
+    let given_up = letter.time.parse::<Timestamp>().map(|time| time.instant());
+    log.register(&register::checkpoint(&name)).is_some()
+        && log
+            .topic(&letter.topic)
+            .is_ok_and(|topic| given_up.is_ok_and(|time| topic.created <= time))
 }

@@ -15,6 +15,7 @@ use foretell_types::{Instant, NewEvent, RecordedEvent};
 /// - It may be called again for the same invocation if no outcome was journaled.
 /// - It is called concurrently, never twice at a time for one subject of one subscription.
 /// - It keeps its own time limit and is cancelled by being dropped.
+/// - If it panics, the attempt has failed.
 #[async_trait]
 pub trait Handler: Send + Sync + fmt::Debug {
     async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure>;
@@ -46,7 +47,8 @@ pub struct Outcome {
 }
 
 /// An event that a handler returned, for a topic of the same server. The dispatcher gives it its
-/// id (if `event.id` is empty) and its causation.
+/// id, in place of any that it has, and its causation: `causationid` is `TOPIC/POSITION` of the
+/// event that it was returned on, `causationdepth` its place in such a chain, from 1.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OutputEvent {
     pub topic: String,

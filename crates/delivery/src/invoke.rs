@@ -4,93 +4,141 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use foretell_log::{Append, EventLog};
-use foretell_storage::Account;
-use foretell_types::limits::CAUSATION_DEPTH;
-use foretell_types::{ErrorKind, ExtensionValue, RecordedEvent};
+use foretell_log::Append;
+use foretell_types::{Error, ErrorKind, RecordedEvent};
 
-use crate::checkpoint::register;
-use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputEvent};
-use crate::{identity, outcome};
+use crate::checkpoint::{GivenUp, Pending, register};
+use crate::context::Context;
+use crate::dead_letter;
+use crate::handler::{Failure, FailureKind, Invocation, Outcome, OutputBlob, OutputEvent};
+use crate::outcome::{self, Journaled};
+use crate::output::{caused, check};
+use crate::progress::is_passing;
 
-/// How deep an event lies in a chain of events returned on events.
-const DEPTH: &str = "causationdepth";
-/// The event that an event was returned on: `TOPIC/POSITION`.
-const CAUSE: &str = "causationid";
-
-pub(crate) struct Call {
-    pub invocation: Invocation,
-    pub generation: u64,
-    pub handler: Arc<dyn Handler>,
-    pub log: EventLog,
-    pub storage: Account,
-    pub journaled: Option<Bytes>,
+/// One attempt to settle a position.
+pub(crate) struct Attempt {
+    pub context: Arc<Context>,
+    pub position: u64,
+    pub pending: Pending,
+    /// Read if it isn't given.
+    pub event: Option<Arc<RecordedEvent>>,
+    /// An outcome may be journaled already.
+    pub journaled: bool,
 }
 
-/// A completed invocation: whether blobs were written (they must be synced before the checkpoint
-/// moves) and the register of its outcome (to be removed then).
-pub(crate) struct Completed {
-    pub wrote_blobs: bool,
-    pub register: Option<String>,
+/// What an attempt came to, and the event if it could be read.
+pub(crate) struct Done {
+    pub event: Option<Arc<RecordedEvent>>,
+    pub end: End,
 }
 
-impl Call {
-    pub async fn run(self) -> Result<Completed, Failure> {
-        let position = self.invocation.event.position.get();
-        let key = register::outcome(&self.invocation.subscription, self.generation, position);
-        if let Some(value) = &self.journaled {
-            let blobs = outcome::decode(value).map_err(|error| failure(&error))?;
-            self.apply(&blobs).await?;
-            return Ok(Completed {
-                wrote_blobs: !blobs.is_empty(),
-                register: Some(key),
+pub(crate) enum End {
+    /// The outcome was applied. Blobs that were written must be synced before the checkpoint
+    /// moves; the register of the outcome is to be removed then.
+    Completed {
+        wrote_blobs: bool,
+        register: Option<String>,
+    },
+    Failed(Failure),
+    /// Its time to live is over.
+    Expired,
+    /// Its dead letter was written; the register says so.
+    Buried {
+        register: String,
+    },
+    /// Nothing could be tried: the event can't be read, or its dead letter not be written.
+    Blocked(Error),
+}
+
+impl Attempt {
+    pub async fn run(mut self) -> Done {
+        let event = match self.event.take() {
+            Some(event) => event,
+            None => match self.context.event(self.position).await {
+                Ok(event) => Arc::new(event),
+                Err(error) => {
+                    let end = End::Blocked(error);
+                    return Done { event: None, end };
+                }
+            },
+        };
+        let end = match self.settle(&event).await {
+            Ok(end) => end,
+            Err(failure) => End::Failed(failure),
+        };
+        Done {
+            event: Some(event),
+            end,
+        }
+    }
+
+    fn register(&self) -> String {
+        register::outcome(&self.context.key, self.pending.generation, self.position)
+    }
+
+    async fn settle(&self, event: &Arc<RecordedEvent>) -> Result<End, Failure> {
+        let (context, pending) = (&self.context, &self.pending);
+        let invocation = context.invocation(event, pending);
+        match self.journaled(&invocation) {
+            Ok(Some(Journaled::Completed(blobs))) if pending.given_up.is_none() => {
+                return self.apply(&blobs).await;
+            }
+            Ok(Some(Journaled::GivenUp)) => {
+                let register = self.register();
+                return Ok(End::Buried { register });
+            }
+            Ok(_) => {}
+            Err(error) => return Ok(End::Blocked(error)),
+        }
+        if let Some(given_up) = &pending.given_up {
+            return Ok(match self.bury(&invocation, given_up).await {
+                Ok(()) => End::Buried {
+                    register: self.register(),
+                },
+                Err(error) => End::Blocked(error.context("a dead letter could not be written")),
             });
         }
-        let done = self.handler.handle(self.invocation.clone()).await?;
-        if done.blobs.is_empty() && done.events.is_empty() {
-            return Ok(Completed {
+        let retry = &context.options.retry;
+        if pending.attempts > 0
+            && pending.generation == 0
+            && retry.is_expired(event.recorded_time, context.now())
+        {
+            return Ok(End::Expired);
+        }
+        let outcome = context.options.handler.handle(invocation.clone()).await?;
+        self.complete(&invocation, outcome).await
+    }
+
+    fn journaled(&self, invocation: &Invocation) -> Result<Option<Journaled>, Error> {
+        if !self.journaled {
+            return Ok(None);
+        }
+        match self.context.log.register(&self.register()) {
+            Some(value) => outcome::decode(&value, invocation.id),
+            None => Ok(None),
+        }
+    }
+
+    /// Journals an outcome, then applies it.
+    async fn complete(&self, invocation: &Invocation, outcome: Outcome) -> Result<End, Failure> {
+        if outcome.blobs.is_empty() && outcome.events.is_empty() {
+            return Ok(End::Completed {
                 wrote_blobs: false,
                 register: None,
             });
         }
-        let Outcome { events, blobs } = done;
+        check(&outcome).map_err(|error| failure(&error))?;
+        let Outcome { events, blobs } = outcome;
         let mut append = Append::new();
         for (index, event) in events.into_iter().enumerate() {
-            let OutputEvent { topic, event } = self.caused(event, index)?;
+            let OutputEvent { topic, event } = caused(invocation, event, index)?;
             append = append.events(&topic, [event]);
         }
         // Also with no blobs: the register says that the call was made.
-        append = append.register(key.clone(), Some(outcome::encode(&blobs)));
+        let value = outcome::encode(invocation.id, &blobs);
+        append = append.register(self.register(), Some(value));
         self.journal(append).await?;
-        self.apply(&blobs).await?;
-        Ok(Completed {
-            wrote_blobs: !blobs.is_empty(),
-            register: Some(key),
-        })
-    }
-
-    /// Gives an output event its identity and its cause.
-    fn caused(&self, mut output: OutputEvent, index: usize) -> Result<OutputEvent, Failure> {
-        let depth = depth(&self.invocation.event) + 1;
-        if depth > CAUSATION_DEPTH as i32 {
-            let message = format!(
-                "a chain of events that functions return on events is longer than {CAUSATION_DEPTH}"
-            );
-            return Err(Failure {
-                permanent: true,
-                ..Failure::new(FailureKind::Aborted, message)
-            });
-        }
-        let event = &mut output.event;
-        event.id = identity::output(self.invocation.id, index).to_string();
-        let cause = format!(
-            "{}/{}",
-            self.invocation.topic, self.invocation.event.position
-        );
-        event.set_extension(CAUSE, ExtensionValue::String(cause));
-        event.set_extension(DEPTH, ExtensionValue::Integer(depth));
-        Ok(output)
+        self.apply(&blobs).await
     }
 
     /// Appends, and waits out a log that is busy or a disk that is full: the handler was called,
@@ -98,13 +146,13 @@ impl Call {
     async fn journal(&self, append: Append) -> Result<(), Failure> {
         let mut wait = Duration::from_millis(10);
         loop {
-            let appended = match self.log.append(append.clone()) {
+            let appended = match self.context.log.append(append.clone()) {
                 Ok(ticket) => ticket.await,
                 Err(error) => Err(error),
             };
             match appended {
                 Ok(_) => return Ok(()),
-                Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full) => {
+                Err(error) if is_passing(&error) => {
                     tracing::warn!(%error, "an outcome waits to be journaled");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(5));
@@ -114,21 +162,31 @@ impl Call {
         }
     }
 
-    async fn apply(&self, blobs: &[crate::OutputBlob]) -> Result<(), Failure> {
+    async fn apply(&self, blobs: &[OutputBlob]) -> Result<End, Failure> {
         for blob in blobs {
-            self.storage
+            self.context
+                .storage
                 .put(&blob.container, &blob.name, blob.content.clone())
                 .await
                 .map_err(|error| failure(&error))?;
         }
-        Ok(())
+        Ok(End::Completed {
+            wrote_blobs: !blobs.is_empty(),
+            register: Some(self.register()),
+        })
     }
-}
 
-fn depth(event: &RecordedEvent) -> i32 {
-    match event.extension(DEPTH) {
-        Some(ExtensionValue::Integer(depth)) => (*depth).max(0),
-        _ => 0,
+    /// Writes a dead letter: the blob, durable, then the event that records it.
+    async fn bury(&self, invocation: &Invocation, given_up: &GivenUp) -> Result<(), Error> {
+        let (context, event) = (&self.context, &invocation.event);
+        let letter = dead_letter::letter(context, event, &self.pending, given_up);
+        let content = dead_letter::blob_content(event, &letter, &self.pending);
+        let (container, name) = letter.blob.split_once('/').unwrap_or(("", &letter.blob));
+        context.storage.put(container, name, content.into()).await?;
+        context.storage.sync().await?;
+        let value = outcome::encode_given_up(invocation.id);
+        let append = Append::new().register(self.register(), Some(value));
+        dead_letter::record(&context.log, append, &letter, invocation.id).await
     }
 }
 

@@ -6,22 +6,70 @@
 //! A subject's events go one after the other; a failing one makes the rest of its subject wait,
 //! until it succeeds or is dead-lettered. Progress is a [`Checkpoint`]: a low-water position and a
 //! bounded set of exceptions.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use std::sync::Arc;
+//! use foretell_delivery::{
+//!     Failure, Handler, Invocation, Outcome, RetryPolicy, Subscription, SubscriptionOptions, create,
+//! };
+//! use foretell_log::{Append, Environment, EventLog, MemoryJournal};
+//!
+//! #[derive(Debug)]
+//! struct Print;
+//!
+//! #[async_trait::async_trait]
+//! impl Handler for Print {
+//!     async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure> {
+//!         println!("{}", invocation.event.event_type);
+//!         Ok(Outcome::default())
+//!     }
+//! }
+//!
+//! let environment = Environment::real();
+//! let log = EventLog::open(Box::new(MemoryJournal::new()), &environment, &mut |_, _| {})?;
+//! let shop = Append::new().create_topic("shop".parse()?, environment.random.uuid(), false);
+//! log.append(create(shop, "shop", "print", 0))?.await?;
+//! let folder = tempfile::tempdir().unwrap();
+//! let options = SubscriptionOptions {
+//!     topic: "shop".into(),
+//!     name: "print".into(),
+//!     filter: Arc::new(|event| event.event_type.starts_with("order.")),
+//!     handler: Arc::new(Print),
+//!     retry: RetryPolicy::default(),
+//!     dead_letter_container: "dead-letters".into(),
+//!     ordered_by_subject: true,
+//!     concurrency: 8,
+//! };
+//! let storage = foretell_storage::Account::local(folder.path())?;
+//! let subscription = Subscription::start(options, log, storage)?;
+//! subscription.stop().await;
+//! # Ok::<(), foretell_types::Error>(()) }).unwrap();
+//! ```
 
 mod checkpoint;
+mod context;
 pub mod dead_letter;
 mod dispatch;
 mod handler;
 mod identity;
 mod invoke;
 mod outcome;
+mod output;
+mod page;
+mod progress;
 mod queue;
+mod replay;
+mod resume;
 mod retry;
+mod settle;
 mod stats;
 mod subscription;
 mod webhook;
 
-pub use checkpoint::{Checkpoint, Pending};
+pub use checkpoint::{Checkpoint, GivenUp, Pending};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
+pub use dispatch::STOP_GRACE;
 pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob, OutputEvent};
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;

@@ -1,21 +1,22 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use foretell_types::RecordedEvent;
-use std::collections::HashMap;
+use foretell_types::{Data, ExtensionValue, RecordedEvent};
 
 use crate::checkpoint::{Checkpoint, Pending};
 
 /// Bytes of events kept between reading and delivering; beyond, they are read again.
-const KEEP_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const KEEP_BYTES: usize = 8 * 1024 * 1024;
 
 /// The unsettled positions of a subscription: which may go next, and what waits for what. Within
-/// a subject one position goes at a time, the lowest first.
+/// a subject one position goes at a time, in the order in which they came.
 #[derive(Default)]
 pub(crate) struct Queue {
     pub upto: u64,
+    /// A subject's events go one after the other.
+    ordered: bool,
     entries: BTreeMap<u64, Entry>,
-    subjects: HashMap<String, VecDeque<u64>>,
+    lines: HashMap<Arc<str>, VecDeque<u64>>,
     ready: VecDeque<u64>,
     waiting: BTreeSet<(u64, u64)>,
     kept_bytes: usize,
@@ -23,14 +24,32 @@ pub(crate) struct Queue {
 
 struct Entry {
     pending: Pending,
-    subject: Option<String>,
+    subject: Option<Arc<str>>,
     event: Option<Arc<RecordedEvent>>,
 }
 
+/// About what an event takes in memory.
+pub(crate) fn kept_bytes(event: &RecordedEvent) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let extensions = event.extensions.iter().map(|(name, value)| match value {
+        ExtensionValue::String(text) => name.len() + text.len() + 64,
+        _ => name.len() + 64,
+    });
+    let data = match &event.data {
+        Data::Json(text) | Data::Text(text) => text.capacity(),
+        Data::Binary(bytes) => bytes.capacity(),
+        Data::None => 0,
+    };
+    let attributes = event.id.len() + event.source.len() + event.event_type.len();
+    let optional = text(&event.subject) + text(&event.datacontenttype) + text(&event.dataschema);
+    512 + data + attributes + optional + extensions.sum::<usize>()
+}
+
 impl Queue {
-    pub fn new(upto: u64) -> Queue {
+    pub fn new(upto: u64, ordered: bool) -> Queue {
         Queue {
             upto,
+            ordered,
             ..Queue::default()
         }
     }
@@ -47,34 +66,42 @@ impl Queue {
         self.entries.contains_key(&position)
     }
 
-    /// Takes in a position. `ordered`: its subject's events go one after the other.
-    pub fn push(&mut self, event: Arc<RecordedEvent>, pending: Pending, ordered: bool) {
-        let position = event.position.get();
-        let subject = event.subject.clone().filter(|_| ordered);
-        let first = match &subject {
-            Some(subject) => {
-                let line = self.subjects.entry(subject.clone()).or_default();
-                line.push_back(position);
-                line.len() == 1
-            }
-            None => true,
+    /// Takes in a position that isn't there; without an event, one whose subject isn't known.
+    pub fn push(&mut self, position: u64, event: Option<Arc<RecordedEvent>>, pending: Pending) {
+        debug_assert!(!self.contains(position), "a position is in the queue once");
+        let subject = event
+            .as_ref()
+            .and_then(|event| event.subject.as_deref())
+            .filter(|_| self.ordered);
+        let (subject, first) = match subject.map(|name| (name, self.lines.get_key_value(name))) {
+            Some((_, Some((name, _)))) => (Some(name.clone()), false),
+            Some((name, None)) => (Some(Arc::from(name)), true),
+            None => (None, true),
         };
-        let bytes = event.data.len() + 512;
+        if let Some(subject) = &subject {
+            let line = self.lines.entry(subject.clone()).or_default();
+            line.push_back(position);
+        }
+        let event = event.filter(|event| self.keep(event));
+        let entry = Entry {
+            pending,
+            subject,
+            event,
+        };
+        self.entries.insert(position, entry);
+        if first {
+            self.enqueue(position);
+        }
+    }
+
+    /// Whether there is room for an event; takes the room.
+    fn keep(&mut self, event: &RecordedEvent) -> bool {
+        let bytes = kept_bytes(event);
         let keep = self.kept_bytes + bytes <= KEEP_BYTES;
         if keep {
             self.kept_bytes += bytes;
         }
-        self.entries.insert(
-            position,
-            Entry {
-                pending,
-                subject,
-                event: keep.then_some(event),
-            },
-        );
-        if first {
-            self.enqueue(position);
-        }
+        keep
     }
 
     fn enqueue(&mut self, position: u64) {
@@ -94,15 +121,17 @@ impl Queue {
         let entry = self.entries.get_mut(&position)?;
         let event = entry.event.take();
         if let Some(event) = &event {
-            self.kept_bytes -= event.data.len() + 512;
+            self.kept_bytes -= kept_bytes(event);
         }
         Some((position, entry.pending.clone(), event))
     }
 
-    /// Puts a failed position back until its time comes.
-    pub fn retry(&mut self, position: u64, pending: Pending) {
+    /// Puts a position back that was not settled, until its time comes.
+    pub fn put_back(&mut self, position: u64, pending: Pending, event: Option<Arc<RecordedEvent>>) {
+        let event = event.filter(|event| self.keep(event));
         if let Some(entry) = self.entries.get_mut(&position) {
             entry.pending = pending;
+            entry.event = event;
             self.enqueue(position);
         }
     }
@@ -113,14 +142,15 @@ impl Queue {
             return;
         };
         let Some(subject) = entry.subject else { return };
-        let Some(line) = self.subjects.get_mut(&subject) else {
+        let Some(line) = self.lines.get_mut(&subject) else {
             return;
         };
-        line.pop_front();
+        let front = line.pop_front();
+        debug_assert_eq!(front, Some(position), "only the front of a line is settled");
         match line.front().copied() {
             Some(next) => self.enqueue(next),
             None => {
-                self.subjects.remove(&subject);
+                self.lines.remove(&subject);
             }
         }
     }
@@ -145,5 +175,54 @@ impl Queue {
             .map(|(position, entry)| (*position, entry.pending.clone()))
             .collect();
         checkpoint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foretell_types::{Instant, NewEvent, Position};
+
+    fn event(position: u64, bytes: usize) -> Option<Arc<RecordedEvent>> {
+        Some(Arc::new(RecordedEvent {
+            event: NewEvent {
+                subject: Some(format!("s{}", position % 7)),
+                data: Data::Json("x".repeat(bytes)),
+                extensions: vec![("e".into(), ExtensionValue::String("y".repeat(bytes)))],
+                ..NewEvent::default()
+            },
+            position: Position::new(position)?,
+            revision: None,
+            recorded_time: Instant::from_nanos(0),
+        }))
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_given_back() {
+        let mut queue = Queue::new(0, true);
+        for position in 1..=2_000 {
+            queue.push(position, event(position, 10_000), Pending::default());
+            assert!(queue.kept_bytes <= KEEP_BYTES);
+        }
+        assert!(queue.kept_bytes > KEEP_BYTES / 2);
+        let mut last = [0; 7];
+        let mut tries = 0;
+        while let Some((position, mut pending, event)) = queue.pop() {
+            tries += 1;
+            if pending.attempts == 0 && position % 3 == 0 {
+                pending.attempts = 1;
+                pending.due_ms = 1_000 + position;
+                queue.put_back(position, pending, event);
+                assert_eq!(queue.wake(999 + position), Some(1_000 + position));
+                assert_eq!(queue.wake(1_000 + position), None);
+                continue;
+            }
+            let before = std::mem::replace(&mut last[position as usize % 7], position);
+            assert!(before < position, "in order");
+            queue.settle(position);
+            assert_eq!(queue.checkpoint().pending.len(), queue.len());
+        }
+        assert_eq!((queue.len(), queue.kept_bytes, tries), (0, 0, 2_666));
+        assert!(queue.lines.is_empty());
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use foretell_log::{Append, EventLog};
 use foretell_storage::Account;
-use foretell_types::{NewEvent, Result};
+use foretell_types::{Error, NewEvent, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,12 @@ impl Subscription {
         storage: Account,
     ) -> Result<Subscription> {
         options.retry.check()?;
+        foretell_storage::check_container(&options.dead_letter_container)?;
+        if options.concurrency == 0 {
+            return Err(Error::invalid(
+                "concurrency is 0: at least one invocation must go at a time",
+            ));
+        }
         let stats = Arc::new(Stats::default());
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let dispatcher = Dispatcher::new(
@@ -84,7 +90,8 @@ impl Subscription {
         self.wake.notify_one();
     }
 
-    /// Stops reading, finishes what is in flight, journals the progress.
+    /// Stops reading, finishes what is in flight, journals the progress. Calls that take longer
+    /// than [`crate::STOP_GRACE`] are aborted; their events are delivered again.
     pub async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
@@ -107,7 +114,8 @@ pub fn create(append: Append, topic: &str, name: &str, after: u64) -> Append {
     )
 }
 
-/// Adds to a commit that everything about a subscription's progress is forgotten.
+/// Adds to a commit that everything about a subscription's progress is forgotten. It must have
+/// been stopped before.
 #[must_use]
 pub fn forget(mut append: Append, log: &EventLog, topic: &str, name: &str) -> Append {
     for (key, _) in log.registers(&register::all(&key(topic, name))) {

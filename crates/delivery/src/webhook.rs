@@ -7,6 +7,9 @@ use foretell_types::{Error, Result, eventgrid};
 
 use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
 
+/// How long the answer of a success is read.
+const DRAIN: Duration = Duration::from_millis(500);
+
 /// Delivers events to a URL as Event Grid does: a JSON array with one event in the Event Grid
 /// schema; success is 200 to 204.
 /// Source: "Azure Event Grid delivery and retry", "Receive events to an HTTP endpoint".
@@ -100,22 +103,39 @@ fn header(value: Option<&str>) -> String {
 impl Handler for Webhook {
     async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure> {
         let answer = self.request(&invocation).send().await.map_err(|error| {
+            let error = error.without_url();
+            let message = with_causes(&error);
             let kind = match () {
                 () if error.is_timeout() => FailureKind::TimedOut,
+                () if error.is_connect() && message.contains("dns error") => {
+                    FailureKind::ResolutionError
+                }
                 () if error.is_connect() => FailureKind::SocketError,
                 () => FailureKind::Aborted,
             };
-            let mut message = error.without_url().to_string();
-            message.truncate(500);
             Failure::new(kind, message)
         })?;
         let status = answer.status().as_u16();
         if (200..=204).contains(&status) {
+            // It is a success already; read so that the connection can be used again.
+            let _ = tokio::time::timeout(DRAIN, read_some(answer)).await;
             return Ok(Outcome::default());
         }
         let text = read_some(answer).await;
         Err(by_status(status, &text))
     }
+}
+
+/// An error with what caused it, on one line.
+fn with_causes(error: &reqwest::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        cause = error.source();
+    }
+    message.chars().take(500).collect()
 }
 
 /// The beginning of an answer, for the logs.

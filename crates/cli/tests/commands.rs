@@ -1,0 +1,310 @@
+//! The commands as scripts use them: pinned output, exit codes, both ways to the data.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod support;
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use support::{Server, json as json_of, read, run, text};
+
+fn write(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+fn event(id: &str, subject: &str, time: &str, data: &Value) -> String {
+    json!({"specversion": "1.0", "id": id, "source": "/t", "type": "changed", "subject": subject, "time": time, "data": data}).to_string()
+}
+
+fn error_of(data: &Path, arguments: &[&str], exit: i32) -> Value {
+    let arguments = [arguments, &["--json"]].concat();
+    let output = run(data, &arguments);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(exit),
+        "{arguments:?}: {printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_str::<Value>(&printed).unwrap()["error"].clone()
+}
+
+#[test]
+fn the_pinned_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for by_server in [false, true] {
+        let topic = if by_server { "by-server" } else { "by-hand" };
+        let server = by_server.then(|| Server::start(&data, &[]));
+        text(&data, &["topic", "create", topic]);
+        let names: Vec<_> = json_of(&data, &["topic", "list"])
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t["name"].clone())
+            .collect();
+        assert!(names.contains(&json!(topic)));
+        let keys = json_of(&data, &["topic", "keys", topic]);
+        assert!(keys["key1"].as_str().unwrap().len() > 40 && keys["key1"] != keys["key2"]);
+        let lines = [
+            event(
+                "1",
+                "a/1",
+                "2024-01-01T00:00:00Z",
+                &json!({"x": 1, "y": {"z": 1}}),
+            ),
+            event(
+                "2",
+                "a/1",
+                "2024-03-01T00:00:00Z",
+                &json!({"x": null, "y": {"w": 2}}),
+            ),
+            event("3", "a/1", "2024-02-01T00:00:00Z", &json!({"x": 5})),
+            event("4", "b", "2024-02-01T00:00:00Z", &json!(null)),
+        ];
+        let file = write(folder.path(), "events.jsonl", &lines.join("\n"));
+        let published = json_of(&data, &["publish", topic, &file]);
+        assert_eq!(published["published"], 4);
+        assert_eq!(
+            json_of(&data, &["publish", topic, &file])["published"],
+            4,
+            "again: nothing is doubled"
+        );
+        let events = read(&data, &[topic]);
+        assert_eq!(events.len(), 4);
+        assert_eq!(
+            (&events[2]["position"], &events[2]["revision"]),
+            (&json!(3), &json!(2))
+        );
+        assert!(events[0]["recordedtime"].as_str().unwrap().ends_with('Z'));
+        assert_eq!(
+            read(&data, &[topic, "--subject", "a/1", "--at", "2024-02-01"]).len(),
+            2
+        );
+        assert_eq!(read(&data, &[topic, "--from", "4"]).len(), 1);
+        let state = json_of(&data, &["state", topic, "a/1"]);
+        assert_eq!(
+            state,
+            json!({"topic": topic, "subject": "a/1", "at": null, "known_at": 4, "position": 3, "revision": 2, "state": {"y": {"w": 2, "z": 1}}})
+        );
+        let state = json_of(&data, &["state", topic, "a/1", "--at", "2024-02-15"]);
+        assert_eq!(state["state"], json!({"x": 5, "y": {"z": 1}}));
+        let state = json_of(
+            &data,
+            &[
+                "state",
+                topic,
+                "a/1",
+                "--at",
+                "2024-02-15T00:00:00Z",
+                "--known-at",
+                "2",
+            ],
+        );
+        assert_eq!(state["state"], json!({"x": 1, "y": {"z": 1}}));
+        let state = json_of(&data, &["state", topic, "a/1", "--at", "2"]);
+        assert_eq!(state["state"], json!({"y": {"w": 2, "z": 1}}));
+        text(
+            &data,
+            &[
+                "subscription",
+                "create",
+                topic,
+                "hook",
+                "--to",
+                "webhook:http://127.0.0.1:9/x",
+                "--event-types",
+                "a,b",
+                "--max-delivery-attempts",
+                "3",
+                "--event-ttl-minutes",
+                "5",
+                "--dead-letter",
+                "dead",
+            ],
+        );
+        assert_eq!(
+            json_of(&data, &["subscription", "list", topic])[0]["name"],
+            "hook"
+        );
+        assert_eq!(json_of(&data, &["deadletter", "list"]), json!([]));
+        assert_eq!(json_of(&data, &["function", "list"]), json!([]));
+        assert!(json_of(&data, &["verify"])["root"].as_str().unwrap().len() == 64);
+        drop(server);
+    }
+    assert!(json_of(&data, &["limits"]).as_array().unwrap().len() > 20);
+    assert!(json_of(&data, &["keys"])["admin"].is_string());
+}
+
+#[test]
+fn failures_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    assert_eq!(error_of(&data, &["read", "shop"], 3)["code"], "NotFound");
+    text(&data, &["topic", "create", "shop"]);
+    assert_eq!(error_of(&data, &["read", "nothing"], 3)["code"], "NotFound");
+    assert_eq!(
+        error_of(&data, &["state", "shop", "nobody"], 3)["code"],
+        "NotFound"
+    );
+    assert_eq!(
+        error_of(&data, &["state", "shop", "x", "--at", "soon"], 2)["code"],
+        "Usage"
+    );
+    assert_eq!(
+        error_of(&data, &["topic", "delete", "shop"], 2)["code"],
+        "Usage"
+    );
+    assert_eq!(
+        error_of(&data, &["topic", "create", "a b"], 1)["code"],
+        "BadRequest"
+    );
+    assert_eq!(run(&data, &["topic", "frobnicate"]).status.code(), Some(2));
+    assert_eq!(
+        run(&data, &["read", "shop", "--from", "0"]).status.code(),
+        Some(2)
+    );
+    let bad = write(
+        folder.path(),
+        "bad.jsonl",
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/t\",\"type\":\"t\"}\n\n{\"specversion\":\"1.0\",\"id\":\"\",\"source\":\"/t\",\"type\":\"t\"}\n",
+    );
+    let error = error_of(&data, &["publish", "shop", &bad], 1);
+    assert!(
+        error["message"].as_str().unwrap().contains("line 3"),
+        "{error}"
+    );
+    assert!(read(&data, &["shop"]).is_empty(), "nothing is half done");
+    let none = error_of(&data, &["publish", "shop", "/nonexistent/file"], 1);
+    assert!(
+        none["message"]
+            .as_str()
+            .unwrap()
+            .contains("/nonexistent/file")
+    );
+    let unreachable = run(&data, &["topic", "list", "--server", "http://127.0.0.1:9"]);
+    assert_eq!(unreachable.status.code(), Some(1));
+    let server = Server::start(&data, &[]);
+    let busy = run(&data, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(String::from_utf8_lossy(&busy.stderr).contains("held by process"));
+    let port = server.url.rsplit(':').next().unwrap();
+    let taken = run(
+        &folder.path().join("other"),
+        &["serve", "--listen", &format!("127.0.0.1:{port}")],
+    );
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("choose another port"));
+    let beyond = run(
+        &folder.path().join("other"),
+        &["serve", "--listen", "0.0.0.0:0"],
+    );
+    assert!(String::from_utf8_lossy(&beyond.stderr).contains("beyond the loopback"));
+}
+
+#[test]
+fn reserved_attributes_are_stripped_and_an_array_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    text(&data, &["topic", "create", "one"]);
+    text(&data, &["topic", "create", "two"]);
+    let grid = json!([{"id": "1", "subject": "s", "eventType": "t", "eventTime": "2024-01-01T00:00:00Z", "data": {"n": 1.50}, "dataVersion": "1"}]);
+    let file = write(folder.path(), "grid.json", &grid.to_string());
+    text(&data, &["publish", "one", &file]);
+    let copied = write(
+        folder.path(),
+        "copy.jsonl",
+        &text(&data, &["read", "one", "--json"]),
+    );
+    let output = run(&data, &["publish", "two", &copied]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("were left out"));
+    assert_eq!(read(&data, &["two"])[0]["data"], json!({"n": 1.5}));
+}
+
+#[test]
+fn an_import_is_resumable() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    text(&data, &["topic", "create", "shop"]);
+    let rows: String = (0..2500)
+        .map(|n| format!("{},2024-01-{:02},{}\n", n % 7, 1 + n % 28, n))
+        .collect();
+    let path = folder.path().join("log.csv.gz");
+    let mut gzip = flate2::write::GzEncoder::new(
+        std::fs::File::create(&path).unwrap(),
+        flate2::Compression::fast(),
+    );
+    gzip.write_all(format!("customer,day,amount\n{rows}").as_bytes())
+        .unwrap();
+    gzip.finish().unwrap();
+    let path = path.to_string_lossy();
+    let arguments = [
+        "import",
+        "shop",
+        &path,
+        "--subject",
+        "customer",
+        "--subject-prefix",
+        "c/",
+        "--type-value",
+        "bought",
+        "--time",
+        "day",
+    ];
+    let first = json_of(&data, &arguments);
+    assert_eq!(
+        (&first["rows"], &first["imported"]),
+        (&json!(2500), &json!(2500))
+    );
+    let again = json_of(&data, &arguments);
+    assert_eq!(
+        (&again["imported"], &again["already"]),
+        (&json!(0), &json!(2500))
+    );
+    let events = read(&data, &["shop"]);
+    assert_eq!(events.len(), 2500);
+    assert_eq!(events[0]["time"], "2024-01-01T00:00:00Z");
+    assert_eq!(events[0]["knowntime"], "2024-01-01T00:00:00Z");
+    // History that is loaded today was known long ago.
+    let then = json_of(&data, &["state", "shop", "c/1", "--known-at", "2024-01-10"]);
+    let all = json_of(&data, &["state", "shop", "c/1"]);
+    assert!(then["position"].as_u64() < all["position"].as_u64());
+    let bad = write(
+        folder.path(),
+        "bad.csv",
+        "customer,day\n1,2024-01-01\n2,never\n",
+    );
+    let error = error_of(
+        &data,
+        &[
+            "import",
+            "shop",
+            &bad,
+            "--subject",
+            "customer",
+            "--type-value",
+            "t",
+            "--time",
+            "day",
+        ],
+        1,
+    );
+    assert!(
+        error["message"].as_str().unwrap().contains("line 3"),
+        "{error}"
+    );
+    assert_eq!(read(&data, &["shop"]).len(), 2500);
+}
+
+#[test]
+fn a_server_stops_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    text(&data, &["topic", "create", "shop"]);
+    let mut server = Server::start(&data, &[]);
+    assert!(server.stop().success());
+    text(&data, &["verify"]);
+}

@@ -1,0 +1,106 @@
+//! Reading ahead: a page of events off the async threads, while others are delivered.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use foretell_log::ReadOptions;
+use foretell_types::limits::SUBSCRIPTION_EXCEPTIONS;
+use foretell_types::{Position, RecordedEvent, Result};
+use tokio::time::Instant;
+
+use crate::checkpoint::Pending;
+use crate::context::Context;
+use crate::dispatch::Dispatcher;
+use crate::queue::kept_bytes;
+
+/// Events that a page holds at most.
+pub(crate) const PAGE_EVENTS: usize = 1_024;
+/// Positions that a page goes through at most, with those that the filter leaves out.
+const PAGE_POSITIONS: u64 = 16_384;
+/// A page ends with the event that goes beyond so many bytes.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// After an error reading is tried again after this time.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// What was read after a position.
+pub(crate) struct Page {
+    /// The last position that was read.
+    pub upto: u64,
+    /// How many events the filter left out.
+    pub filtered: u64,
+    pub events: Vec<Arc<RecordedEvent>>,
+}
+
+impl Page {
+    /// Reads on. Blocks on the journal.
+    pub fn read(context: &Context, after: u64, room: usize) -> Result<Page> {
+        let options = ReadOptions {
+            limit: Some(PAGE_POSITIONS),
+            ..ReadOptions::after(Position::new(after))
+        };
+        let mut reader = context.read(options)?;
+        let mut page = Page {
+            upto: after,
+            filtered: 0,
+            events: Vec::new(),
+        };
+        let mut bytes = 0;
+        while page.events.len() < room.min(PAGE_EVENTS)
+            && bytes < PAGE_BYTES
+            && let Some(event) = reader.next_recorded()?
+        {
+            page.upto = event.position.get();
+            if (context.options.filter)(&event.event) {
+                bytes += kept_bytes(&event);
+                page.events.push(Arc::new(event));
+            } else {
+                page.filtered += 1;
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl Dispatcher {
+    /// Whether to read on: there is more, not enough can go, and the bounded set of exceptions
+    /// has room.
+    pub(crate) fn wants_more(&self) -> bool {
+        *self.head.borrow() > self.queue.upto
+            && self.queue.ready() < self.context.options.concurrency.max(PAGE_EVENTS)
+            && self.queue.len() < SUBSCRIPTION_EXCEPTIONS
+    }
+
+    pub(crate) fn read_on(&mut self) {
+        self.head.borrow_and_update();
+        if self.reading.is_some() || !self.wants_more() || Instant::now() < self.read_after {
+            return;
+        }
+        let (context, after) = (self.context.clone(), self.queue.upto);
+        let room = SUBSCRIPTION_EXCEPTIONS - self.queue.len();
+        let read = move || Page::read(&context, after, room);
+        self.reading = Some(tokio::task::spawn_blocking(read));
+    }
+
+    pub(crate) fn take_page(&mut self, page: Result<Page>) {
+        match page {
+            Ok(page) => {
+                self.queue.upto = page.upto;
+                self.progress.unsaved.changed = true;
+                self.stats
+                    .filtered
+                    .fetch_add(page.filtered, Ordering::Relaxed);
+                for event in page.events {
+                    let position = event.position.get();
+                    self.queue.push(position, Some(event), Pending::default());
+                }
+            }
+            Err(error) if !self.context.is_there() => self.gone(&error),
+            Err(error) => {
+                tracing::error!(subscription = %self.context.key, %error, "the topic can't be read, will be tried again");
+                self.read_after = Instant::now() + READ_AGAIN;
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What becomes of a position after an attempt, and of all of them when the subscription stops.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foretell_types::{Error, RecordedEvent};
+use tokio::task::{Id, JoinError};
+use tokio::time::{Instant, timeout_at};
+
+use crate::checkpoint::{GivenUp, Pending};
+use crate::dispatch::{Dispatcher, STOP_GRACE};
+use crate::handler::{Failure, FailureKind};
+use crate::invoke::{Done, End};
+use crate::retry::Decision;
+use crate::stats::Stats;
+
+/// A position for which nothing could be tried waits so long.
+const BLOCKED_MS: i64 = 5_000;
+/// Characters of a failure's message that are kept.
+const MESSAGE_CHARS: usize = 500;
+
+impl Dispatcher {
+    /// An attempt ended. Every way through here settles the position or puts it back.
+    pub(crate) fn joined(&mut self, joined: Result<(Id, Done), JoinError>) {
+        let (id, done) = joined.unwrap_or_else(|error| (error.id(), panicked(error)));
+        let Some((position, pending)) = self.in_flight.remove(&id) else {
+            return;
+        };
+        let unsaved = &mut self.progress.unsaved;
+        unsaved.changed = true;
+        unsaved.worked = true;
+        match done.end {
+            End::Completed {
+                wrote_blobs,
+                register,
+            } => {
+                Stats::add(&self.stats.delivered);
+                unsaved.wrote_blobs |= wrote_blobs;
+                unsaved.registers.extend(register);
+                self.queue.settle(position);
+            }
+            End::Buried { register } => {
+                Stats::add(&self.stats.dead_lettered);
+                unsaved.registers.push(register);
+                self.queue.settle(position);
+            }
+            End::Failed(failure) => self.failed(position, pending, done.event, &failure),
+            End::Expired => {
+                let message = "the event's time to live is over";
+                self.give_up(position, pending, done.event, "TimeToLiveExceeded", message);
+            }
+            End::Blocked(error) => self.blocked(position, pending, done.event, &error),
+        }
+    }
+
+    fn failed(
+        &mut self,
+        position: u64,
+        mut pending: Pending,
+        event: Option<Arc<RecordedEvent>>,
+        failure: &Failure,
+    ) {
+        if pending.given_up.is_some() {
+            // It was the dead letter that panicked, not the handler.
+            let error = Error::unavailable(failure.to_string());
+            return self.blocked(position, pending, event, &error);
+        }
+        Stats::add(&self.stats.failed);
+        pending.attempts += 1;
+        pending.last_outcome = format!("{:?}", failure.kind);
+        let (retry, now) = (&self.context.options.retry, self.context.now());
+        match retry.decide(pending.attempts as u32, failure, now) {
+            Decision::RetryAt(due) => {
+                tracing::warn!(
+                    subscription = %self.context.key, position, attempts = pending.attempts,
+                    "delivery failed, will be tried again: {failure}"
+                );
+                pending.due_ms = due.as_millis().max(1) as u64;
+                self.queue.put_back(position, pending, event);
+            }
+            Decision::GiveUp(reason) => {
+                self.give_up(position, pending, event, reason, &failure.message);
+            }
+        }
+    }
+
+    /// The next attempt writes the dead letter, and calls nothing.
+    fn give_up(
+        &mut self,
+        position: u64,
+        mut pending: Pending,
+        event: Option<Arc<RecordedEvent>>,
+        reason: &str,
+        message: &str,
+    ) {
+        tracing::error!(
+            subscription = %self.context.key, position, attempts = pending.attempts, reason,
+            "delivery given up: {message}"
+        );
+        pending.due_ms = 0;
+        pending.given_up = Some(GivenUp {
+            reason: reason.to_owned(),
+            message: message.chars().take(MESSAGE_CHARS).collect(),
+        });
+        self.queue.put_back(position, pending, event);
+    }
+
+    fn blocked(
+        &mut self,
+        position: u64,
+        mut pending: Pending,
+        event: Option<Arc<RecordedEvent>>,
+        error: &Error,
+    ) {
+        if !self.context.is_there() {
+            self.queue.put_back(position, pending, event);
+            return self.gone(error);
+        }
+        tracing::error!(
+            subscription = %self.context.key, position, %error,
+            "an event can't be settled, will be tried again"
+        );
+        pending.due_ms = (self.context.now().as_millis() + BLOCKED_MS).max(1) as u64;
+        self.queue.put_back(position, pending, event);
+    }
+
+    /// Finishes what is in flight and journals the progress.
+    pub(crate) async fn finish(mut self) {
+        if !self.context.is_there() {
+            return;
+        }
+        let deadline = Instant::now() + STOP_GRACE;
+        while let Ok(Some(done)) = timeout_at(deadline, self.attempts.join_next_with_id()).await {
+            self.joined(done);
+        }
+        let aborted = self.attempts.len();
+        if aborted > 0 {
+            tracing::warn!(
+                subscription = %self.context.key, aborted,
+                "calls did not end in time: their events will be delivered again"
+            );
+            // What they handed to the log before is in it when this progress is.
+            self.attempts.shutdown().await;
+            self.progress.unsaved.changed = true;
+        }
+        self.publish_stats();
+        self.save_all(deadline + STOP_GRACE).await;
+    }
+
+    async fn save_all(&mut self, deadline: Instant) {
+        while self.progress.unsaved.changed || self.progress.is_saving() {
+            if !self.progress.is_saving() {
+                self.progress.save(&self.context, &self.queue.checkpoint());
+            }
+            match timeout_at(deadline, self.progress.saved()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) if crate::progress::is_passing(&error) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(subscription = %self.context.key, %error, "while stopping");
+                    return;
+                }
+                Err(_) => return,
+            }
+            if Instant::now() >= deadline {
+                return;
+            }
+        }
+    }
+}
+
+/// A task that panicked is a failed attempt.
+fn panicked(error: JoinError) -> Done {
+    let message = match error.try_into_panic() {
+        Ok(panic) => format!("the handler panicked: {}", panic_text(&*panic)),
+        Err(_) => "the call was cancelled".to_owned(),
+    };
+    Done {
+        event: None,
+        end: End::Failed(Failure::new(FailureKind::Aborted, message)),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+}
