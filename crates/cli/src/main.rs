@@ -6,6 +6,7 @@ mod cmd;
 mod demo;
 mod output;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     // A provider that is installed already serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();

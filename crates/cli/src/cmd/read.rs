@@ -3,7 +3,7 @@ use std::io::Write;
 use clap::Args;
 use foretell_types::{Position, Timestamp};
 use futures::StreamExt;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::Globals;
 use crate::client::{Client, Request, encode};
@@ -109,24 +109,37 @@ impl Read {
     }
 }
 
+/// What the human form shows of an event.
+#[derive(serde::Deserialize)]
+struct Shown<'a> {
+    position: u64,
+    time: Option<String>,
+    recordedtime: Option<String>,
+    #[serde(rename = "type")]
+    event_type: String,
+    subject: Option<String>,
+    /// As it stands: numbers keep their digits, members their order.
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    data_base64: Option<String>,
+}
+
 /// One event on one line: position, time, type, subject, data.
 fn human(line: &str) -> String {
-    let Ok(event) = serde_json::from_str::<Value>(line) else {
+    let Ok(event) = serde_json::from_str::<Shown<'_>>(line) else {
         return line.to_owned();
     };
-    let text = |name: &str| event[name].as_str().unwrap_or("-");
-    let data = match (&event["data"], &event["data_base64"]) {
-        (Value::Null, Value::Null) => String::new(),
-        (Value::Null, base64) => base64.to_string(),
-        (data, _) => data.to_string(),
+    let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let data = match (event.data, event.data_base64) {
+        (Some(data), _) => data.get().to_owned(),
+        (None, Some(base64)) => format!("base64:{base64}"),
+        (None, None) => String::new(),
     };
-    let time = event["time"]
-        .as_str()
-        .unwrap_or_else(|| text("recordedtime"));
     format!(
-        "{:>8}  {time}  {}  {}  {data}",
-        event["position"].to_string(),
-        text("type"),
-        text("subject")
+        "{:>8}  {}  {}  {}  {data}",
+        event.position,
+        dash(event.time.or(event.recordedtime)),
+        event.event_type,
+        dash(event.subject)
     )
 }
