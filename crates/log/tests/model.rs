@@ -1,5 +1,7 @@
 //! Random appends and reads against a plain reference model.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic")]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The JSON forms: what the real clients send reads back equal, and any event survives a round trip.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use foretell_types::cloudevents::{self, Reserved};
 use foretell_types::{Data, ErrorKind, ExtensionValue, NewEvent, Timestamp, eventgrid, validate};
 use proptest::prelude::*;

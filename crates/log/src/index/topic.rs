@@ -145,8 +145,16 @@ impl TopicIndex {
         Some(all)
     }
 
-    /// The lists of one criterion of an item, of which every match is in one.
+    /// The lists of one criterion of an item, of which every match is in one. A prefix goes
+    /// first: whether a position's subject has it, the other lists can't tell.
     fn shortest(&self, item: &QueryItem) -> Option<Vec<&[u64]>> {
+        if let Some(prefix) = &item.subject_prefix {
+            let with_prefix = self
+                .streams
+                .iter()
+                .filter(|(key, _)| key.starts_with(&**prefix));
+            return Some(with_prefix.map(|(_, list)| list.as_slice()).collect());
+        }
         let subjects = (!item.subjects.is_empty()).then(|| lists(&self.streams, &item.subjects));
         let types = (!item.types.is_empty()).then(|| lists(&self.types, &item.types));
         let tags = item
@@ -161,7 +169,7 @@ impl TopicIndex {
             .min_by_key(size)
     }
 
-    /// Whether the event at a position matches an item, from the index alone.
+    /// Whether the event at a position matches an item, but for its prefix, from the index alone.
     fn matches(&self, item: &QueryItem, position: u64) -> bool {
         let holds = |postings: &Postings, key: &str| {
             postings
@@ -171,11 +179,6 @@ impl TopicIndex {
         (item.types.is_empty() || item.types.iter().any(|key| holds(&self.types, key)))
             && (item.subjects.is_empty()
                 || item.subjects.iter().any(|key| holds(&self.streams, key)))
-            && item.subject_prefix.as_ref().is_none_or(|prefix| {
-                self.streams.iter().any(|(subject, list)| {
-                    subject.starts_with(&**prefix) && list.binary_search(&position).is_ok()
-                })
-            })
             && item.tags.iter().all(|key| holds(&self.tags, key))
     }
 

@@ -108,7 +108,7 @@ impl FaultDisk {
         for (path, content) in &disk.durable_names {
             let content = content.lock().unwrap();
             let mut after = content.durable.clone();
-            let grown = random.next() % 2 == 0;
+            let grown = random.next().is_multiple_of(2);
             if grown && content.now.len() > after.len() {
                 after.resize(content.now.len(), 0);
             }
@@ -118,7 +118,7 @@ impl FaultDisk {
                 let survives = match mode {
                     0 => false,
                     1 => true,
-                    _ => random.next() % 2 == 0,
+                    _ => random.next().is_multiple_of(2),
                 };
                 if survives && end <= content.now.len() {
                     after[at..end].copy_from_slice(&content.now[at..end]);
