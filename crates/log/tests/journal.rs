@@ -1,6 +1,10 @@
 //! Every provider passes the conformance suite; damage is named, a torn end is cut.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
 
 mod support;
 

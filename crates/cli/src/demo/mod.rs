@@ -50,7 +50,7 @@ impl Demo {
         let interrupted = stop_signal()?;
         tokio::pin!(interrupted);
         let shown = tokio::select! {
-            shown = steps::run(&node, &url, &data, globals.json) => shown,
+            shown = steps::run(&node, &url, &data, self.keep, globals.json) => shown,
             () = &mut interrupted => Err(Error::unavailable("the demo was interrupted").into()),
         };
         if shown.is_ok() && self.keep {

@@ -41,6 +41,7 @@ pub async fn run(
     node: &Node,
     url: &str,
     data: &Path,
+    kept: bool,
     as_json: bool,
 ) -> std::result::Result<(), Failure> {
     let mut show = Show {
@@ -70,7 +71,7 @@ pub async fn run(
         show.report["seconds"] = json!(seconds);
         return line(&show.report.to_string());
     }
-    finish(&show, seconds)
+    finish(&show, seconds, kept.then_some(data))
 }
 
 async fn start_function(node: &Node, show: &Show) -> std::result::Result<(), Failure> {
@@ -273,18 +274,16 @@ fn orders(state: &Value) -> String {
     )
 }
 
-fn finish(show: &Show, seconds: f64) -> std::result::Result<(), Failure> {
+/// The commands to go on with: on the data that is kept, or towards data that is.
+fn finish(show: &Show, seconds: f64, kept: Option<&Path>) -> std::result::Result<(), Failure> {
     show.say(&format!("\nDone in {seconds:.1} s. Go on with:"))?;
+    let Some(data) = kept else {
+        show.say("  foretell demo --keep             the same, and the server stays up for more questions")?;
+        show.say("  foretell serve examples/shop     the same application on data of your own")?;
+        return show.say("  foretell help                    all commands");
+    };
+    show.say(&format!("  export FORETELL_DATA={}", data.display()))?;
     for (command, what) in [
-        (
-            "foretell demo --keep",
-            "leaves this server up, for the commands below",
-        ),
-        (
-            "foretell serve examples/shop",
-            "the same application on ./foretell-data",
-        ),
-        ("foretell topic keys shop", "what a publisher needs"),
         (
             "foretell read shop --subject customer/00082",
             "a customer's events",
@@ -292,6 +291,11 @@ fn finish(show: &Show, seconds: f64) -> std::result::Result<(), Failure> {
         (
             "foretell state shop customer/00082 --at 1997-12-31",
             "a customer at any date",
+        ),
+        ("foretell topic keys shop", "what a publisher needs"),
+        (
+            "foretell subscription list shop",
+            "what is delivered, and what waits",
         ),
         ("foretell function logs segments", "what the function said"),
         ("foretell verify", "every byte checked"),
