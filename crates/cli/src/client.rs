@@ -98,8 +98,8 @@ impl Request {
 impl Client {
     /// Finds the way. `create`: a data directory that isn't there is made.
     pub async fn connect(globals: &Globals, create: bool) -> Result<Client> {
-        if let Some(url) = &globals.server {
-            return Client::remote(url, globals.key.clone());
+        if let Some(running) = Client::running(globals).await? {
+            return Ok(running);
         }
         let data = &globals.data;
         if !create && !data.exists() {
@@ -125,6 +125,7 @@ impl Client {
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Fenced => {
+                    // A server may just have started.
                     if let Some(client) = Client::of_holder(data, globals).await? {
                         return Ok(client);
                     }
@@ -135,6 +136,15 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// The server that `--server` names, or the one that holds the data directory; `None` if the
+    /// directory has to be opened.
+    pub async fn running(globals: &Globals) -> Result<Option<Client>> {
+        match globals.server.as_deref().filter(|url| !url.is_empty()) {
+            Some(url) => Client::remote(url, globals.key.clone()).map(Some),
+            None => Client::of_holder(&globals.data, globals).await,
         }
     }
 

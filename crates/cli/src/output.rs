@@ -107,3 +107,91 @@ pub fn bar(total: u64, what: &str) -> ProgressBar {
 pub fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
+
+/// A count and what is counted: `1 event`, `2 events`.
+pub fn amount(number: u64, what: &str) -> String {
+    format!(
+        "{} {what}{}",
+        count(number),
+        if number == 1 { "" } else { "s" }
+    )
+}
+
+/// JSON text over several lines, its numbers and strings as they stand.
+pub fn pretty(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let (mut depth, mut text, mut escaped) = (0usize, false, false);
+    let mut rest = json.chars().peekable();
+    let newline = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    while let Some(c) = rest.next() {
+        if text {
+            out.push(c);
+            text = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        match c {
+            '"' => {
+                text = true;
+                out.push(c);
+            }
+            '{' | '[' if matches!(rest.peek(), Some('}' | ']')) => {
+                out.push(c);
+                out.extend(rest.next());
+            }
+            '{' | '[' => {
+                depth += 1;
+                out.push(c);
+                newline(&mut out, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                newline(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                newline(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pretty_keeps_the_text_of_values() {
+        let json =
+            r#"{"a":[1.50,{}, []],"b\"}":"x, \\","n":12345678901234567890123,"e":{"f":null}}"#;
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
+        let pretty = pretty(json);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&pretty).unwrap(),
+            value
+        );
+        assert!(pretty.contains("12345678901234567890123") && pretty.contains("1.50,\n"));
+        let simple = r#"{"a":[1,{}],"b":"x"}"#;
+        let value: serde_json::Value = serde_json::from_str(simple).unwrap();
+        assert_eq!(
+            super::pretty(simple),
+            serde_json::to_string_pretty(&value).unwrap()
+        );
+    }
+
+    #[test]
+    fn amounts() {
+        assert_eq!(
+            (amount(1, "row"), amount(1_000, "row")),
+            ("1 row".into(), "1,000 rows".into())
+        );
+    }
+}

@@ -97,6 +97,11 @@ pub(crate) mod register {
         format!("subscription/{subscription}/checkpoint")
     }
 
+    /// What tells a subscription from an earlier one of the same name.
+    pub fn id(subscription: &str) -> String {
+        format!("subscription/{subscription}/id")
+    }
+
     pub fn outcomes(subscription: &str) -> String {
         format!("subscription/{subscription}/outcome/")
     }

@@ -21,6 +21,8 @@ pub(crate) struct Context {
     pub topic: Arc<str>,
     /// Tells the topic from a later one of the same name.
     pub topic_uuid: Uuid,
+    /// Tells the subscription from a later one of the same name.
+    pub id: Uuid,
     pub log: EventLog,
     pub storage: Account,
 }
@@ -34,14 +36,11 @@ impl Context {
     pub fn is_there(&self) -> bool {
         let same = |info: foretell_log::TopicInfo| info.uuid == self.topic_uuid;
         self.log.topic(&self.topic).is_ok_and(same)
-            && self
-                .log
-                .register(&register::checkpoint(&self.key))
-                .is_some()
+            && subscription_id(&self.log, &self.key) == Some(self.id)
     }
 
     pub fn invocation_id(&self, generation: u64, position: u64) -> Uuid {
-        identity::invocation(self.topic_uuid, &self.options.name, generation, position)
+        identity::invocation(self.id, generation, position)
     }
 
     pub fn invocation(&self, event: &Arc<RecordedEvent>, pending: &Pending) -> Invocation {
@@ -103,4 +102,9 @@ impl Context {
             .map_err(|error| Error::unavailable(error.to_string()))?
             .unwrap_or_else(|| Err(Error::not_found("no event was read")))
     }
+}
+
+/// The id that a subscription was made with; `None` if there is no such subscription.
+pub(crate) fn subscription_id(log: &EventLog, key: &str) -> Option<Uuid> {
+    Uuid::from_slice(&log.register(&register::id(key))?).ok()
 }

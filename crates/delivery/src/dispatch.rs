@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::{Checkpoint, Pending, register};
-use crate::context::Context;
+use crate::context::{Context, subscription_id};
 use crate::invoke::{Attempt, Done};
 use crate::page::Page;
 use crate::progress::Progress;
@@ -58,7 +58,8 @@ impl Dispatcher {
     ) -> Result<Dispatcher> {
         let key: Arc<str> = format!("{}/{}", options.topic, options.name).into();
         let head = log.watch(&options.topic)?;
-        let Some(bytes) = log.register(&register::checkpoint(&key)) else {
+        let bytes = log.register(&register::checkpoint(&key));
+        let (Some(bytes), Some(id)) = (bytes, subscription_id(&log, &key)) else {
             let message = format!("there is no subscription {key:?}");
             return Err(Error::not_found(message));
         };
@@ -67,6 +68,7 @@ impl Dispatcher {
             topic: options.topic.as_str().into(),
             key,
             topic_uuid: log.topic(&options.topic)?.uuid,
+            id,
             log,
             storage,
             options,

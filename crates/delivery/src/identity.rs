@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 const NAMESPACE: Uuid = Uuid::from_u128(0x1f7b_7a0e_56d1_4c1b_9b5c_66f0_72ad_9e55);
 
-/// The identity of an invocation: `topic` tells a topic from an earlier one of the same name.
-pub(crate) fn invocation(topic: Uuid, subscription: &str, generation: u64, position: u64) -> Uuid {
-    let text = format!("{topic}/{subscription}/{generation}/{position}");
+/// The identity of an invocation. `subscription` is the id that the subscription was made with.
+pub(crate) fn invocation(subscription: Uuid, generation: u64, position: u64) -> Uuid {
+    let text = format!("{subscription}/{generation}/{position}");
     Uuid::new_v5(&NAMESPACE, text.as_bytes())
 }
 

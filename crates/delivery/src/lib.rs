@@ -29,7 +29,7 @@
 //! let environment = Environment::real();
 //! let log = EventLog::open(Box::new(MemoryJournal::new()), &environment, &mut |_, _| {})?;
 //! let shop = Append::new().create_topic("shop".parse()?, environment.random.uuid(), false);
-//! log.append(create(shop, "shop", "print", 0))?.await?;
+//! log.append(create(shop, "shop", "print", 0, environment.random.uuid()))?.await?;
 //! let folder = tempfile::tempdir().unwrap();
 //! let options = SubscriptionOptions {
 //!     topic: "shop".into(),
@@ -74,4 +74,4 @@ pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
 pub use subscription::{FilterFn, Subscription, SubscriptionOptions, create, forget, progress};
-pub use webhook::Webhook;
+pub use webhook::{Webhook, WebhookSchema};

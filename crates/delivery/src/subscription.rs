@@ -105,13 +105,14 @@ fn key(topic: &str, name: &str) -> String {
 }
 
 /// Adds to a commit the progress of a new subscription, which begins after a number of events.
+/// `id` is its own: what it delivers is told apart by it from what an earlier subscription of the
+/// same name did.
 #[must_use]
-pub fn create(append: Append, topic: &str, name: &str, after: u64) -> Append {
-    let checkpoint = Checkpoint::starting_after(after);
-    append.register(
-        register::checkpoint(&key(topic, name)),
-        Some(checkpoint.to_bytes()),
-    )
+pub fn create(append: Append, topic: &str, name: &str, after: u64, id: uuid::Uuid) -> Append {
+    let (key, checkpoint) = (key(topic, name), Checkpoint::starting_after(after));
+    append
+        .register(register::checkpoint(&key), Some(checkpoint.to_bytes()))
+        .register(register::id(&key), Some(id.as_bytes().to_vec()))
 }
 
 /// Adds to a commit that everything about a subscription's progress is forgotten. It must have

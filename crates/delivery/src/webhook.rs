@@ -3,19 +3,35 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_types::limits::{DELIVERY_TIMEOUT_MS, WEBHOOK_ANSWER_BYTES};
-use foretell_types::{Error, Result, eventgrid};
+use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid};
 
 use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
 
 /// How long the answer of a success is read.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// Delivers events to a URL as Event Grid does: a JSON array with one event in the Event Grid
-/// schema; success is 200 to 204.
-/// Source: "Azure Event Grid delivery and retry", "Receive events to an HTTP endpoint".
+/// The schema in which a webhook gets its events.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum WebhookSchema {
+    /// A JSON array with one event.
+    #[default]
+    EventGrid,
+    /// One CloudEvent, structured.
+    CloudEvents,
+    /// A JSON array with the event's data: what was sent to a topic of a custom schema.
+    Custom,
+    /// Each event in the schema that it came in: those with this source (the topic's resource id)
+    /// in Event Grid's, others as CloudEvents.
+    AsSent { topic_id: String },
+}
+
+/// Delivers events to a URL as Event Grid does; success is 200 to 204.
+/// Source: "Azure Event Grid delivery and retry", "Receive events to an HTTP endpoint",
+/// "CloudEvents v1.0 schema with Azure Event Grid".
 pub struct Webhook {
     url: reqwest::Url,
     client: reqwest::Client,
+    schema: WebhookSchema,
 }
 
 impl fmt::Debug for Webhook {
@@ -50,7 +66,50 @@ impl Webhook {
         Ok(Webhook {
             url: parsed,
             client,
+            schema: WebhookSchema::default(),
         })
+    }
+
+    /// The same, with events in another schema than Event Grid's.
+    #[must_use]
+    pub fn with_schema(mut self, schema: WebhookSchema) -> Webhook {
+        self.schema = schema;
+        self
+    }
+
+    /// The request with what depends on the schema: body, content type, the headers about it.
+    fn in_schema(
+        &self,
+        request: reqwest::RequestBuilder,
+        event: &RecordedEvent,
+    ) -> reqwest::RequestBuilder {
+        let cloud_events = match &self.schema {
+            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
+            WebhookSchema::CloudEvents => true,
+            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
+        };
+        if cloud_events {
+            return request
+                .header(
+                    "content-type",
+                    "application/cloudevents+json; charset=utf-8",
+                )
+                .header("origin", "eventgrid.azure.net")
+                .header("aeg-metadata-version", "1.0")
+                .body(cloudevents::to_json(event));
+        }
+        let body = match (&self.schema, &event.data) {
+            (WebhookSchema::Custom, Data::Json(sent)) => sent.clone(),
+            _ => eventgrid::to_json(event, Some(event.recorded_time)),
+        };
+        request
+            .header("content-type", "application/json; charset=utf-8")
+            .header("aeg-metadata-version", "1")
+            .header(
+                "aeg-data-version",
+                header(event.extension_str(eventgrid::DATA_VERSION)),
+            )
+            .body(format!("[{body}]"))
     }
 
     fn request(&self, invocation: &Invocation) -> reqwest::RequestBuilder {
@@ -61,23 +120,14 @@ impl Webhook {
             .next()
             .unwrap_or("")
             .to_uppercase();
-        let mut request = self
+        let request = self
             .client
             .post(self.url.clone())
-            .header("content-type", "application/json; charset=utf-8")
             .header("aeg-event-type", "Notification")
             .header("aeg-subscription-name", name)
             .header("aeg-delivery-count", invocation.attempts.to_string())
-            .header("aeg-metadata-version", "1")
-            .header(
-                "aeg-data-version",
-                header(event.extension_str(eventgrid::DATA_VERSION)),
-            )
-            .header("aeg-output-event-id", header(Some(&event.id)))
-            .body(format!(
-                "[{}]",
-                eventgrid::to_json(event, Some(event.recorded_time))
-            ));
+            .header("aeg-output-event-id", header(Some(&event.id)));
+        let mut request = self.in_schema(request, event);
         for name in ["traceparent", "tracestate"] {
             if let Some(value) = event.extension_str(name) {
                 request = request.header(name, header(Some(value)));

@@ -11,7 +11,7 @@ use foretell_delivery::create;
 use foretell_delivery::dead_letter::{self, DeadLetterFilter};
 use foretell_log::{Append, ReadOptions};
 use foretell_types::{ExtensionValue, NewEvent};
-use support::{Recorder, World, busy, event, outputs, until};
+use support::{Recorder, WORK, World, busy, event, outputs, until};
 
 /// Answers with a number that is another at every call.
 fn counting(counter: &Arc<AtomicU64>) -> Arc<Recorder> {
@@ -52,7 +52,7 @@ fn a_journaled_outcome_is_applied_after_a_crash_and_nothing_called() {
     std::fs::remove_file(&obstacle).unwrap();
     let world = world.reopen();
     // As if nothing at all had been journaled after the outcome.
-    let forgotten = create(Append::new(), "shop", "work", 0);
+    let forgotten = create(Append::new(), "shop", "work", 0, WORK);
     setup.block_on(async {
         world.log.append(forgotten).unwrap().await.unwrap();
         let subscription = world.start(&counting(&counter));

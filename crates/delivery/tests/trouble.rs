@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foretell_delivery::{Subscription, create, forget};
 use foretell_log::{Append, Journal};
-use support::{Recorder, World, event, gated, options, outputs, settle_down, still, until};
+use support::{Recorder, WORK, World, event, gated, options, outputs, settle_down, still, until};
 use tokio::sync::Semaphore;
 use tokio::time::advance;
 
@@ -94,7 +94,7 @@ async fn a_subscription_ends_with_its_topic() {
     subscription.stop().await;
     assert_eq!(world.log.registers("subscription/"), []);
     assert_eq!(handler.count(), 10);
-    let anew = create(Append::new(), "shop", "work", 0);
+    let anew = create(Append::new(), "shop", "work", 0, WORK);
     world.log.append(anew).unwrap().await.unwrap();
     let subscription = world.start(&handler);
     world.until_settled(20).await;

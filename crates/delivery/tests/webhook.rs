@@ -6,7 +6,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretell_delivery::{Failure, FailureKind, Handler, Invocation, Outcome, Webhook};
+use foretell_delivery::{
+    Failure, FailureKind, Handler, Invocation, Outcome, Webhook, WebhookSchema,
+};
 use foretell_types::{ExtensionValue, Instant, Position, RecordedEvent, eventgrid};
 use support::http::{Answer, serve};
 use support::{World, event, options};
@@ -43,6 +45,40 @@ async fn call(answer: Answer) -> Result<Outcome, Failure> {
         assert!(!failure.message.contains("secret"), "{}", failure.message);
     }
     result
+}
+
+/// The body and content type of a delivery in a schema.
+async fn delivered(schema: WebhookSchema) -> (String, String) {
+    let server = serve(Answer::Bytes(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ))
+    .await;
+    let webhook = Webhook::new(&server.url).unwrap().with_schema(schema);
+    webhook.handle(invocation()).await.unwrap();
+    let requests = server.requests.lock().unwrap().clone();
+    let request = &requests[0];
+    (
+        request.header("content-type").unwrap().to_owned(),
+        request.body.clone(),
+    )
+}
+
+#[tokio::test]
+async fn each_schema_has_its_form() {
+    let source = invocation().event.source.clone();
+    let (content_type, body) = delivered(WebhookSchema::CloudEvents).await;
+    assert_eq!(content_type, "application/cloudevents+json; charset=utf-8");
+    assert!(body.starts_with("{\"specversion\":\"1.0\""), "{body}");
+    let (content_type, body) = delivered(WebhookSchema::Custom).await;
+    assert_eq!(content_type, "application/json; charset=utf-8");
+    assert!(!body.contains("eventType"), "{body}");
+    let (_, body) = delivered(WebhookSchema::AsSent { topic_id: source }).await;
+    assert!(body.starts_with("[{\"id\""), "{body}");
+    let (_, body) = delivered(WebhookSchema::AsSent {
+        topic_id: "/other".into(),
+    })
+    .await;
+    assert!(body.starts_with("{\"specversion\""), "{body}");
 }
 
 #[tokio::test]

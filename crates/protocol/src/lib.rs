@@ -41,7 +41,10 @@ pub use access::{
 };
 pub use config::{from_config, to_config};
 pub use filter::Filter;
-pub use publish::{Fill, InputMapping, InputSchema, MappedField, TopicSchema, read_events};
+pub use publish::{
+    Fill, InputMapping, InputSchema, MappedField, RequestLimits, TopicSchema, read_events,
+    read_events_within,
+};
 pub use reply::{Face, Reply, error_from_body, retry_after_s, status};
 pub use resource::{
     DeliverySchema, SubscriptionDefinition, SubscriptionFacts, Target, TopicDefinition, TopicFacts,

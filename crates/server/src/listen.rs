@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use foretell_types::{Error, ErrorKind, Result};
 use tokio::net::TcpListener;
 
@@ -66,7 +67,10 @@ pub async fn serve(
     listening: Listening,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    node.announce(&listening.url())?;
+    if let Err(error) = node.announce(&listening.url()) {
+        node.close().await;
+        return Err(error);
+    }
     let router = crate::router(node.clone());
     let stopping = Arc::new(tokio::sync::Notify::new());
     let told = stopping.clone();
@@ -76,8 +80,14 @@ pub async fn serve(
         closing.begin_stop();
         told.notify_one();
     };
-    let server = axum::serve(listening.listener, tower::make::Shared::new(router))
-        .with_graceful_shutdown(graceful);
+    // A small answer, an event that is followed, must not wait for the next.
+    let listener = listening.listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection can't be set to send at once");
+        }
+    });
+    let server =
+        axum::serve(listener, tower::make::Shared::new(router)).with_graceful_shutdown(graceful);
     let served = tokio::select! {
         served = async { server.await } => served,
         () = async { stopping.notified().await; tokio::time::sleep(STOP_GRACE).await } => {

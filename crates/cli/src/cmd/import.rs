@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::Globals;
 use crate::client::{Client, Request, encode};
-use crate::output::{Failure, bar, count, line, note};
+use crate::output::{Failure, amount, bar, line, note};
 
 const BATCH_EVENTS: usize = 1_000;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -96,17 +96,17 @@ impl Import {
         }
         let number = |name: &str| done[name].as_u64().unwrap_or(0);
         line(&format!(
-            "imported {} events into {}",
-            count(number("imported")),
+            "imported {} into {}",
+            amount(number("imported"), "event"),
             self.topic
         ))?;
         for (name, what) in [
-            ("already", "were there already"),
-            ("duplicates", "rows stand twice in the file"),
-            ("skipped", "rows could not be read and were skipped"),
+            ("already", "already there"),
+            ("duplicates", "twice in the file"),
+            ("skipped", "skipped: could not be read"),
         ] {
             if number(name) > 0 {
-                line(&format!("{} {what}", count(number(name))))?;
+                line(&format!("{} {what}", amount(number(name), "row")))?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Globals;
 use crate::client::{Client, Request, encode};
-use crate::output::{Failure, bar, count, line, note};
+use crate::output::{Failure, amount, bar, count, line, note};
 
 const BATCH_EVENTS: usize = 1_000;
 /// Room is left for brackets and commas.
@@ -25,8 +25,16 @@ pub struct Publish {
 
 impl Publish {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
-        let client = Client::connect(globals, false).await?;
-        let done = self.publish(&client).await;
+        let (client, input) = match Client::running(globals).await? {
+            Some(client) => (client, open(&self.file)?),
+            // Without a server the directory is held while this works: first take the input, whose
+            // writer may be a command that holds the directory now.
+            None => {
+                let input = spool(open(&self.file)?, &self.file)?;
+                (Client::connect(globals, false).await?, input)
+            }
+        };
+        let done = self.publish(&client, input).await;
         client.close().await;
         let done = done?;
         if done.stripped > 0 {
@@ -40,14 +48,13 @@ impl Publish {
             return line(&json!({ "topic": self.topic, "published": done.published, "stripped": done.stripped }).to_string());
         }
         line(&format!(
-            "published {} events to {}",
-            count(done.published),
+            "published {} to {}",
+            amount(done.published, "event"),
             self.topic
         ))
     }
 
-    async fn publish(&self, client: &Client) -> Result<Done, Failure> {
-        let (input, size) = open(&self.file)?;
+    async fn publish(&self, client: &Client, (input, size): (Input, u64)) -> Result<Done, Failure> {
         let progress = bar(size, "publishing");
         let mut done = Done::default();
         let mut batch = Batch::default();
@@ -115,6 +122,18 @@ fn open(path: &Path) -> Result<(Input, u64), Failure> {
     } else {
         (Box::new(input), size)
     })
+}
+
+/// The standard input in a temporary file; another input as it is.
+fn spool((mut input, size): (Input, u64), path: &Path) -> Result<(Input, u64), Failure> {
+    if path.as_os_str() != "-" {
+        return Ok((input, size));
+    }
+    let at = |error| Error::io("can't take the standard input into a temporary file", error);
+    let mut file = tempfile::tempfile().map_err(at)?;
+    let size = std::io::copy(&mut input, &mut file).map_err(at)?;
+    file.rewind().map_err(at)?;
+    Ok((Box::new(BufReader::new(file)), size))
 }
 
 /// The events of the input, each with its place in words.

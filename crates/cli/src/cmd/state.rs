@@ -1,10 +1,11 @@
 use clap::Args;
 use foretell_state::Moment;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::Globals;
 use crate::client::{Client, Request, encode};
-use crate::output::{Failure, line};
+use crate::output::{Failure, line, pretty};
 
 #[derive(Args, Debug)]
 pub struct State {
@@ -19,6 +20,13 @@ pub struct State {
     /// The projection that folds the events.
     #[arg(long, default_value = "merge", value_name = "NAME")]
     projection: String,
+}
+
+/// The part of the answer whose numbers keep their digits.
+#[derive(serde::Deserialize)]
+struct Shown<'a> {
+    #[serde(borrow)]
+    state: &'a RawValue,
 }
 
 impl State {
@@ -38,6 +46,10 @@ impl State {
             return line(&text);
         }
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let state = serde_json::from_str::<Shown<'_>>(&text).map_or_else(
+            |_| answer["state"].to_string(),
+            |shown| shown.state.get().to_owned(),
+        );
         let or_dash = |value: &Value| match value {
             Value::Null => "-".to_owned(),
             Value::String(text) => text.clone(),
@@ -52,7 +64,7 @@ impl State {
             or_dash(&answer["position"]),
             or_dash(&answer["revision"]),
         ))?;
-        line(&serde_json::to_string_pretty(&answer["state"]).unwrap_or_default())
+        line(&pretty(&state))
     }
 
     fn path(&self) -> String {

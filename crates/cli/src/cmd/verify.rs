@@ -21,7 +21,7 @@ impl Verify {
         }
         let number = |name: &str| count(found[name].as_u64().unwrap_or(0));
         line(&format!(
-            "sound: {} events of {} topics in {} commits, {} frames",
+            "sound: {} events of {} topics (the product's own included) in {} commits, {} frames",
             number("events"),
             number("topics"),
             number("commits"),

@@ -12,7 +12,7 @@ use foretell_types::Error;
 
 use crate::Globals;
 use crate::cmd::serve::stop_signal;
-use crate::output::{Failure, line};
+use crate::output::{Failure, line, note};
 
 #[derive(Args, Debug)]
 pub struct Demo {
@@ -64,6 +64,9 @@ impl Demo {
             if !globals.json {
                 line(&format!("The data stays in {}.", kept.display()))?;
             }
+        }
+        if !self.keep && !globals.json {
+            note("(removing the temporary data; --keep leaves it)");
         }
         let _ = stop.send(());
         serving

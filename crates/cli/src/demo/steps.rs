@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::events::{Batch, CUSTOMER, batches, purchases};
 use crate::client::{Client, Request, encode};
-use crate::output::{Failure, bar, count, line, note};
+use crate::output::{Failure, amount, bar, count, line, note};
 
 const TOPIC: &str = "shop";
 const SUBSCRIPTION: &str = "classify";
@@ -268,8 +268,8 @@ fn orders(state: &Value) -> String {
         .filter_map(|key| key.split('#').next())
         .collect();
     format!(
-        "{} orders, ${dollars:.2} ({})",
-        orders.len(),
+        "{}, ${dollars:.2} ({})",
+        amount(orders.len() as u64, "order"),
         dates.join(", ")
     )
 }

@@ -25,6 +25,9 @@ pub use recorder::{Recorder, busy, event, gated, outputs};
 use time::RuntimeClock;
 pub use time::{Still, settle_down, still, until};
 
+/// The id of the subscription that the tests make.
+pub const WORK: uuid::Uuid = uuid::Uuid::from_u128(1);
+
 /// Numbers from a seed (SplitMix64).
 pub struct Seeded(pub AtomicU64);
 
@@ -65,7 +68,7 @@ impl World {
         let made = Append::new()
             .create_topic("shop".parse().unwrap(), uuid(), false)
             .create_topic("results".parse().unwrap(), uuid(), false);
-        log.append(create(made, "shop", "work", 0))
+        log.append(create(made, "shop", "work", 0, WORK))
             .unwrap()
             .await
             .unwrap();
@@ -135,7 +138,7 @@ impl World {
         let all = self.log.registers("subscription/shop/work/");
         all.into_iter()
             .map(|(key, _)| key)
-            .filter(|key| !key.ends_with("/checkpoint"))
+            .filter(|key| !key.ends_with("/checkpoint") && !key.ends_with("/id"))
             .collect()
     }
 

@@ -23,7 +23,9 @@ pub use mapping::{InputMapping, MappedField};
 pub use schema::InputSchema;
 
 use foretell_types::cloudevents::{self, Reserved};
-use foretell_types::limits::{EVENT_BYTES, PUBLISH_BODY_BYTES, PUBLISH_EVENTS};
+use foretell_types::limits::{
+    COMMIT_EVENTS, EVENT_BYTES, PUBLISH_BODY_BYTES, PUBLISH_EVENTS, STORE_BODY_BYTES,
+};
 use foretell_types::{Error, ErrorKind, Instant, NewEvent, Result, eventgrid};
 use http::HeaderMap;
 
@@ -45,6 +47,26 @@ pub trait Fill {
     fn id(&mut self) -> String;
     /// The server's clock.
     fn now(&mut self) -> Instant;
+}
+
+/// How much one request may carry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestLimits {
+    pub body_bytes: usize,
+    pub events: usize,
+}
+
+impl RequestLimits {
+    /// Event Grid's publish operation.
+    pub const PUBLISH: RequestLimits = RequestLimits {
+        body_bytes: PUBLISH_BODY_BYTES,
+        events: PUBLISH_EVENTS,
+    };
+    /// The store API's append.
+    pub const STORE: RequestLimits = RequestLimits {
+        body_bytes: STORE_BODY_BYTES,
+        events: COMMIT_EVENTS,
+    };
 }
 
 /// How a request carries its events.
@@ -73,10 +95,22 @@ pub fn read_events(
 ) -> Result<Vec<NewEvent>> {
     // An event within a body is never larger than the body.
     const { assert!(PUBLISH_BODY_BYTES <= EVENT_BYTES) };
-    if body.len() > PUBLISH_BODY_BYTES {
+    read_events_within(headers, body, topic, fill, RequestLimits::PUBLISH)
+}
+
+/// As [`read_events`], with other limits of a request; that of an event's data stays.
+pub fn read_events_within(
+    headers: &HeaderMap,
+    body: &[u8],
+    topic: &TopicSchema<'_>,
+    fill: &mut dyn Fill,
+    limits: RequestLimits,
+) -> Result<Vec<NewEvent>> {
+    if body.len() > limits.body_bytes {
         return Err(too_large(format_args!(
-            "the body has {} bytes: at most {PUBLISH_BODY_BYTES} are allowed, send fewer events in a request",
-            body.len()
+            "the body has {} bytes: at most {} are allowed, send fewer events in a request",
+            body.len(),
+            limits.body_bytes
         )));
     }
     let content_type = ContentType::of(headers)?;
@@ -104,10 +138,11 @@ pub fn read_events(
         (_, Form::Structured) => single(body, topic),
         (_, _) => by_shape(body, topic),
     }?;
-    if events.len() > PUBLISH_EVENTS {
+    if events.len() > limits.events {
         return Err(too_large(format_args!(
-            "the request has {} events: at most {PUBLISH_EVENTS} are allowed",
-            events.len()
+            "the request has {} events: at most {} are allowed",
+            events.len(),
+            limits.events
         )));
     }
     Ok(events)

@@ -14,13 +14,14 @@ pub enum DeliverySchema {
 }
 
 impl DeliverySchema {
-    /// What a topic's subscriptions deliver unless they say otherwise: what was sent; CloudEvents
-    /// where a topic takes any.
-    pub fn default_for(input: InputSchema) -> DeliverySchema {
+    /// What a topic's subscriptions deliver unless they say otherwise: what was sent. `None` where
+    /// a topic takes any: each event goes out as it came in.
+    pub fn default_for(input: InputSchema) -> Option<DeliverySchema> {
         match input {
-            InputSchema::EventGrid => DeliverySchema::EventGrid,
-            InputSchema::Any | InputSchema::CloudEvents => DeliverySchema::CloudEvents,
-            InputSchema::Custom => DeliverySchema::Custom,
+            InputSchema::Any => None,
+            InputSchema::EventGrid => Some(DeliverySchema::EventGrid),
+            InputSchema::CloudEvents => Some(DeliverySchema::CloudEvents),
+            InputSchema::Custom => Some(DeliverySchema::Custom),
         }
     }
 

@@ -144,7 +144,7 @@ impl SubscriptionDefinition {
             .unwrap_or("");
         let schema = self
             .schema
-            .unwrap_or_else(|| DeliverySchema::default_for(facts.topic_schema));
+            .or_else(|| DeliverySchema::default_for(facts.topic_schema));
         let dead_letter = self.dead_letter.as_ref().map(|container| {
             json!({
                 "endpointType": "StorageBlob",
@@ -171,7 +171,7 @@ impl SubscriptionDefinition {
                     "eventTimeToLiveInMinutes": self.event_ttl_minutes,
                 },
                 "deadLetterDestination": dead_letter,
-                "eventDeliverySchema": schema.arm(),
+                "eventDeliverySchema": schema.map(DeliverySchema::arm),
             },
         })
     }

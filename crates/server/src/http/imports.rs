@@ -7,6 +7,7 @@ use serde_json::json;
 use super::answer::{Answer, json as answer_json};
 use super::parameters::Parameters;
 use super::{Server, publish, require_admin};
+use crate::node::to_the_end;
 
 /// `GET /topics/{topic}/imports/{import}`: how many rows are in the topic.
 pub async fn progress(
@@ -34,8 +35,7 @@ pub async fn append(
     let topic = node.topic(&topic)?;
     let body = publish::read_body(request.into_body(), STORE_BODY_BYTES).await?;
     let events = batch_from_json(&body, Reserved::AdmitKnownTime)?;
-    let rows = node
-        .import(&topic.config.name, &import, first, events)
-        .await?;
+    let name = topic.config.name.clone();
+    let rows = to_the_end(async move { node.import(&name, &import, first, events).await }).await?;
     answer_json(&json!({ "rows": rows }))
 }

@@ -1,8 +1,9 @@
 //! HTTP: routes, and nothing that another face would need too.
 
-mod admin;
 mod answer;
-mod events;
+mod append;
+mod condition;
+mod dead_letters;
 mod functions;
 mod imports;
 mod metrics;
@@ -10,20 +11,24 @@ mod openapi;
 mod parameters;
 mod path;
 mod publish;
+mod read;
 mod state;
 mod stream;
+mod subscriptions;
+mod topics;
 mod verify;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use foretell_protocol::Credentials;
 use foretell_types::limits::STORE_BODY_BYTES;
 use foretell_types::{Error, Result};
-use tower::{Layer, util::BoxCloneSyncService};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
 
 use crate::Node;
 
@@ -37,37 +42,40 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         .route("/readyz", get(metrics::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi::document))
-        .route("/topics", get(admin::list_topics))
+        .route("/topics", get(topics::list_topics))
         .route(
             "/topics/{topic}",
-            get(admin::get_topic)
-                .put(admin::put_topic)
-                .delete(admin::delete_topic),
+            get(topics::get_topic)
+                .put(topics::put_topic)
+                .delete(topics::delete_topic),
         )
-        .route("/topics/{topic}/listkeys", post(admin::list_keys))
-        .route("/topics/{topic}/regeneratekey", post(admin::regenerate_key))
+        .route("/topics/{topic}/listkeys", post(topics::list_keys))
+        .route(
+            "/topics/{topic}/regeneratekey",
+            post(topics::regenerate_key),
+        )
         .route(
             "/topics/{topic}/eventsubscriptions",
-            get(admin::list_subscriptions),
+            get(subscriptions::list_subscriptions),
         )
         .route(
             "/topics/{topic}/eventsubscriptions/{subscription}",
-            get(admin::get_subscription)
-                .put(admin::put_subscription)
-                .delete(admin::delete_subscription),
+            get(subscriptions::get_subscription)
+                .put(subscriptions::put_subscription)
+                .delete(subscriptions::delete_subscription),
         )
         .route("/topics/{topic}/api/events", post(publish::publish))
         .route(
             "/topics/{topic}/events",
-            get(events::read).post(events::append),
+            get(read::read).post(append::append),
         )
         .route(
             "/topics/{topic}/streams",
-            get(events::read_stream).post(events::append_stream),
+            get(read::read_stream).post(append::append_stream),
         )
         .route(
             "/topics/{topic}/streams/{*subject}",
-            get(events::read_stream).post(events::append_stream),
+            get(read::read_stream).post(append::append_stream),
         )
         .route("/topics/{topic}/state", get(state::state))
         .route("/topics/{topic}/state/{*subject}", get(state::state))
@@ -75,8 +83,8 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             "/topics/{topic}/imports/{import}",
             get(imports::progress).post(imports::append),
         )
-        .route("/deadletters", get(admin::list_dead_letters))
-        .route("/deadletters/replay", post(admin::replay_dead_letters))
+        .route("/deadletters", get(dead_letters::list))
+        .route("/deadletters/replay", post(dead_letters::replay))
         .route("/functions", get(functions::list))
         .route("/functions/{app}/logs", get(functions::logs))
         .route(
@@ -88,9 +96,16 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         .method_not_allowed_fallback(answer::no_method)
         .layer(DefaultBodyLimit::max(STORE_BODY_BYTES))
         .with_state(node);
-    let normalise =
-        tower::util::MapRequestLayer::new(move |request| path::normalise(&names, request));
-    BoxCloneSyncService::new(normalise.layer(routes))
+    BoxCloneSyncService::new(tower::service_fn(move |request: Request| {
+        let normalised = path::normalise(&names, request);
+        let routes = routes.clone();
+        async move {
+            match normalised {
+                Ok(request) => routes.oneshot(request).await,
+                Err(error) => Ok(answer::Failed::from(error).into_response()),
+            }
+        }
+    }))
 }
 
 /// The credentials of a request.
@@ -103,8 +118,14 @@ pub(crate) fn require_admin(node: &Node, headers: &http::HeaderMap, uri: &http::
     node.check_admin(&credentials(headers, uri)?)
 }
 
+/// The body of an administration request.
+pub(crate) async fn admin_body(request: Request) -> Result<serde_json::Value> {
+    let body = publish::read_body(request.into_body(), STORE_BODY_BYTES).await?;
+    json_body(&body)
+}
+
 /// The body as JSON; an empty one as null.
-pub(crate) fn json_body(body: &[u8]) -> Result<serde_json::Value> {
+fn json_body(body: &[u8]) -> Result<serde_json::Value> {
     if body.is_empty() {
         return Ok(serde_json::Value::Null);
     }

@@ -1,5 +1,6 @@
 use std::str::FromStr;
 
+use axum::extract::Path;
 use foretell_log::ReadOptions;
 use foretell_types::limits::READ_PAGE_EVENTS;
 use foretell_types::{Error, Position, Query, QueryItem, Result, Timestamp};
@@ -73,6 +74,27 @@ impl Parameters {
                 "query parameter {name} is {other:?}: true or false is expected"
             ))),
         }
+    }
+}
+
+/// The parts of a path with a topic and a subject; the subject may stand in `?subject=` instead.
+pub fn topic_and_subject(
+    Path(parts): Path<Vec<(String, String)>>,
+    parameters: &Parameters,
+) -> Result<(String, String)> {
+    let mut parts = parts.into_iter().map(|(_, value)| value);
+    let topic = parts
+        .next()
+        .ok_or_else(|| Error::invalid("no topic is given"))?;
+    match (parts.next(), parameters.get("subject")) {
+        (Some(one), Some(other)) if one != other => Err(Error::invalid(format!(
+            "the path says subject {one:?}, ?subject= says {other:?}: send one"
+        ))),
+        (Some(subject), _) => Ok((topic, subject)),
+        (None, Some(subject)) if !subject.is_empty() => Ok((topic, subject.to_owned())),
+        (None, _) => Err(Error::invalid(
+            "no subject is given: put it into the path, percent-encoded, or into ?subject=",
+        )),
     }
 }
 

@@ -1,37 +1,53 @@
 use axum::extract::Request;
+use foretell_types::{Error, Result};
 use http::Uri;
+use percent_encoding::percent_decode_str;
 
 use crate::Node;
 
 /// Path names are matched without regard to case: the fixed parts become lower case, the names
-/// of topics and subscriptions what they were defined as. Subjects stay as they are.
-pub fn normalise(node: &Node, mut request: Request) -> Request {
+/// of topics what they were defined as. Subjects stay as they are.
+pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
     let path = request.uri().path();
+    if percent_decode_str(path).decode_utf8().is_err() {
+        return Err(Error::invalid(format!(
+            "the path {path} is percent-encoded, and not UTF-8"
+        )));
+    }
     let mut parts: Vec<String> = path.split('/').map(str::to_owned).collect();
     // Azure's clients may end a path with a slash.
     while parts.len() > 2 && parts.last().is_some_and(String::is_empty) && !is_subject(&parts) {
         parts.pop();
     }
     lower(&mut parts, 1);
-    if parts.get(1).is_some_and(|part| part == "topics") {
-        if let Some(name) = parts.get_mut(2)
-            && let Ok(topic) = node.topic(name)
-        {
-            name.clone_from(&topic.config.name);
+    match (parts.get(1).map(String::as_str), parts.len()) {
+        (Some("topics"), _) => {
+            if let Some(name) = parts.get_mut(2)
+                && let Ok(topic) = node.topic(name)
+            {
+                name.clone_from(&topic.config.name);
+            }
+            lower(&mut parts, 3);
+            if parts.get(3).is_some_and(|part| part == "api") {
+                lower(&mut parts, 4);
+            }
         }
-        lower(&mut parts, 3);
-        if parts.get(3).is_some_and(|part| part == "api") {
-            lower(&mut parts, 4);
-        }
+        (Some("deadletters"), _) => lower(&mut parts, 2),
+        // /functions/{app}/logs, /functions/{app}/{function}/invoke
+        (Some("functions"), length) => lower(&mut parts, length - 1),
+        _ => {}
     }
     let mut path = parts.join("/");
+    if path == request.uri().path() {
+        return Ok(request);
+    }
     if let Some(query) = request.uri().query() {
         path = format!("{path}?{query}");
     }
-    if let Ok(uri) = path.parse::<Uri>() {
-        *request.uri_mut() = uri;
-    }
-    request
+    *request.uri_mut() = path
+        .parse::<Uri>()
+        .map_err(|error| Error::invalid(format!("{path:?} is not a path: {error}")))?;
+    Ok(request)
 }
 
 fn lower(parts: &mut [String], index: usize) {
@@ -40,9 +56,9 @@ fn lower(parts: &mut [String], index: usize) {
     }
 }
 
-/// A subject may end with a slash of its own.
+/// A subject may end with a slash of its own; an empty one is none.
 fn is_subject(parts: &[String]) -> bool {
-    parts.len() > 4
+    parts.len() > 5
         && parts.get(3).is_some_and(|part| {
             part.eq_ignore_ascii_case("streams") || part.eq_ignore_ascii_case("state")
         })

@@ -1,5 +1,7 @@
+use axum::body::HttpBody;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
+use foretell_protocol::RequestLimits;
 use foretell_types::limits::PUBLISH_BODY_BYTES;
 use foretell_types::{Error, ErrorKind, Result};
 use http::{HeaderValue, StatusCode};
@@ -13,14 +15,19 @@ use crate::node::{Conditions, Counters};
 pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Request) -> Response {
     let request_id = node.new_id().to_string();
     let mut response = match accept(&node, &topic, request).await {
-        Ok(()) => (StatusCode::OK, [("api-supported-versions", "2018-01-01")]).into_response(),
+        Ok(()) => StatusCode::OK.into_response(),
         Err(error) => {
             Counters::add(&node.counters.refused_requests, 1);
             Failed::event_grid(error, request_id.clone(), node.now()).into_response()
         }
     };
+    let headers = response.headers_mut();
+    headers.insert(
+        "api-supported-versions",
+        HeaderValue::from_static("2018-01-01"),
+    );
     if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert("x-ms-request-id", value);
+        headers.insert("x-ms-request-id", value);
     }
     response
 }
@@ -29,9 +36,11 @@ async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
     let topic = node.topic(topic)?;
     let (parts, body) = request.into_parts();
     // Before the body is read: who has no key sends nothing.
-    node.check_publisher(&topic, &super::credentials(&parts.headers, &parts.uri)?)?;
+    let credentials = super::credentials(&parts.headers, &parts.uri)?;
+    node.check_publisher(&topic, &credentials)?;
     let body = read_body(body, PUBLISH_BODY_BYTES).await?;
-    let events = node.read_events(&topic, &parts.headers, &body)?;
+    let topic = node.still_publishes(topic, &credentials)?;
+    let events = node.read_events(&topic, &parts.headers, &body, RequestLimits::PUBLISH)?;
     node.append(&topic.config.name, events, Conditions::default())
         .await?;
     Ok(())
@@ -39,12 +48,19 @@ async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
 
 /// Reads a body up to a limit.
 pub(super) async fn read_body(body: axum::body::Body, limit: usize) -> Result<bytes::Bytes> {
+    let too_large = || {
+        Error::new(
+            ErrorKind::TooLarge,
+            format!("the request's body is larger than {limit} bytes"),
+        )
+    };
+    // The length that the headers declare; without one it is found out.
+    if HttpBody::size_hint(&body).lower() > limit as u64 {
+        return Err(too_large());
+    }
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         if is_length_limit(&error) {
-            return Error::new(
-                ErrorKind::TooLarge,
-                format!("the request's body is larger than {limit} bytes"),
-            );
+            return too_large();
         }
         Error::invalid(format!("the request's body could not be read: {error}"))
     })

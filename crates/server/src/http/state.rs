@@ -3,8 +3,7 @@ use foretell_state::Moment;
 use foretell_types::Error;
 
 use super::answer::{Answer, json};
-use super::events::topic_and_subject;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, topic_and_subject};
 use super::{Server, require_admin};
 
 /// `GET /topics/{topic}/state/{subject}?at=&known_at=&projection=`
@@ -14,14 +13,9 @@ pub async fn state(
     request: Request,
 ) -> Answer {
     require_admin(&node, request.headers(), request.uri())?;
-    let (topic, subject) = topic_and_subject(path)?;
     let parameters =
         Parameters::parse(request.uri(), &["subject", "at", "known_at", "projection"])?;
-    let subject = subject
-        .or_else(|| parameters.get("subject").map(str::to_owned))
-        .ok_or_else(|| {
-            Error::invalid("no subject is given: put it into the path or into ?subject=")
-        })?;
+    let (topic, subject) = topic_and_subject(path, &parameters)?;
     if let Some(other) = parameters.get("projection").filter(|name| *name != "merge") {
         return Err(
             Error::not_found(format!("there is no projection {other:?}; there is: merge")).into(),

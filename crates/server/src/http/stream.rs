@@ -1,6 +1,7 @@
 //! Long reads: JSON lines, and server-sent events that follow the head.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -14,8 +15,12 @@ use tokio::sync::watch;
 use crate::Node;
 use crate::node::blocking;
 
-/// Events of one piece of a long answer.
+/// Events of one piece of a long answer, and its bytes.
 const PIECE_EVENTS: u64 = 512;
+const PIECE_BYTES: usize = 1024 * 1024;
+/// A live answer that has nothing to tell says so this often: what lies between must not think
+/// it dead, and a client that is gone is noticed.
+const BEAT: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy)]
 enum Form {
@@ -29,6 +34,9 @@ struct State {
     topic: String,
     options: ReadOptions,
     head: watch::Receiver<u64>,
+    /// The topic as it was: another of the same name is not followed.
+    uuid: uuid::Uuid,
+    deletions: watch::Receiver<u64>,
     follow: bool,
     form: Form,
     left: u64,
@@ -69,13 +77,17 @@ fn body(
         return Err(Error::invalid("following goes forward: leave backward out"));
     }
     options.query.check()?;
+    let deletions = node.deletions();
     let head = node.log.watch(&topic)?;
+    let uuid = node.log.topic(&topic)?.uuid;
     let left = options.limit.unwrap_or(u64::MAX);
     let state = State {
         node,
         topic,
         options,
         head,
+        uuid,
+        deletions,
         follow,
         form,
         left,
@@ -108,26 +120,45 @@ impl State {
         }
         while !self.done && self.left > 0 {
             let head = *self.head.borrow_and_update();
+            self.deletions.mark_unchanged();
             let (bytes, count, next) = self.read(head).await?;
             self.left -= count;
             match next {
                 Some(next) => self.options.from = Some(next),
-                None if self.follow => {
+                None if self.follow && !self.is_past(head) => {
                     self.options.from = Position::new(head + 1).max(self.options.from)
                 }
                 None => self.done = true,
             }
+            if self.done && bytes.is_empty() {
+                return Ok(None);
+            }
             if !bytes.is_empty() {
                 return Ok(Some(bytes.into()));
             }
-            if next.is_none() && self.follow {
-                tokio::select! {
-                    changed = self.head.changed() => self.done |= changed.is_err(),
-                    () = self.node.stopping() => self.done = true,
-                }
+            if next.is_none() && self.wait().await {
+                return Ok(Some(Bytes::from_static(b":\n\n")));
             }
         }
         Ok(None)
+    }
+
+    /// Waits until there may be more; gives whether it is time for a sign of life.
+    async fn wait(&mut self) -> bool {
+        let beats = matches!(self.form, Form::EventStream);
+        tokio::select! {
+            changed = self.head.changed() => self.done |= changed.is_err(),
+            // Whether it was this topic the next read tells.
+            _ = self.deletions.changed() => {}
+            () = self.node.stopping() => self.done = true,
+            () = tokio::time::sleep(BEAT), if beats => return true,
+        }
+        false
+    }
+
+    /// Nothing that may still come is wanted.
+    fn is_past(&self, head: u64) -> bool {
+        self.options.until.is_some_and(|until| until.get() <= head)
     }
 
     /// Reads a piece; gives how many events it holds, and where to go on, if not at the head.
@@ -138,15 +169,18 @@ impl State {
             ..self.options.clone()
         };
         if !options.backward {
-            let Some(end) = Position::new(head) else {
-                return Ok((Vec::new(), 0, None));
-            };
+            // Before the first event nothing is read, and yet looked whether the topic is there.
+            let end = Position::new(head).unwrap_or(Position::FIRST);
             options.until = Some(options.until.map_or(end, |until| until.min(end)));
+            options.limit = Some(if head == 0 { 0 } else { wanted });
         }
         let (log, topic, form) = (self.node.log.clone(), self.topic.clone(), self.form);
-        let backward = options.backward;
+        let (backward, uuid) = (options.backward, self.uuid);
         blocking(move || {
             let mut reader = log.read(&topic, options)?;
+            if log.topic(&topic)?.uuid != uuid {
+                return Err(Error::not_found(format!("topic {topic:?} was deleted")));
+            }
             let (mut out, mut count, mut last) = (Vec::new(), 0, None);
             while let Some(event) = reader.next_recorded()? {
                 if let Form::EventStream = form {
@@ -164,8 +198,11 @@ impl State {
                 });
                 count += 1;
                 last = Some(event.position);
+                if out.len() >= PIECE_BYTES {
+                    break;
+                }
             }
-            let full = count == wanted;
+            let full = count == wanted || out.len() >= PIECE_BYTES;
             let next = last.filter(|_| full).and_then(|last| {
                 if backward {
                     last.previous()

@@ -21,9 +21,27 @@ pub enum Owner {
     File,
 }
 
+/// The version of a definition's form; a form that older binaries must not read gets the next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Version(u32);
+
+impl Default for Version {
+    fn default() -> Version {
+        Version(1)
+    }
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    version: Version,
+}
+
 /// A topic as it was defined.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct TopicConfig {
+    #[serde(default)]
+    pub version: Version,
     pub name: String,
     pub definition: TopicDefinition,
     /// How often key1 and key2 were made anew.
@@ -34,6 +52,8 @@ pub struct TopicConfig {
 /// A subscription as it was defined.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SubscriptionConfig {
+    #[serde(default)]
+    pub version: Version,
     pub topic: String,
     pub name: String,
     pub definition: SubscriptionDefinition,
@@ -67,6 +87,10 @@ impl Config {
                 )
             };
             let data = event.json().unwrap_or("null");
+            if !deleted {
+                let Versioned { version } = serde_json::from_str(data).map_err(damaged)?;
+                check_version(version, subject)?;
+            }
             match subject.split('/').collect::<Vec<_>>()[..] {
                 ["topics", name] if deleted => {
                     config.topics.remove(&name.to_lowercase());
@@ -98,6 +122,20 @@ impl Config {
             .filter(move |((of, _), _)| *of == topic)
             .map(|(_, found)| found)
     }
+}
+
+fn check_version(version: Version, subject: &str) -> Result<()> {
+    if version <= Version::default() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::NewerFormat,
+        format!(
+            "the definition of {subject:?} has version {}, this program knows {}: use a newer foretell",
+            version.0,
+            Version::default().0
+        ),
+    ))
 }
 
 impl TopicConfig {

@@ -31,7 +31,7 @@ impl Node {
         first_row: u64,
         events: Vec<NewEvent>,
     ) -> Result<u64> {
-        let _one_at_a_time = self.changes.lock().await;
+        let _one_at_a_time = self.change().await?;
         let done = self.imported_rows(topic, import)?;
         if first_row > done {
             return Err(Error::invalid(format!(
@@ -56,7 +56,7 @@ impl Node {
 }
 
 fn register(topic: &str, import: &str) -> String {
-    format!("import/{topic}/{import}")
+    format!("import/{topic}/{}", import.to_ascii_lowercase())
 }
 
 fn check_import_id(import: &str) -> Result<()> {

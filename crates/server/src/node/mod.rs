@@ -1,31 +1,39 @@
 //! One data directory at work: its log, storage account, configuration, functions and running
 //! subscriptions. HTTP is a thin layer above.
 
-mod admin;
 mod app;
+mod app_file;
+mod apply;
 mod config;
 mod import;
 mod keys;
+mod lookup;
+mod open;
 mod publish;
 mod state;
+mod subscribe;
 mod subscriptions;
+mod topics;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::Subscription;
 use foretell_functions::App;
-use foretell_log::{Append, DirectoryLock, DiskJournal, Environment, EventLog};
-use foretell_protocol::{Key, KeySlot, MasterKey};
+use foretell_log::{DirectoryLock, Environment, EventLog};
+use foretell_protocol::{Key, MasterKey};
 use foretell_storage::Account;
-use foretell_types::{Error, ErrorKind, Instant, Result};
+use foretell_types::{Error, Instant, Result};
 use parking_lot::{Mutex, RwLock};
 
-pub use app::{AccessSettings, Application};
+pub use app::Application;
+pub use app_file::AccessSettings;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
 pub use keys::admin_key;
+pub use lookup::resource_id;
 pub use publish::Conditions;
 pub use state::StateAnswer;
 
@@ -56,6 +64,14 @@ impl Counters {
     }
 }
 
+/// Where a node is in its life. Subscriptions run only in between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Opening,
+    Running,
+    Closed,
+}
+
 /// A data directory at work.
 pub struct Node {
     pub log: EventLog,
@@ -68,7 +84,9 @@ pub struct Node {
     config: RwLock<Config>,
     topics: RwLock<HashMap<String, Arc<TopicEntry>>>,
     /// Changes of the configuration go one after the other.
-    changes: tokio::sync::Mutex<()>,
+    changes: tokio::sync::Mutex<Phase>,
+    /// Changes whenever a topic was deleted: who follows one looks whether it is still there.
+    deletions: tokio::sync::watch::Sender<u64>,
     apps: HashMap<String, App>,
     running: Mutex<HashMap<(String, String), Subscription>>,
     lock: Mutex<DirectoryLock>,
@@ -90,56 +108,7 @@ pub struct TopicEntry {
     pub keys: [Key; 2],
 }
 
-/// The Azure resource id of a local topic; the source of its Event Grid events.
-pub fn resource_id(topic: &str) -> String {
-    format!(
-        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/foretell/providers/Microsoft.EventGrid/topics/{topic}"
-    )
-}
-
 impl Node {
-    /// Opens a data directory: takes its lock, recovers its log, reads its configuration, applies
-    /// the application's `foretell.toml`, starts functions and subscriptions.
-    pub async fn open(options: NodeOptions) -> Result<Arc<Node>> {
-        let environment = Environment::real();
-        let lock = DirectoryLock::acquire(&options.data)?;
-        let master = keys::master_key(&options.data, &*environment.random)?;
-        let log = open_log(&options.data, &environment).await?;
-        let storage = Account::local(&options.application.storage_folder(&options.data))?;
-        make_system_topics(&log, &environment).await?;
-        let reading = log.clone();
-        let config = blocking(move || Config::load(&reading)).await?;
-        let mut node = Node {
-            log,
-            storage,
-            counters: Counters::default(),
-            environment,
-            admin: master.admin_key(0),
-            master,
-            config: RwLock::new(config),
-            topics: RwLock::default(),
-            changes: tokio::sync::Mutex::default(),
-            apps: HashMap::new(),
-            running: Mutex::default(),
-            lock: Mutex::new(lock),
-            url: Mutex::default(),
-            stop: tokio::sync::watch::Sender::new(false),
-            options,
-        };
-        node.refresh_topics();
-        if node.options.deliver {
-            node.start_apps();
-        }
-        let node = Arc::new(node);
-        if node.options.application.has_file() {
-            node.apply_application().await?;
-        }
-        if node.options.deliver {
-            node.start_subscriptions();
-        }
-        Ok(node)
-    }
-
     /// Writes into the lock file where this node's server listens.
     pub fn announce(&self, url: &str) -> Result<()> {
         *self.url.lock() = Some(url.to_owned());
@@ -163,20 +132,6 @@ impl Node {
     /// Ready once the node is stopping.
     pub async fn stopping(&self) {
         let _ = self.stop.subscribe().wait_for(|stopping| *stopping).await;
-    }
-
-    /// Stops subscriptions and functions, finishing what is in flight.
-    pub async fn close(&self) {
-        let running: Vec<Subscription> = self
-            .running
-            .lock()
-            .drain()
-            .map(|(_, subscription)| subscription)
-            .collect();
-        futures::future::join_all(running.into_iter().map(Subscription::stop)).await;
-        for app in self.apps.values() {
-            app.stop().await;
-        }
     }
 
     pub fn now(&self) -> Instant {
@@ -210,58 +165,22 @@ impl Node {
         self.options.application.access()
     }
 
-    /// A topic by its name, without regard to case.
-    pub fn topic(&self, name: &str) -> Result<Arc<TopicEntry>> {
-        let topics = self.topics.read();
-        topics
-            .get(name)
-            .or_else(|| topics.get(&name.to_lowercase()))
-            .cloned()
-            .ok_or_else(|| {
-                Error::not_found(format!(
-                    "there is no topic {name:?}: make it with `foretell topic create {name}`"
-                ))
-            })
-    }
-
-    /// The name of a topic that can be read: also one of the product's own.
-    pub fn readable_topic(&self, name: &str) -> Result<String> {
-        match self.topic(name) {
-            Ok(entry) => Ok(entry.config.name.clone()),
-            Err(error) => self
-                .log
-                .topic(&name.to_lowercase())
-                .map(|topic| topic.name)
-                .map_err(|_| error),
-        }
-    }
-
     pub fn config(&self) -> Config {
         self.config.read().clone()
     }
 
-    /// Makes the publishing view of the topics from the configuration. Topics of the product's
-    /// own can be read, not published to.
-    fn refresh_topics(&self) {
-        let config = self.config.read();
-        let entries = config.topics.iter().filter_map(|(key, topic)| {
-            let uuid = self.log.topic(&topic.name).ok()?.uuid;
-            let [one, two] = topic.key_generations;
-            let keys = [
-                self.master.topic_key(uuid, KeySlot::Key1, one),
-                self.master.topic_key(uuid, KeySlot::Key2, two),
-            ];
-            let resource_id = resource_id(&topic.name);
-            Some((
-                key.clone(),
-                Arc::new(TopicEntry {
-                    config: topic.clone(),
-                    resource_id,
-                    keys,
-                }),
-            ))
-        });
-        *self.topics.write() = entries.collect();
+    /// Changes whenever a topic was deleted.
+    pub fn deletions(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.deletions.subscribe()
+    }
+
+    /// The right to change the configuration, one at a time. A closed node changes no more.
+    async fn change(&self) -> Result<tokio::sync::MutexGuard<'_, Phase>> {
+        let phase = self.changes.lock().await;
+        if *phase == Phase::Closed {
+            return Err(Error::unavailable("the node is closed"));
+        }
+        Ok(phase)
     }
 }
 
@@ -274,27 +193,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .map_err(|error| Error::unavailable(format!("the work was cut off: {error}")))?
 }
 
-async fn open_log(data: &Path, environment: &Environment) -> Result<EventLog> {
-    let (folder, environment) = (data.join("journal"), environment.clone());
-    blocking(move || {
-        let journal = DiskJournal::open(&folder, &environment)?;
-        EventLog::open(Box::new(journal), &environment, &mut |_, _| {})
-    })
-    .await
-}
-
-/// The product's own topics are there from the first start.
-async fn make_system_topics(log: &EventLog, environment: &Environment) -> Result<()> {
-    for name in [config::CONFIG, foretell_delivery::dead_letter::DEAD_LETTERS] {
-        match log.topic(name) {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let uuid = environment.random.uuid();
-                log.append(Append::new().create_topic(name.parse()?, uuid, false))?
-                    .await?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+/// Runs work to its end although the one who waits for it goes away: a client that hangs up must
+/// not leave a change half made.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(work)
+        .await
+        .map_err(|error| Error::unavailable(format!("the work was cut off: {error}")))?
 }

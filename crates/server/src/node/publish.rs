@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use foretell_log::{Append, Appended};
-use foretell_protocol::{Credentials, Fill, TopicSchema, check_admin, check_topic, read_events};
-use foretell_types::{
-    AppendCondition, Error, ErrorKind, ExpectedRevision, Instant, NewEvent, Result, is_system_topic,
+use foretell_protocol::{
+    Credentials, Fill, RequestLimits, TopicSchema, check_admin, check_topic, read_events_within,
 };
+use foretell_types::{AppendCondition, Error, ExpectedRevision, Instant, NewEvent, Result};
 use http::HeaderMap;
 
 use super::{Counters, Node, TopicEntry};
@@ -39,6 +41,20 @@ impl Node {
         check_topic(credentials, [one, two], &path, self.now())
     }
 
+    /// The topic again after a body was read, which may have taken long: it can have been deleted
+    /// or made anew, its keys too.
+    pub fn still_publishes(
+        &self,
+        topic: Arc<TopicEntry>,
+        credentials: &Credentials,
+    ) -> Result<Arc<TopicEntry>> {
+        let now = self.topic(&topic.config.name)?;
+        if !Arc::ptr_eq(&now, &topic) {
+            self.check_publisher(&now, credentials)?;
+        }
+        Ok(now)
+    }
+
     /// Reading and administration need the admin key.
     pub fn check_admin(&self, credentials: &Credentials) -> Result<()> {
         check_admin(credentials, &self.admin)
@@ -50,6 +66,7 @@ impl Node {
         topic: &TopicEntry,
         headers: &HeaderMap,
         body: &[u8],
+        limits: RequestLimits,
     ) -> Result<Vec<NewEvent>> {
         let definition = &topic.config.definition;
         let schema = TopicSchema {
@@ -57,7 +74,7 @@ impl Node {
             schema: definition.input_schema,
             mapping: definition.mapping.as_ref(),
         };
-        read_events(headers, body, &schema, &mut Filler(self))
+        read_events_within(headers, body, &schema, &mut Filler(self), limits)
     }
 
     /// Appends events; returns when they are durable.
@@ -67,17 +84,16 @@ impl Node {
         events: Vec<NewEvent>,
         conditions: Conditions,
     ) -> Result<Appended> {
-        if is_system_topic(topic) {
-            return Err(Error::new(
-                ErrorKind::Forbidden,
-                format!("topic {topic:?} is the product's own: it can't be published to"),
-            ));
-        }
         let (count, bytes) = (
             events.len() as u64,
             events.iter().map(|event| event.data.len() as u64).sum(),
         );
         if events.is_empty() {
+            if conditions.expected.is_some() || !conditions.conditions.is_empty() {
+                return Err(Error::invalid(
+                    "a condition is given and no event: there is nothing to append",
+                ));
+            }
             return Ok(Appended { events: Vec::new() });
         }
         let mut append = Append::new().events(topic, events);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use foretell_delivery::{
     Failure, FailureKind, Handler, Invocation, Outcome, RetryPolicy, StatsSnapshot, Subscription,
-    SubscriptionOptions, Webhook,
+    SubscriptionOptions, Webhook, WebhookSchema,
 };
-use foretell_protocol::Target;
+use foretell_protocol::{DeliverySchema, Target};
 use foretell_types::Result;
 use foretell_types::limits::DELIVERIES_IN_FLIGHT;
 
@@ -29,10 +29,32 @@ impl Node {
     }
 
     pub(super) fn start_subscription(&self, config: &SubscriptionConfig) -> Result<()> {
+        let Some(options) = self.subscription_options(config)? else {
+            return Ok(());
+        };
+        let mut running = self.running.lock();
+        let key = key(&config.topic, &config.name);
+        // Two at once would deliver everything twice.
+        if running.contains_key(&key) {
+            return Ok(());
+        }
+        let started = Subscription::start(options, self.log.clone(), self.storage.clone())?;
+        running.insert(key, started);
+        Ok(())
+    }
+
+    /// What a subscription is started with; `None` for one that is pulled.
+    pub(super) fn subscription_options(
+        &self,
+        config: &SubscriptionConfig,
+    ) -> Result<Option<SubscriptionOptions>> {
         let definition = &config.definition;
         let handler: Arc<dyn Handler> = match &definition.target {
-            Target::Pull => return Ok(()),
-            Target::WebHook(url) => Arc::new(Webhook::new(url)?),
+            Target::Pull => return Ok(None),
+            Target::WebHook(url) => {
+                let schema = self.webhook_schema(config)?;
+                Arc::new(Webhook::new(url)?.with_schema(schema))
+            }
             Target::Function { app, function } => match self.apps.get(app) {
                 Some(app) => app.handler(function),
                 None => Arc::new(MissingApp { app: app.clone() }),
@@ -56,11 +78,22 @@ impl Node {
             ordered_by_subject: true,
             concurrency: DELIVERIES_IN_FLIGHT,
         };
-        let started = Subscription::start(options, self.log.clone(), self.storage.clone())?;
-        self.running
-            .lock()
-            .insert(key(&config.topic, &config.name), started);
-        Ok(())
+        options.retry.check()?;
+        foretell_storage::check_container(&options.dead_letter_container)?;
+        Ok(Some(options))
+    }
+
+    fn webhook_schema(&self, config: &SubscriptionConfig) -> Result<WebhookSchema> {
+        let topic = self.topic(&config.topic)?;
+        let default = DeliverySchema::default_for(topic.config.definition.input_schema);
+        Ok(match config.definition.schema.or(default) {
+            Some(DeliverySchema::EventGrid) => WebhookSchema::EventGrid,
+            Some(DeliverySchema::CloudEvents) => WebhookSchema::CloudEvents,
+            Some(DeliverySchema::Custom) => WebhookSchema::Custom,
+            None => WebhookSchema::AsSent {
+                topic_id: topic.resource_id.clone(),
+            },
+        })
     }
 
     pub(super) async fn stop_subscription(&self, topic: &str, name: &str) {

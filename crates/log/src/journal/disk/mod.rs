@@ -6,6 +6,7 @@ mod segment;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_types::limits::{DISK_LOW_WATER_BYTES, GROUP_BYTES, SEGMENT_BYTES};
 use foretell_types::{Error, ErrorKind, Result};
@@ -46,6 +47,8 @@ impl std::fmt::Debug for DiskJournal {
 struct Shared {
     folder: PathBuf,
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// The last commit that is durable: what lies behind it is being written.
+    durable: AtomicU64,
 }
 
 impl DiskJournal {
@@ -61,6 +64,7 @@ impl DiskJournal {
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
             segments: RwLock::new(segments),
+            durable: AtomicU64::new(0),
         });
         let mut journal = DiskJournal {
             environment: environment.clone(),
@@ -90,7 +94,9 @@ impl DiskJournal {
         self.cut = recovered.cut;
         // What is read back must be durable before anyone sees it: the process may have died
         // between write and sync.
-        segment.sync()
+        segment.sync()?;
+        self.shared.durable.store(self.last.0, Ordering::Release);
+        Ok(())
     }
 
     fn make_room(&mut self, needed: u64) -> Result<Arc<Segment>> {
@@ -202,6 +208,7 @@ impl Journal for DiskJournal {
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
         self.offset += needed;
         self.last = group.meta.last();
+        self.shared.durable.store(self.last.0, Ordering::Release);
         Ok(place)
     }
 
@@ -212,6 +219,7 @@ impl Journal for DiskJournal {
 
 impl JournalReader for Shared {
     fn walk(&self, visit: &mut GroupVisitor<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let durable = Seq(self.durable.load(Ordering::Acquire));
         let segments = self.segments.read().clone();
         let total = self.size().0;
         let (mut before, mut next) = (0, Seq(1));
@@ -226,13 +234,29 @@ impl JournalReader for Shared {
                 ));
             }
             let mut scanner = Scanner::new(segment)?;
-            while let Some(found) = scanner.next_group()? {
+            while next <= durable
+                && let Some(found) = scanner.next_group()?
+            {
                 next = Seq(found.meta.last().0 + 1);
                 visit(&found.meta, segment.place(found.body_offset), found.body)?;
                 progress(before + found.body_offset, total);
             }
+            // Behind the last durable group the writer may be at work; what a crash left there,
+            // opening has looked at.
+            if next > durable {
+                break;
+            }
             scanner.check_zeros()?;
             before += segment.len()?;
+        }
+        if next <= durable
+            && let Some(last) = segments.last()
+        {
+            let what = format!(
+                "commit {} is not there, though {} is durable",
+                next.0, durable.0
+            );
+            return Err(last.damage(0, what));
         }
         progress(total, total);
         Ok(())

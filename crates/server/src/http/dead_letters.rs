@@ -1,0 +1,59 @@
+//! Dead letters: listed, sent through again.
+
+use axum::extract::{Request, State};
+use foretell_delivery::{DeadLetterFilter, dead_letter};
+use serde_json::json;
+
+use super::answer::{Answer, json as answer_json};
+use super::parameters::Parameters;
+use super::{Server, require_admin};
+use crate::Node;
+use crate::node::{blocking, to_the_end};
+
+fn filter(node: &Node, request: &Request) -> foretell_types::Result<DeadLetterFilter> {
+    let parameters = Parameters::parse(
+        request.uri(),
+        &["topic", "subscription", "subject", "position"],
+    )?;
+    let text = |name| parameters.get(name).map(str::to_owned);
+    // Names are matched without regard to case; those of what was deleted stand as they are.
+    let mut topic = text("topic");
+    let mut subscription = text("subscription");
+    if let Some(name) = &mut topic
+        && let Ok(entry) = node.topic(name)
+    {
+        name.clone_from(&entry.config.name);
+    }
+    if let (Some(topic), Some(name)) = (&topic, &mut subscription)
+        && let Ok(found) = node.subscription(topic, name)
+    {
+        *name = found.name;
+    }
+    Ok(DeadLetterFilter {
+        topic,
+        subscription,
+        subject: text("subject"),
+        position: parameters.number("position")?,
+    })
+}
+
+/// `GET /deadletters?topic=&subscription=&subject=&position=`
+pub async fn list(State(node): Server, request: Request) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let filter = filter(&node, &request)?;
+    let log = node.log.clone();
+    answer_json(&blocking(move || dead_letter::list(&log, &filter)).await?)
+}
+
+/// `POST /deadletters/replay`, with the same parameters: sends them through again.
+pub async fn replay(State(node): Server, request: Request) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let filter = filter(&node, &request)?;
+    let replay = async move {
+        let replayed = dead_letter::replay(&node.log, &filter).await?;
+        node.wake_subscriptions();
+        Ok(replayed)
+    };
+    let replayed = to_the_end(replay).await?;
+    answer_json(&json!({ "replayed": replayed.len() }))
+}

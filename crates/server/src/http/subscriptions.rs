@@ -1,0 +1,110 @@
+//! Administration of event subscriptions. The JSON is that of Event Grid's resource model.
+
+use axum::extract::{Path, Request, State};
+use foretell_protocol::{SubscriptionDefinition, SubscriptionFacts};
+use foretell_types::Position;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, json as answer_json, json_with};
+use super::parameters::Parameters;
+use super::{Server, admin_body, require_admin};
+use crate::Node;
+use crate::node::{Owner, SubscriptionConfig, to_the_end};
+
+fn subscription_json(
+    node: &Node,
+    subscription: &SubscriptionConfig,
+) -> foretell_types::Result<Value> {
+    let topic = node.topic(&subscription.topic)?;
+    let mut value = subscription.definition.to_json(&SubscriptionFacts {
+        name: &subscription.name,
+        topic_resource_id: &topic.resource_id,
+        topic_schema: topic.config.definition.input_schema,
+    });
+    let head = Position::as_count(node.log.head(&subscription.topic)?);
+    value["to"] = subscription.definition.target.to_string().into();
+    let stats = node.subscription_stats(&subscription.topic, &subscription.name);
+    let saved = foretell_delivery::progress(&node.log, &subscription.topic, &subscription.name)?;
+    value["lag"] = match (&stats, saved) {
+        (Some(stats), _) => stats.lag(head).into(),
+        (None, Some(saved)) => {
+            (head.saturating_sub(saved.upto) + saved.pending.len() as u64).into()
+        }
+        (None, None) => Value::Null,
+    };
+    value["running"] = stats.is_some().into();
+    if let Some(stats) = stats {
+        value["stats"] = json!(stats);
+    }
+    Ok(value)
+}
+
+/// `GET /topics/{topic}/eventSubscriptions`
+pub async fn list_subscriptions(
+    State(node): Server,
+    Path(topic): Path<String>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let topic = node.topic(&topic)?;
+    let config = node.config();
+    let found = config.subscriptions_of(&topic.config.name);
+    let all: Vec<Value> = found
+        .map(|subscription| subscription_json(&node, subscription))
+        .collect::<Result<_, _>>()?;
+    answer_json(&json!({ "value": all }))
+}
+
+/// `GET /topics/{topic}/eventSubscriptions/{subscription}`
+pub async fn get_subscription(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let subscription = node.subscription(&topic, &name)?;
+    answer_json(&subscription_json(&node, &subscription)?)
+}
+
+/// `PUT /topics/{topic}/eventSubscriptions/{subscription}?from=beginning|now|POSITION`
+pub async fn put_subscription(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let parameters = Parameters::parse(request.uri(), &["from"])?;
+    let start = parameters
+        .get("from")
+        .map_or(Ok(Default::default()), str::parse)?;
+    let body = admin_body(request).await?;
+    let schema = node.topic(&topic)?.config.definition.input_schema;
+    let definition = SubscriptionDefinition::from_json(&body, schema)?;
+    let (to, of, called) = (node.clone(), topic.clone(), name.clone());
+    let put = async move {
+        to.put_subscription(&of, &called, definition, start, Owner::Api)
+            .await
+    };
+    let made = to_the_end(put).await?;
+    let status = if made {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let subscription = node.subscription(&topic, &name)?;
+    json_with(status, &subscription_json(&node, &subscription)?)
+}
+
+/// `DELETE /topics/{topic}/eventSubscriptions/{subscription}`
+pub async fn delete_subscription(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let called = name.clone();
+    let delete = async move { node.delete_subscription(&topic, &called, Owner::Api).await };
+    to_the_end(delete).await?;
+    answer_json(&json!({ "deleted": name }))
+}

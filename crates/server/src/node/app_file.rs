@@ -1,0 +1,105 @@
+//! `foretell.toml`, table by table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition};
+use foretell_types::Result;
+use serde::Deserialize;
+
+use super::subscribe::StartAt;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) topics: BTreeMap<String, TopicTable>,
+    pub(super) storage: StorageTable,
+    pub(super) delivery: DeliveryTable,
+    pub(super) access: AccessSettings,
+    pub(super) functions: BTreeMap<String, FunctionTable>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TopicTable {
+    pub(super) input_schema: Option<String>,
+    pub(super) subscriptions: BTreeMap<String, SubscriptionTable>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscriptionTable {
+    pub(super) to: String,
+    #[serde(default)]
+    pub(super) event_types: Vec<String>,
+    #[serde(default)]
+    pub(super) subject_begins_with: String,
+    #[serde(default)]
+    pub(super) subject_ends_with: String,
+    pub(super) max_delivery_attempts: Option<u32>,
+    pub(super) event_ttl_minutes: Option<u32>,
+    pub(super) dead_letter: Option<String>,
+    pub(super) from: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StorageTable {
+    /// A folder; relative to the data directory.
+    pub(super) path: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeliveryTable {
+    pub(super) retry_schedule: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FunctionTable {
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+/// `[access]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessSettings {
+    /// Listen beyond the loopback although nothing is encrypted.
+    pub allow_insecure_network: bool,
+}
+
+impl TopicTable {
+    pub(super) fn definition(&self) -> Result<TopicDefinition> {
+        let input_schema = match &self.input_schema {
+            Some(text) => text.parse()?,
+            None => InputSchema::default(),
+        };
+        Ok(TopicDefinition {
+            input_schema,
+            mapping: None,
+        })
+    }
+}
+
+impl SubscriptionTable {
+    pub(super) fn definition(&self) -> Result<(SubscriptionDefinition, StartAt)> {
+        let target: Target = self.to.parse()?;
+        let mut definition = SubscriptionDefinition::new(target);
+        definition.filter = Filter {
+            included_event_types: self.event_types.clone(),
+            subject_begins_with: self.subject_begins_with.clone(),
+            subject_ends_with: self.subject_ends_with.clone(),
+            ..Filter::default()
+        };
+        definition.max_delivery_attempts = self
+            .max_delivery_attempts
+            .unwrap_or(definition.max_delivery_attempts);
+        definition.event_ttl_minutes = self
+            .event_ttl_minutes
+            .unwrap_or(definition.event_ttl_minutes);
+        definition.dead_letter.clone_from(&self.dead_letter);
+        let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;
+        Ok((definition, start))
+    }
+}

@@ -1,0 +1,113 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use foretell_delivery::Subscription;
+use foretell_log::{Append, DirectoryLock, DiskJournal, Environment, EventLog};
+use foretell_storage::Account;
+use foretell_types::{ErrorKind, Result};
+use parking_lot::{Mutex, RwLock};
+
+use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
+
+impl Node {
+    /// Opens a data directory: takes its lock, recovers its log, reads its configuration, applies
+    /// the application's `foretell.toml`, starts functions and subscriptions.
+    pub async fn open(options: NodeOptions) -> Result<Arc<Node>> {
+        let environment = Environment::real();
+        let (data, random) = (options.data.clone(), environment.random.clone());
+        let (lock, master) = blocking(move || {
+            let lock = DirectoryLock::acquire(&data)?;
+            Ok((lock, keys::master_key(&data, &*random)?))
+        })
+        .await?;
+        let log = open_log(&options.data, &environment).await?;
+        let storage = Account::local(&options.application.storage_folder(&options.data))?;
+        make_system_topics(&log, &environment).await?;
+        let reading = log.clone();
+        let config = blocking(move || Config::load(&reading)).await?;
+        let mut node = Node {
+            log,
+            storage,
+            counters: Counters::default(),
+            environment,
+            admin: master.admin_key(0),
+            master,
+            config: RwLock::new(config),
+            topics: RwLock::default(),
+            changes: tokio::sync::Mutex::new(Phase::Opening),
+            deletions: tokio::sync::watch::Sender::new(0),
+            apps: HashMap::new(),
+            running: Mutex::default(),
+            lock: Mutex::new(lock),
+            url: Mutex::default(),
+            stop: tokio::sync::watch::Sender::new(false),
+            options,
+        };
+        node.refresh_topics();
+        if node.options.deliver {
+            node.start_apps();
+        }
+        let node = Arc::new(node);
+        if let Err(error) = node.begin().await {
+            // Nothing goes on behind a node that could not be opened.
+            node.close().await;
+            return Err(error);
+        }
+        Ok(node)
+    }
+
+    async fn begin(&self) -> Result<()> {
+        if self.options.application.has_file() {
+            self.apply_application().await?;
+        }
+        let mut phase = self.change().await?;
+        if self.options.deliver {
+            self.start_subscriptions();
+        }
+        *phase = Phase::Running;
+        Ok(())
+    }
+
+    /// Stops subscriptions and functions, finishing what is in flight. A second call finds
+    /// nothing to do.
+    pub async fn close(&self) {
+        self.begin_stop();
+        *self.changes.lock().await = Phase::Closed;
+        let running: Vec<Subscription> = self
+            .running
+            .lock()
+            .drain()
+            .map(|(_, subscription)| subscription)
+            .collect();
+        futures::future::join_all(running.into_iter().map(Subscription::stop)).await;
+        for app in self.apps.values() {
+            app.stop().await;
+        }
+    }
+}
+
+async fn open_log(data: &Path, environment: &Environment) -> Result<EventLog> {
+    let (folder, environment) = (data.join("journal"), environment.clone());
+    blocking(move || {
+        let journal = DiskJournal::open(&folder, &environment)?;
+        EventLog::open(Box::new(journal), &environment, &mut |_, _| {})
+    })
+    .await
+}
+
+/// The product's own topics are there from the first start.
+async fn make_system_topics(log: &EventLog, environment: &Environment) -> Result<()> {
+    for name in [config::CONFIG, foretell_delivery::dead_letter::DEAD_LETTERS] {
+        match log.topic(name) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let uuid = environment.random.uuid();
+                log.append(Append::new().create_topic(name.parse()?, uuid, false))?
+                    .await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

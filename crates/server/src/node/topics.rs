@@ -1,0 +1,197 @@
+use foretell_delivery::forget;
+use foretell_log::Append;
+use foretell_protocol::{KeySlot, TopicDefinition};
+use foretell_types::{Error, ErrorKind, Result, TopicName, is_system_topic};
+
+use super::config::{CONFIG, Version};
+use super::lookup::own;
+use super::{Node, Owner, Phase, SubscriptionConfig, TopicConfig};
+
+impl Node {
+    /// Makes a topic, or changes its definition. Gives whether it was made.
+    pub async fn put_topic(
+        &self,
+        name: &str,
+        definition: TopicDefinition,
+        owner: Owner,
+    ) -> Result<bool> {
+        let phase = self.change().await?;
+        let name: TopicName = name.parse()?;
+        if is_system_topic(&name.as_str().to_lowercase()) {
+            return Err(own(name.as_str()));
+        }
+        definition.check()?;
+        let key = name.as_str().to_lowercase();
+        let known = self.config.read().topics.get(&key).cloned();
+        let topic = match &known {
+            Some(known) => {
+                check_owner(known.owner, owner, "topic", &known.name)?;
+                self.check_subscriptions(&known.name, &definition)?;
+                TopicConfig {
+                    definition,
+                    owner,
+                    ..known.clone()
+                }
+            }
+            None => TopicConfig {
+                version: Version::default(),
+                name: name.to_string(),
+                definition,
+                key_generations: [0, 0],
+                owner,
+            },
+        };
+        if known.as_ref() == Some(&topic) {
+            return Ok(false);
+        }
+        let mut append = Append::new();
+        if known.is_none() {
+            append = append.create_topic(name, self.new_id(), false);
+        }
+        append = append.events(CONFIG, [topic.event(self.new_id(), false)?]);
+        self.log.append(append)?.await?;
+        self.config.write().topics.insert(key, topic);
+        self.refresh_topics();
+        if let Some(known) = &known {
+            // What they deliver may depend on what the topic takes.
+            let subscriptions = self.subscriptions_of(&known.name);
+            if *phase == Phase::Running {
+                self.stop_all(&subscriptions).await;
+            }
+            self.restart(*phase, &subscriptions);
+        }
+        Ok(known.is_none())
+    }
+
+    /// Deletes a topic for good: its events, subscriptions and keys.
+    pub async fn delete_topic(&self, name: &str) -> Result<()> {
+        let phase = self.change().await?;
+        let entry = self.topic(name)?;
+        let topic = &entry.config;
+        check_owner(topic.owner, Owner::Api, "topic", &topic.name)?;
+        let subscriptions = self.subscriptions_of(&topic.name);
+        for subscription in &subscriptions {
+            let (owner, name) = (subscription.owner, &subscription.name);
+            check_owner(owner, Owner::Api, "subscription", name)?;
+        }
+        self.stop_all(&subscriptions).await;
+        if let Err(error) = self.append_deleted(topic, &subscriptions).await {
+            self.restart(*phase, &subscriptions);
+            return Err(error);
+        }
+        let key = topic.name.to_lowercase();
+        {
+            let mut config = self.config.write();
+            config.topics.remove(&key);
+            config.subscriptions.retain(|(of, _), _| *of != key);
+        }
+        self.refresh_topics();
+        self.deletions.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// One commit: the topic, its subscriptions' progress, its imports'.
+    async fn append_deleted(
+        &self,
+        topic: &TopicConfig,
+        subscriptions: &[SubscriptionConfig],
+    ) -> Result<()> {
+        let mut append = Append::new();
+        for subscription in subscriptions {
+            append = forget(append, &self.log, &subscription.topic, &subscription.name)
+                .events(CONFIG, [subscription.event(self.new_id(), true)?]);
+        }
+        for (key, _) in self.log.registers(&format!("import/{}/", topic.name)) {
+            append = append.register(key, None);
+        }
+        append = append
+            .events(CONFIG, [topic.event(self.new_id(), true)?])
+            .delete_topic(&topic.name);
+        self.log.append(append)?.await?;
+        Ok(())
+    }
+
+    fn subscriptions_of(&self, topic: &str) -> Vec<SubscriptionConfig> {
+        let config = self.config.read();
+        config.subscriptions_of(topic).cloned().collect()
+    }
+
+    async fn stop_all(&self, subscriptions: &[SubscriptionConfig]) {
+        let stops = subscriptions
+            .iter()
+            .map(|found| self.stop_subscription(&found.topic, &found.name));
+        futures::future::join_all(stops).await;
+    }
+
+    /// Subscriptions that were stopped for a change go on after it, or after its failure.
+    pub(super) fn restart(&self, phase: Phase, subscriptions: &[SubscriptionConfig]) {
+        if phase != Phase::Running || !self.options.deliver {
+            return;
+        }
+        for subscription in subscriptions {
+            if let Err(error) = self.start_subscription(subscription) {
+                tracing::error!(
+                    topic = subscription.topic, subscription = subscription.name, %error,
+                    "the subscription can't be started again"
+                );
+            }
+        }
+    }
+
+    /// A topic's subscriptions must be able to deliver what it takes.
+    fn check_subscriptions(&self, topic: &str, definition: &TopicDefinition) -> Result<()> {
+        let config = self.config.read();
+        for subscription in config.subscriptions_of(topic) {
+            let check = subscription.definition.check(definition.input_schema);
+            check.map_err(|error| {
+                Error::new(
+                    ErrorKind::Conflict,
+                    format!("subscription {:?}: {}", subscription.name, error.message()),
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes one of a topic's keys anew.
+    pub async fn regenerate_key(&self, name: &str, slot: KeySlot) -> Result<()> {
+        let _one_at_a_time = self.change().await?;
+        let mut topic = self.topic(name)?.config.clone();
+        let index = usize::from(slot == KeySlot::Key2);
+        topic.key_generations[index] += 1;
+        let event = topic.event(self.new_id(), false)?;
+        self.log
+            .append(Append::new().events(CONFIG, [event]))?
+            .await?;
+        let key = topic.name.to_lowercase();
+        self.config.write().topics.insert(key, topic);
+        self.refresh_topics();
+        Ok(())
+    }
+
+    /// A topic that `foretell.toml` names no more can be edited by the API again.
+    pub(super) async fn disown_topic(&self, name: &str) -> Result<()> {
+        let _one_at_a_time = self.change().await?;
+        let mut topic = self.topic(name)?.config.clone();
+        topic.owner = Owner::Api;
+        let event = topic.event(self.new_id(), false)?;
+        self.log
+            .append(Append::new().events(CONFIG, [event]))?
+            .await?;
+        let key = topic.name.to_lowercase();
+        self.config.write().topics.insert(key, topic);
+        self.refresh_topics();
+        Ok(())
+    }
+}
+
+/// What `foretell.toml` names it owns; an edit from elsewhere would be undone at the next start.
+pub(super) fn check_owner(owner: Owner, editor: Owner, what: &str, name: &str) -> Result<()> {
+    if owner == Owner::File && editor == Owner::Api {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("{what} {name:?} is defined in foretell.toml: change it there"),
+        ));
+    }
+    Ok(())
+}
