@@ -29,7 +29,8 @@ pub async fn logs(State(node): Server, Path(app): Path<String>, request: Request
     require_admin(&node, request.headers(), request.uri())?;
     let parameters = Parameters::parse(request.uri(), &["function", "last"])?;
     let last = parameters.number("last")?.unwrap_or(100);
-    answer_json(&node.app(&app)?.logs(parameters.get("function"), last))
+    let function = parameters.get("function").map(str::to_owned);
+    answer_json(&node.app_logs(&app, function, last).await?)
 }
 
 /// `POST /functions/{app}/{function}/invoke`: calls a function with an event, and shows what it

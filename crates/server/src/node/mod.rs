@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::Subscription;
-use foretell_functions::App;
+use foretell_functions::{App, LogLine, read_logs};
 use foretell_log::{DirectoryLock, Environment, EventLog};
 use foretell_protocol::{Key, MasterKey};
 use foretell_storage::Account;
@@ -154,11 +154,38 @@ impl Node {
         self.apps.get(name).ok_or_else(|| {
             let mut names: Vec<&str> = self.apps.keys().map(String::as_str).collect();
             names.sort_unstable();
-            Error::not_found(format!(
-                "there is no function app {name:?}; there are: {}",
-                names.join(", ")
-            ))
+            let there = match names[..] {
+                [] => "none runs here".to_owned(),
+                _ => format!("there are: {}", names.join(", ")),
+            };
+            Error::not_found(format!("there is no function app {name:?}; {there}"))
         })
+    }
+
+    /// The last log lines of a function app: of the running one, or those that an earlier server
+    /// left in the data directory.
+    pub async fn app_logs(
+        &self,
+        name: &str,
+        function: Option<String>,
+        last: usize,
+    ) -> Result<Vec<LogLine>> {
+        let missing = match self.app(name) {
+            Ok(app) => return Ok(app.logs(function.as_deref(), last)),
+            Err(error) => error,
+        };
+        let folders = self.options.data.join("functions");
+        let name = name.to_owned();
+        blocking(move || {
+            let known = std::fs::read_dir(&folders).is_ok_and(|mut entries| {
+                entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() == *name))
+            });
+            if !known {
+                return Err(missing);
+            }
+            Ok(read_logs(&folders.join(&name), function.as_deref(), last))
+        })
+        .await
     }
 
     pub fn access(&self) -> &AccessSettings {
