@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::Globals;
 use crate::client::{Client, Request, encode};
-use crate::output::{Failure, count, line, table};
+use crate::output::{Failure, count, line, note, table};
 
 #[derive(Args, Debug)]
 pub struct Subscription {
@@ -80,7 +80,11 @@ impl Subscription {
                     encode(&create.from)
                 );
                 let request = Request::new(Method::PUT, path).json(&body);
-                show(&client.send(request).await?.json().await?, as_json)
+                let answer = client.send(request).await?.json().await?;
+                if create.to == "pull" {
+                    note("events wait for it from now on; there is no way to receive them yet");
+                }
+                show(&answer, as_json)
             }
             Action::List { topic } => {
                 let request =
