@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_log::Append;
-use foretell_types::{Error, ErrorKind, RecordedEvent};
+use foretell_types::{Error, ErrorKind, RecordedEvent, is_system_topic};
 
 use crate::checkpoint::{GivenUp, Pending, register};
 use crate::context::Context;
@@ -132,6 +132,14 @@ impl Attempt {
         let mut append = Append::new();
         for (index, event) in events.into_iter().enumerate() {
             let OutputEvent { topic, event } = caused(invocation, event, index)?;
+            if is_system_topic(&topic) {
+                let message =
+                    format!("topic {topic:?} is the product's own: no handler writes to it");
+                return Err(Failure {
+                    permanent: true,
+                    ..Failure::new(FailureKind::Forbidden, message)
+                });
+            }
             append = append.events(&topic, [event]);
         }
         // Also with no blobs: the register says that the call was made.

@@ -12,6 +12,8 @@ use crate::replay::Replay;
 
 /// Replays taken into the queue at once.
 const REPLAYS_AT_ONCE: usize = 256;
+/// Pending events read at once when a subscription starts.
+const PIECE: usize = 64;
 
 impl Dispatcher {
     /// Takes in what the last run left: pending positions, journaled outcomes, replays.
@@ -34,22 +36,39 @@ impl Dispatcher {
                 self.journaled.insert(place);
             }
         }
-        let positions: Vec<u64> = checkpoint.pending.keys().copied().collect();
-        let events = context.events(&positions);
-        for ((position, pending), event) in checkpoint.pending.into_iter().zip(events) {
-            let event = match event {
-                Ok(event) => Some(Arc::new(event)),
-                // It waits in the queue and is asked for again and again; others go on.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => {
-                    tracing::error!(subscription = %context.key, position, %error, "a pending event can't be read");
-                    None
-                }
-                Err(error) => return Err(error),
-            };
-            self.queue.push(position, event, pending);
+        let mut pending = checkpoint.pending.into_iter();
+        loop {
+            // In pieces: the queue keeps of the events only what memory allows.
+            let piece: Vec<(u64, Pending)> = pending.by_ref().take(PIECE).collect();
+            if piece.is_empty() {
+                break;
+            }
+            let positions: Vec<u64> = piece.iter().map(|(position, _)| *position).collect();
+            let events = context.events(&positions);
+            for ((position, pending), event) in piece.into_iter().zip(events) {
+                let event = self.readable(position, event)?;
+                self.queue.push(position, event, pending);
+            }
         }
         self.replays.look(&context.log, &context.key);
         Ok(())
+    }
+
+    /// An event that was read; `None` if it can't be. It waits in the queue then and is asked for
+    /// again and again, while others go on.
+    fn readable(
+        &self,
+        position: u64,
+        event: Result<RecordedEvent>,
+    ) -> Result<Option<Arc<RecordedEvent>>> {
+        match event {
+            Ok(event) => Ok(Some(Arc::new(event))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => {
+                tracing::error!(subscription = %self.context.key, position, %error, "a pending event can't be read");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes dead letters that were replayed into the queue.

@@ -59,7 +59,10 @@ impl DirectoryLock {
             Err(error) => return Err(at(error.into())),
         }
         let mut lock = DirectoryLock { file, path };
-        lock.write(None)?;
+        // On a disk without any room the name can't be written; the lock holds all the same.
+        if let Err(error) = lock.write(None) {
+            tracing::warn!(%error, "the lock file does not say who holds it");
+        }
         Ok(lock)
     }
 

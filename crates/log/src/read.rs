@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use foretell_types::limits::COMMIT_BYTES;
 use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, Result};
 
 use crate::codec::{EventRef, Frame, FrameKind};
@@ -234,7 +235,7 @@ impl Reader {
         } else {
             0
         };
-        let mut wanted = self.chunk;
+        let (mut back, mut wanted) = (back, self.chunk);
         loop {
             self.fill(Place(place.0 - back), wanted)?;
             let from = back as usize;
@@ -243,7 +244,11 @@ impl Reader {
             }
             let claimed = self.buffer.get(from..).and_then(Frame::claimed_bytes);
             match claimed {
-                Some(length) if from + length > wanted => wanted = from + length,
+                Some(length) if from + length > wanted && length <= COMMIT_BYTES => {
+                    wanted = from + length;
+                }
+                // A journal may end a read where what lies together ends, before the frame.
+                _ if back > 0 => back = 0,
                 _ => return Err(self.damaged(position, place, "a frame is cut short")),
             }
         }

@@ -178,6 +178,121 @@ fn a_failed_write_stops_the_writer_and_loses_nothing() {
     }
 }
 
+fn made(disk: &FaultDisk) -> EventLog {
+    let log = open(disk, 1).unwrap();
+    create(&log);
+    log
+}
+
+/// A file system that copies on write can be full when preallocated space is overwritten, or at
+/// the sync: what lies in the file is unknown then, so the writer stops.
+#[test]
+fn a_disk_that_is_full_when_a_group_is_written_stops_the_writer() {
+    let counting = FaultDisk::new();
+    let log = made(&counting);
+    let from = counting.operations();
+    fill(&log, 10);
+    let operations = counting.operations();
+    drop(log);
+    for at in from + 1..=operations {
+        let disk = FaultDisk::new();
+        let log = made(&disk);
+        disk.fail_at(at, Fault::Full);
+        let acknowledged = fill(&log, 10);
+        let again = event(acknowledged + 1);
+        let append = Append::new().events("shop", [again]);
+        let refused = log.append(append).unwrap().wait();
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            ErrorKind::Unavailable,
+            "operation {at}"
+        );
+        drop(log);
+        let log = open(&disk.copy(), 2).unwrap_or_else(|error| panic!("operation {at}: {error}"));
+        check(&log, acknowledged, acknowledged + 1);
+    }
+}
+
+/// A sync fails, the process starts again on the same boot, where the page cache still shows what
+/// was lost: what is read then must be on the platter before anything follows it.
+#[test]
+fn a_failed_sync_is_not_hidden_by_the_cache() {
+    let counting = FaultDisk::new();
+    let log = made(&counting);
+    let from = counting.operations();
+    fill(&log, 10);
+    let operations = counting.operations();
+    drop(log);
+    for at in from + 1..=operations {
+        let disk = FaultDisk::new();
+        let log = made(&disk);
+        disk.fail_at(at, Fault::LostSync);
+        fill(&log, 10);
+        drop(log);
+        disk.heal();
+        let log = open(&disk, 2).unwrap();
+        let there = log.head("shop").unwrap().map_or(0, |head| head.get());
+        for n in there + 1..=there + 3 {
+            let value = Some(n.to_le_bytes().to_vec());
+            let append = Append::new()
+                .events("shop", [event(n)])
+                .register("n", value);
+            log.append(append).unwrap().wait().unwrap();
+        }
+        drop(log);
+        for seed in 0..4 {
+            let after = disk.crash(&Seeded::new(at * 100 + seed));
+            let log = open(&after, 3).unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            check(&log, there + 3, there + 3);
+        }
+    }
+}
+
+#[test]
+fn a_journal_in_memory_is_read_backward_over_groups() {
+    let environment = Environment::real();
+    let journal = Box::new(MemoryJournal::new());
+    let log = EventLog::open(journal, &environment, &mut |_, _| {}).unwrap();
+    create(&log);
+    fill(&log, 50);
+    let options = ReadOptions {
+        backward: true,
+        ..ReadOptions::default()
+    };
+    let events = log.read("shop", options).unwrap().collect().unwrap();
+    let positions: Vec<u64> = events.iter().map(|event| event.position.get()).collect();
+    assert_eq!(positions, (1..=50).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn an_append_that_can_not_be_whole_leaves_nothing() {
+    let disk = FaultDisk::new();
+    let log = made(&disk);
+    let twice = Append::new()
+        .register("k", Some(vec![1]))
+        .delete_topic("shop")
+        .delete_topic("shop");
+    assert_eq!(
+        log.append(twice).unwrap().wait().unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    let other = NewEvent {
+        data: Data::json("0"),
+        ..event(1)
+    };
+    let both = Append::new()
+        .create_topic("new".parse().unwrap(), uuid::Uuid::from_u128(8), false)
+        .events("new", [event(1), other]);
+    assert_eq!(
+        log.append(both).unwrap().wait().unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
+    fill(&log, 1);
+    assert_eq!(log.register("k"), None);
+    drop(log);
+    check(&open(&disk, 2).unwrap(), 1, 1);
+}
+
 #[test]
 fn a_full_disk_refuses_and_goes_on() {
     let disk = FaultDisk::new();

@@ -83,6 +83,15 @@ impl Query {
             )));
         }
         for item in &self.items {
+            if item
+                .tags
+                .iter()
+                .any(|tag| tag.is_empty() || tag.contains(' '))
+            {
+                return Err(Error::invalid(
+                    "a tag of a query item is empty or holds a blank",
+                ));
+            }
             let most = item
                 .types
                 .len()

@@ -25,6 +25,7 @@ impl Serve {
                 "--server is for clients: a server takes --data".to_owned(),
             ));
         }
+        raise_file_limit();
         let application = match &self.app_dir {
             Some(folder) => Application::read(folder)?,
             None if Path::new("foretell.toml").exists() => Application::read(Path::new("."))?,
@@ -69,6 +70,17 @@ impl Serve {
             note("stopped; everything accepted is durable");
         }
         Ok(())
+    }
+}
+
+/// Takes as many open files as the system lets this process have: each segment and each
+/// connection is one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
     }
 }
 

@@ -129,16 +129,19 @@ impl TopicIndex {
         if query.is_all() {
             return None;
         }
+        let most = until.saturating_sub(after) / 4 + 16;
         let mut all = Vec::new();
         for item in &query.items {
             for list in self.shortest(item)? {
                 let from = list.partition_point(|position| *position <= after);
-                let to = list.partition_point(|position| *position <= until);
-                all.extend_from_slice(&list[from..to.max(from)]);
+                let to = list
+                    .partition_point(|position| *position <= until)
+                    .max(from);
+                if (all.len() + to - from) as u64 > most {
+                    return None;
+                }
+                all.extend_from_slice(&list[from..to]);
             }
-        }
-        if all.len() as u64 > until.saturating_sub(after) / 4 + 16 {
-            return None;
         }
         all.sort_unstable();
         all.dedup();

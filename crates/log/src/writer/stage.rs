@@ -225,6 +225,9 @@ impl Stage {
                 }
                 Entry::DeleteTopic { name } => {
                     self.topic(index, name)?;
+                    if gone.contains(&name.as_str()) {
+                        return Err(Error::not_found(format!("there is no topic {name:?}")));
+                    }
                     gone.push(name);
                 }
                 Entry::Register { .. } => {}
@@ -263,6 +266,12 @@ impl Stage {
                 )
             };
             let Some(topic) = self.topics.get(&**name).filter(|topic| !topic.deleted) else {
+                // Made earlier in this append: only its own events can conflict.
+                let before = within.insert((name, frame.key), frame.content);
+                if before.is_some_and(|c| c != frame.content) && !reuses_ids(&encoded.append, name)
+                {
+                    return Err(conflict());
+                }
                 known.push(None);
                 continue;
             };
@@ -308,6 +317,13 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// Whether a topic that the append makes takes a known id with other content.
+fn reuses_ids(append: &Append, topic: &str) -> bool {
+    append.entries.iter().any(|entry| {
+        matches!(entry, Entry::CreateTopic { name, reuse_ids: true, .. } if name.as_str() == topic)
+    })
 }
 
 /// Marks the last frame of the group as the last of its commit.

@@ -51,6 +51,8 @@ struct Content {
     now: Vec<u8>,
     /// What is on the platter.
     durable: Vec<u8>,
+    /// What a sync has to write.
+    dirty: Vec<(usize, usize)>,
 }
 
 #[derive(Default)]
@@ -69,6 +71,11 @@ pub enum Fault {
     Stop,
     /// This write or sync fails once.
     Error,
+    /// This write or sync fails once, as on a disk that is full.
+    Full,
+    /// This sync fails once: the pages are remembered but count as written, and are not on the
+    /// platter (as Linux has it after a failed write-back).
+    LostSync,
 }
 
 #[derive(Clone, Default)]
@@ -127,6 +134,7 @@ impl FaultDisk {
             let content = Content {
                 now: after.clone(),
                 durable: after,
+                dirty: Vec::new(),
             };
             files.insert(path.clone(), Arc::new(Mutex::new(content)));
         }
@@ -150,6 +158,7 @@ impl FaultDisk {
         *disk.files[path].lock().unwrap() = Content {
             now: bytes.clone(),
             durable: bytes,
+            dirty: Vec::new(),
         };
     }
 
@@ -169,6 +178,7 @@ impl FaultDisk {
                     Arc::new(Mutex::new(Content {
                         durable: now.clone(),
                         now,
+                        dirty: Vec::new(),
                     })),
                 )
             })
@@ -180,12 +190,18 @@ impl FaultDisk {
         })))
     }
 
+    /// No fault from now on; the disk and its cache stay as they are.
+    pub fn heal(&self) {
+        self.0.lock().unwrap().fail_at = None;
+    }
+
     fn operation(&self) -> io::Result<()> {
         let mut disk = self.0.lock().unwrap();
         disk.writes += 1;
         match disk.fail_at {
             Some((at, Fault::Stop)) if disk.writes >= at => Err(io::Error::other("power lost")),
             Some((at, Fault::Error)) if disk.writes == at => Err(io::Error::other("bad sector")),
+            Some((at, Fault::Full)) if disk.writes == at => Err(io::ErrorKind::StorageFull.into()),
             _ => Ok(()),
         }
     }
@@ -304,13 +320,33 @@ impl File for DiskFile {
             half.saturating_sub(offset as usize)
         };
         content.now[offset as usize..][..written].copy_from_slice(&bytes[..written]);
+        content
+            .dirty
+            .push((offset as usize, offset as usize + written));
         failed
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.operation()?;
+        let lost = {
+            let disk = self.disk.0.lock().unwrap();
+            matches!(disk.fail_at, Some((at, Fault::LostSync)) if disk.writes == at)
+        };
         let mut content = self.content.lock().unwrap();
-        content.durable = content.now.clone();
+        if lost {
+            content.dirty.clear();
+            return Err(io::Error::other("write-back failed"));
+        }
+        let Content {
+            now,
+            durable,
+            dirty,
+        } = &mut *content;
+        durable.resize(now.len(), 0);
+        for (from, to) in dirty.drain(..) {
+            let to = to.min(now.len());
+            durable[from.min(to)..to].copy_from_slice(&now[from.min(to)..to]);
+        }
         Ok(())
     }
 

@@ -49,11 +49,7 @@ pub async fn list(State(node): Server, request: Request) -> Answer {
 pub async fn replay(State(node): Server, request: Request) -> Answer {
     require_admin(&node, request.headers(), request.uri())?;
     let filter = filter(&node, &request)?;
-    let replay = async move {
-        let replayed = dead_letter::replay(&node.log, &filter).await?;
-        node.wake_subscriptions();
-        Ok(replayed)
-    };
+    let replay = async move { node.replay_dead_letters(&filter).await };
     let replayed = to_the_end(replay).await?;
     answer_json(&json!({ "replayed": replayed.len() }))
 }

@@ -40,6 +40,7 @@ pub fn master_key(data: &Path, random: &dyn Random) -> Result<MasterKey> {
     fs::rename(&draft, &path).map_err(at)?;
     fs::File::open(&folder)
         .and_then(|folder| folder.sync_all())
+        .and_then(|()| fs::File::open(data)?.sync_all())
         .map_err(at)?;
     Ok(MasterKey::new(bytes))
 }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_delivery::{
-    Failure, FailureKind, Handler, Invocation, Outcome, RetryPolicy, StatsSnapshot, Subscription,
-    SubscriptionOptions, Webhook, WebhookSchema,
+    DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, Invocation, Outcome, RetryPolicy,
+    StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema, dead_letter,
 };
 use foretell_protocol::{DeliverySchema, Target};
 use foretell_types::Result;
@@ -111,8 +111,17 @@ impl Node {
             .map(Subscription::stats)
     }
 
+    /// Sends dead letters through their subscriptions again, one request at a time: two at once
+    /// would send a letter twice.
+    pub async fn replay_dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>> {
+        let _one_at_a_time = self.change().await?;
+        let replayed = dead_letter::replay(&self.log, filter).await?;
+        self.wake_subscriptions();
+        Ok(replayed)
+    }
+
     /// Tells the running subscriptions that dead letters were replayed.
-    pub fn wake_subscriptions(&self) {
+    fn wake_subscriptions(&self) {
         self.running.lock().values().for_each(Subscription::wake);
     }
 }

@@ -59,6 +59,11 @@ impl DiskJournal {
         let files = &environment.files;
         files
             .create_dir_all(folder)
+            .and_then(|()| {
+                folder
+                    .parent()
+                    .map_or(Ok(()), |parent| files.sync_dir(parent))
+            })
             .map_err(|error| Error::io(format_args!("can't make {}", folder.display()), error))?;
         let segments = segment::open_all(folder, &**files)?;
         let shared = Arc::new(Shared {
@@ -92,8 +97,12 @@ impl DiskJournal {
         self.offset = recovered.offset;
         self.allocated = segment.len()?;
         self.cut = recovered.cut;
-        // What is read back must be durable before anyone sees it: the process may have died
-        // between write and sync.
+        // What is read back must be durable before anyone sees it. The last group may not be: the
+        // process died between write and sync, or its sync failed and the system only remembers
+        // the pages. Written again it is dirty again, and this sync tells the truth.
+        if let Some(last_group) = &recovered.last_group {
+            segment.write_again(last_group.clone())?;
+        }
         segment.sync()?;
         self.shared.durable.store(self.last.0, Ordering::Release);
         Ok(())
@@ -172,6 +181,14 @@ impl DiskJournal {
     }
 }
 
+/// An error after the first byte of a group was handed to the file.
+fn unknown_outcome(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Full => Error::new(ErrorKind::Io, error.message()).with_source(error),
+        _ => error,
+    }
+}
+
 impl Journal for DiskJournal {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -203,8 +220,11 @@ impl Journal for DiskJournal {
         let segment = self.make_room(needed)?;
         let written = segment.write(group.encode(segment.salt), self.offset);
         group.unseal(body_bytes);
-        written?;
-        segment.sync()?;
+        // From here on something of the group may lie in the file: also a full disk (a file system
+        // that copies on write has them here) leaves the outcome unknown, and is no refusal.
+        written
+            .and_then(|()| segment.sync())
+            .map_err(unknown_outcome)?;
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
         self.offset += needed;
         self.last = group.meta.last();

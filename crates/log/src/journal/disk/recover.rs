@@ -29,13 +29,15 @@ pub(super) struct Recovered {
     /// The segment's last commit; `None` if it has none.
     pub last: Option<Seq>,
     pub offset: u64,
+    /// Where the last whole group lies.
+    pub last_group: Option<std::ops::Range<u64>>,
     pub cut: Option<CutTail>,
 }
 
 /// Finds the end of the last segment, and cuts off a torn group.
 pub(super) fn recover(segment: &Segment, folder: &Path, files: &dyn Files) -> Result<Recovered> {
     let mut scanner = Scanner::new(segment)?;
-    let mut last = None;
+    let (mut last, mut last_group) = (None, None);
     // The scanner moves on before it checks a body: remember where the group began.
     let mut offset = scanner.offset;
     let damage = loop {
@@ -45,6 +47,7 @@ pub(super) fn recover(segment: &Segment, folder: &Path, files: &dyn Files) -> Re
             Err(error) if is_damage(&error) => break Some(error),
             Err(error) => return Err(error),
         }
+        last_group = Some(offset..scanner.offset);
         offset = scanner.offset;
     };
     scanner.offset = offset;
@@ -62,7 +65,12 @@ pub(super) fn recover(segment: &Segment, folder: &Path, files: &dyn Files) -> Re
             Some(cut(&mut scanner, segment, offset, end, folder, files)?)
         }
     };
-    Ok(Recovered { last, offset, cut })
+    Ok(Recovered {
+        last,
+        offset,
+        last_group,
+        cut,
+    })
 }
 
 fn last_nonzero(scanner: &mut Scanner<'_>, from: u64, bytes: u64) -> Result<Option<u64>> {
@@ -144,21 +152,23 @@ fn cut(
     files: &dyn Files,
 ) -> Result<CutTail> {
     let aside = folder.join("cut");
-    let kept_in = aside.join(format!("{:010}-{offset}-{}", segment.number, segment.salt));
+    files
+        .create_dir_all(&aside)
+        .and_then(|()| files.sync_dir(folder))
+        .map_err(|error| Error::io(format_args!("can't make {}", aside.display()), error))?;
+    // A name that is taken holds what an earlier recovery kept: it stays.
+    let taken = files.list(&aside).unwrap_or_default();
+    let name = (0u64..)
+        .map(|n| format!("{:010}-{offset}-{n}", segment.number))
+        .find(|name| !taken.contains(name))
+        .unwrap_or_default();
+    let kept_in = aside.join(name);
     let at = |error| {
         Error::io(
             format_args!("can't keep the cut end in {}", kept_in.display()),
             error,
         )
     };
-    files.create_dir_all(&aside).map_err(at)?;
-    if kept_in.file_name().is_some_and(|name| {
-        files
-            .list(&aside)
-            .is_ok_and(|names| names.iter().any(|n| n.as_str() == name))
-    }) {
-        files.remove(&kept_in).map_err(at)?;
-    }
     let file = files.create(&kept_in).map_err(at)?;
     let mut from = offset;
     while from < end {

@@ -143,6 +143,13 @@ impl Segment {
             .map_err(|error| self.failed("write", error))
     }
 
+    /// Writes bytes of the file over themselves.
+    pub fn write_again(&self, range: std::ops::Range<u64>) -> Result<()> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let count = self.read(&mut bytes, range.start)?;
+        self.write(&bytes[..count], range.start)
+    }
+
     pub fn sync(&self) -> Result<()> {
         self.file
             .sync_data()
@@ -217,6 +224,9 @@ fn decode_header(sector: &[u8; SECTOR]) -> Result<(u64, Seq, u64)> {
                 u32_at(8)
             ),
         ));
+    }
+    if u64_at(24) == 0 {
+        return Err(damaged("names no first commit"));
     }
     Ok((u64_at(16), Seq(u64_at(24)), u64_at(32)))
 }
