@@ -164,6 +164,11 @@ impl Client {
 
     /// A client of a server.
     pub fn remote(url: &str, key: Option<String>) -> Result<Client> {
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(Error::invalid(format!(
+                "{url:?} is not the URL of a server: expected http://HOST:PORT"
+            )));
+        }
         let http = reqwest::Client::builder()
             .pool_max_idle_per_host(64)
             .build()

@@ -88,7 +88,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
     let level = match &cli.command {
         Command::Serve(_) => "info",
         _ => "error",
@@ -119,6 +122,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output::report(&failure, json),
     }
+}
+
+/// What clap found wrong, or the help that was asked for.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let as_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.exit_code() == 2 && as_json {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ").to_owned();
+        return output::report(&Failure::Usage(message), true);
+    }
+    // There is nothing else to do if the terminal is gone.
+    let _ = error.print();
+    ExitCode::from(error.exit_code() as u8)
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

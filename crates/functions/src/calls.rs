@@ -21,9 +21,10 @@ pub(crate) enum Reply {
     /// An exception: its last line and its traceback.
     Raised(String, String),
     TimedOut,
-    /// Not begun: the worker is gone, another one takes its place.
+    /// Not begun, or broken off for the sake of another call that hung: it begins anew on the
+    /// worker that takes this one's place.
     Refused,
-    /// The worker died or was replaced.
+    /// The worker died: this call may be why.
     Lost(Arc<str>),
 }
 
@@ -118,14 +119,14 @@ impl Calls {
     }
 
     /// Ends all calls, and those to come, for this reason.
-    pub(crate) fn close(&self, reason: &Arc<str>) {
+    pub(crate) fn close(&self, reply: impl Fn() -> Reply) {
         let open = {
             let mut table = self.table.lock();
             table.closed = true;
             std::mem::take(&mut table.open)
         };
         for answer in open.into_values().filter_map(|call| call.answer) {
-            let _ = answer.send(Reply::Lost(reason.clone()));
+            let _ = answer.send(reply());
         }
         self.ended.notify_waiters();
     }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, timeout};
 
+use crate::calls::Reply;
 use crate::limits::{EXIT_GRACE, START_TIMEOUT};
 use crate::logs::{Level, Logs};
 use crate::pipes::{Reader, ToWorker, read_stderr, write};
@@ -168,7 +169,7 @@ impl Process {
             Some(why) => why.into(),
             None => format!("the worker ended ({status}){last}").into(),
         };
-        worker.calls.close(&reason);
+        worker.calls.close(|| Reply::Lost(reason.clone()));
         reason
     }
 

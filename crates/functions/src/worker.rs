@@ -154,7 +154,8 @@ impl Worker {
                         "the worker was replaced: function {function:?} did not end within {:?}",
                         self.time_limit
                     );
-                    self.calls.close(&why.as_str().into());
+                    // Which call is to blame is known: the others begin anew elsewhere.
+                    self.calls.close(|| Reply::Refused);
                     self.replace.notify_one();
                     reason = Some(why);
                 }

@@ -118,6 +118,15 @@ impl Import {
             .send(Request::get(format!("/topics/{}", encode(&self.topic))))
             .await?;
         let (file, mapping) = (self.file.clone(), self.mapping());
+        if let Err(error) = std::fs::metadata(&file) {
+            return Err(Error::io(format_args!("can't read {}", file.display()), error).into());
+        }
+        // What is wrong with the flags is wrong usage; what is wrong with the file is not.
+        mapping.resolve(&file).map_err(|error| {
+            let hint =
+                "see the flags --type, --type-value, --subject, --time in `foretell import --help`";
+            Failure::Usage(format!("{error} ({hint})"))
+        })?;
         let progress = bar(0, "reading");
         let reading = progress.clone();
         let import = tokio::task::spawn_blocking(move || {

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use clap::Args;
-use foretell_types::{Position, Timestamp};
+use foretell_types::{Error, Position, Timestamp};
 use futures::StreamExt;
 use serde_json::value::RawValue;
 
@@ -72,6 +72,10 @@ impl Read {
             }
         }
         out.flush()?;
+        if self.follow && self.limit.is_none() && self.until.is_none() {
+            let message = "the server stopped: go on after the last position with --from";
+            return Err(Error::unavailable(message).into());
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 use axum::extract::{Path, Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use foretell_delivery::FailureKind;
 use foretell_types::limits::PUBLISH_BODY_BYTES;
 use foretell_types::{Error, ErrorKind, cloudevents};
 use serde_json::{Value, json};
@@ -48,10 +49,11 @@ pub async fn invoke(
         .invoke(&function, &body, node.now())
         .await
         .map_err(|failure| {
-            Error::new(
-                ErrorKind::Invalid,
-                format!("the function failed: {failure}"),
-            )
+            let kind = match failure.kind {
+                FailureKind::NotFound => ErrorKind::NotFound,
+                _ => ErrorKind::Invalid,
+            };
+            Error::new(kind, format!("the function failed: {failure}"))
         })?;
     let blobs: Vec<Value> = outcome
         .blobs

@@ -38,12 +38,25 @@ async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
     // Before the body is read: who has no key sends nothing.
     let credentials = super::credentials(&parts.headers, &parts.uri)?;
     node.check_publisher(&topic, &credentials)?;
+    plain_body(&parts.headers)?;
     let body = read_body(body, PUBLISH_BODY_BYTES).await?;
     let topic = node.still_publishes(topic, &credentials)?;
     let events = node.read_events(&topic, &parts.headers, &body, RequestLimits::PUBLISH)?;
     node.append(&topic.config.name, events, Conditions::default())
         .await?;
     Ok(())
+}
+
+/// Refuses a compressed body by name; what it holds would only look malformed.
+fn plain_body(headers: &http::HeaderMap) -> Result<()> {
+    match headers.get(http::header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            Err(Error::invalid(format!(
+                "content encoding {encoding:?} is not supported: send the body as it is"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads a body up to a limit.

@@ -174,7 +174,7 @@ impl DiskJournal {
         Err(Error::new(
             ErrorKind::Full,
             format!(
-                "the disk that holds {} has {free} bytes free, below the low-water mark of {DISK_LOW_WATER_BYTES}: free some space; reading goes on",
+                "the disk that holds {} has {free} bytes free where {wanted} are wanted beyond the low-water mark of {DISK_LOW_WATER_BYTES}: free some space; reading goes on",
                 folder.display()
             ),
         ))
@@ -217,6 +217,7 @@ impl Journal for DiskJournal {
         );
         let body_bytes = group.body().len();
         let needed = encoded_bytes(body_bytes) as u64;
+        self.check_space(0)?;
         let segment = self.make_room(needed)?;
         let written = segment.write(group.encode(segment.salt), self.offset);
         group.unseal(body_bytes);
