@@ -82,6 +82,27 @@ async fn a_hanging_function_times_out_and_its_worker_is_replaced() {
     assert_ne!(pid_of(&test.call("pid", "{}").await.unwrap()), first);
 }
 
+/// What is broken off because another function hangs begins anew, and no attempt of it failed.
+#[tokio::test]
+async fn a_neighbour_of_a_hanging_function_is_not_to_blame() {
+    let test = start("rough");
+    let first = pid_of(&test.call("pid", "{}").await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join("called");
+    let data = format!("{{\"marker\":{:?}}}", marker.display().to_string());
+    let later = async {
+        // The hanging one is well on its way before this begins: only its time runs out.
+        for _ in 0..200 {
+            test.call("pid", "{}").await.unwrap();
+        }
+        test.call("second_try", &data).await
+    };
+    let (hanging, neighbour) = tokio::join!(test.call("hanging", "{}"), later);
+    assert_eq!(hanging.unwrap_err().kind, FailureKind::TimedOut);
+    assert_ne!(pid_of(&neighbour.unwrap()), first);
+    assert!(marker.exists());
+}
+
 #[tokio::test]
 async fn a_hanging_coroutine_is_cancelled_and_the_worker_lives() {
     let test = start("rough");

@@ -39,3 +39,14 @@ def dying(event: func.EventGridEvent) -> None:
 @app.blob_output(arg_name="$return", path="pids/pid", connection="AzureWebJobsStorage")
 def pid(event: func.EventGridEvent) -> str:
     return str(os.getpid())
+
+
+@app.event_grid_trigger(arg_name="event")
+@app.blob_output(arg_name="$return", path="pids/pid", connection="AzureWebJobsStorage")
+def second_try(event: func.EventGridEvent) -> str:
+    """Does not end when it is called first, and at once when it is called again."""
+    marker = event.get_json()["marker"]
+    if not os.path.exists(marker):
+        open(marker, "w").close()
+        time.sleep(60)
+    return str(os.getpid())
