@@ -15,4 +15,5 @@ mod name;
 mod threads;
 
 pub use account::{Account, BlobInfo};
-pub use name::{check_blob, check_container};
+pub use foretell_types::check_container;
+pub use name::check_blob;

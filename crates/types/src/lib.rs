@@ -30,7 +30,7 @@ mod validate;
 pub use compact::compact_json;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Data, ExtensionValue, NewEvent, RecordedEvent};
-pub use names::{SubscriptionName, TopicName, is_system_topic};
+pub use names::{SubscriptionName, TopicName, check_container, is_system_topic};
 pub use number::{Position, Revision};
 pub use query::{AppendCondition, ExpectedRevision, Query, QueryItem};
 pub use timestamp::{Instant, Timestamp};

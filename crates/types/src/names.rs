@@ -85,6 +85,23 @@ fn check_name(what: &str, text: &str, max: usize) -> Result<()> {
     }
 }
 
+/// Checks a container name by Azure's rules: 3 to 63 lower-case letters, digits and single
+/// hyphens, beginning and ending with a letter or digit.
+pub fn check_container(name: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let good = (3..=63).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--");
+    if good {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{name:?} is not the name of a container: 3 to 63 lower-case letters, digits and single hyphens"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

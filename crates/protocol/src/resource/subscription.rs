@@ -1,5 +1,5 @@
 use foretell_types::limits::{DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES};
-use foretell_types::{Error, Result};
+use foretell_types::{Error, Result, check_container};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -198,20 +198,4 @@ fn dead_letter(properties: &Fields<'_>) -> Result<Option<String>> {
     let container = blob.text("blobContainerName")?.ok_or_else(missing)?;
     check_container(container).map_err(|error| error.context(&name))?;
     Ok(Some(container.to_owned()))
-}
-
-/// By Azure's rules for the names of containers.
-fn check_container(name: &str) -> Result<()> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let good = (3..=63).contains(&name.len())
-        && name.bytes().all(allowed)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.contains("--");
-    if good {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "{name:?} is not the name of a container: 3 to 63 lower-case letters, digits and single hyphens"
-    )))
 }
