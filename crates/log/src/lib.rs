@@ -36,8 +36,12 @@ mod index;
 mod journal;
 mod lock;
 mod log;
+mod lookup;
 mod merkle;
+mod open;
 mod read;
+mod sealed;
+mod verify;
 mod writer;
 
 pub use append::{Append, Appended, AppendedEvent, Ticket};
@@ -50,5 +54,7 @@ pub use journal::{
     MemoryJournal, Place, Seq,
 };
 pub use lock::{DirectoryLock, Holder};
-pub use log::{EventLog, TopicInfo, Verified};
+pub use log::{EventLog, LogOptions, TopicInfo};
 pub use read::{ReadOptions, Reader};
+pub use sealed::SegmentStore;
+pub use verify::Verified;

@@ -4,18 +4,19 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use foretell_types::limits::{APPENDS_WAITING, APPENDS_WAITING_BYTES};
+use foretell_types::limits::{APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, SEGMENT_BYTES};
 use foretell_types::{Error, ErrorKind, Instant, Position, Result, Revision};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 use crate::append::{Append, Encoded, Ticket};
-use crate::codec::{Frame, leaf};
 use crate::environment::Environment;
 use crate::index::Index;
-use crate::journal::{DiskJournal, Group, GroupMeta, Journal, JournalReader, Seq};
-use crate::merkle::MountainRange;
+use crate::journal::{DiskJournal, Journal, JournalReader, Place};
+use crate::open;
 use crate::read::{ReadOptions, Reader};
+use crate::sealed::{self, Sealer, SegmentStore, Wake};
+use crate::verify::{self, Verified};
 use crate::writer::{Request, Writer};
 
 /// The event log: topics over one journal. Clones share it; the writer stops, after what it has
@@ -28,7 +29,9 @@ pub struct EventLog {
 struct Inner {
     shared: Arc<Shared>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// `None` if the journal has no segments that could be sealed.
+    sealer: Option<Arc<Mutex<Sealer>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What writer and readers share.
@@ -36,8 +39,11 @@ pub(crate) struct Shared {
     pub environment: Environment,
     pub index: RwLock<Index>,
     pub journal: Arc<dyn JournalReader>,
+    /// `None` if the journal has no segments that could be sealed.
+    pub store: Option<Arc<SegmentStore>>,
+    pub wake: Wake,
     pub waiting: Waiting,
-    /// Seeds the hashes of identities: nobody outside can make them collide.
+    /// As in the index.
     pub seed: u64,
     heads: Mutex<Vec<watch::Sender<u64>>>,
 }
@@ -69,14 +75,41 @@ impl Waiting {
     }
 }
 
+/// How a log is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogOptions {
+    /// A segment of the journal takes groups up to this size, in bytes.
+    pub segment_bytes: u64,
+    /// Memory for pieces of sealed segments and of the index that were read lately, in bytes.
+    pub cache_bytes: u64,
+    /// A thread seals full segments; otherwise only [`EventLog::seal`] does.
+    pub seal_in_background: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions {
+            segment_bytes: SEGMENT_BYTES as u64,
+            cache_bytes: CACHE_BYTES as u64,
+            seal_in_background: true,
+        }
+    }
+}
+
 impl Shared {
+    /// The number of the segment that a place of the journal lies in.
+    pub fn segment(&self, place: Place) -> u64 {
+        let store = self.store.as_ref();
+        store.map_or(0, |store| store.segments.number(place))
+    }
+
     /// Tells the followers of topics about their new heads.
     pub fn announce(&self, topics: impl Iterator<Item = u32>) {
         let index = self.index.read();
         let mut heads = self.heads.lock();
         for id in topics {
-            if let Some(topic) = index.topics.get(id as usize) {
-                sender(&mut heads, id).send_replace(topic.head());
+            if let Some(topic) = index.catalog.topics.get(id as usize) {
+                sender(&mut heads, id).send_replace(topic.head);
             }
         }
     }
@@ -108,7 +141,7 @@ impl std::fmt::Debug for EventLog {
         write!(
             f,
             "EventLog(last commit {})",
-            self.inner.shared.index.read().last.0
+            self.inner.shared.index.read().catalog.last.0
         )
     }
 }
@@ -116,65 +149,102 @@ impl std::fmt::Debug for EventLog {
 impl EventLog {
     /// Opens a log in a folder (made if it isn't there). The caller holds the folder's lock.
     pub fn open_folder(folder: &Path, environment: &Environment) -> Result<EventLog> {
-        let journal = DiskJournal::open(folder, environment)?;
-        EventLog::open(Box::new(journal), environment, &mut |_, _| {})
+        EventLog::open_folder_with(folder, environment, &LogOptions::default())
     }
 
-    /// Opens a log over a journal: reads all of it, checking every byte, and builds the index.
-    /// `progress` is told the bytes read and the bytes there are.
+    pub fn open_folder_with(
+        folder: &Path,
+        environment: &Environment,
+        options: &LogOptions,
+    ) -> Result<EventLog> {
+        let journal = DiskJournal::open_with(folder, environment, options)?;
+        EventLog::open_with(Box::new(journal), environment, options, &mut |_, _| {})
+    }
+
+    /// Opens a log over a journal, see [`EventLog::open_with`].
     pub fn open(
         journal: Box<dyn Journal>,
         environment: &Environment,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<EventLog> {
-        let seed = environment.random.next();
+        EventLog::open_with(journal, environment, &LogOptions::default(), progress)
+    }
+
+    /// Opens a log over a journal: reads what of it isn't sealed, checking every byte, and builds
+    /// the index of it. `progress` is told the bytes read and the bytes there are.
+    pub fn open_with(
+        journal: Box<dyn Journal>,
+        environment: &Environment,
+        options: &LogOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<EventLog> {
+        let store = journal.segment_store();
+        let opened = open::open(store.as_deref(), environment)?;
+        let open::Opened {
+            mut index,
+            mut range,
+            manifest,
+        } = opened;
         let reader = journal.reader();
-        let mut index = Index::default();
-        let mut range = MountainRange::default();
-        rebuild(&*reader, &mut index, &mut range, seed, progress)?;
-        let epoch = index.epoch + 1;
-        let heads = index
-            .topics
-            .iter()
-            .map(|topic| watch::Sender::new(topic.head()))
-            .collect();
+        let segment = |place| {
+            store
+                .as_ref()
+                .map_or(0, |store| store.segments.number(place))
+        };
+        open::rebuild(&*reader, &mut index, &mut range, &segment, progress)?;
+        let epoch = index.catalog.epoch + 1;
+        let topics = index.catalog.topics.iter();
+        let heads = topics.map(|topic| watch::Sender::new(topic.head)).collect();
         let shared = Arc::new(Shared {
             environment: environment.clone(),
+            seed: index.seed,
             index: RwLock::new(index),
             journal: reader,
+            store: store.clone(),
+            wake: Wake::default(),
             waiting: Waiting::default(),
-            seed,
             heads: Mutex::new(heads),
         });
         let (requests, receiver) = mpsc::channel();
-        let meta = GroupMeta {
-            first: Seq(1),
-            commits: 0,
-            frames: 0,
-            epoch,
-            nonce: 0,
-            root: [0; 32],
+        let writer = Writer::new(shared.clone(), journal, range, epoch);
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(work)
+                .map_err(|error| Error::io(format_args!("can't start the thread {name}"), error))
         };
-        let writer = Writer {
-            shared: shared.clone(),
-            journal,
-            range,
-            epoch,
-            group: Group::new(meta),
-            poison: None,
-        };
-        let thread = std::thread::Builder::new()
-            .name("foretell-log".to_owned())
-            .spawn(move || writer.run(&receiver))
-            .map_err(|error| Error::io("can't start the log's writer", error))?;
+        let sealer = store.map(|store| {
+            let sealer = Sealer::new(store, shared.clone(), manifest);
+            Arc::new(Mutex::new(sealer))
+        });
+        let mut threads = vec![spawn(
+            "foretell-log",
+            Box::new(move || writer.run(&receiver)),
+        )?];
+        if let Some(sealer) = sealer.clone().filter(|_| options.seal_in_background) {
+            let shared = shared.clone();
+            shared.wake.work();
+            let work = move || sealed::run(&sealer, &shared.wake);
+            threads.push(spawn("foretell-seal", Box::new(work))?);
+        }
         let inner = Inner {
             shared,
             requests: Mutex::new(Some(requests)),
-            writer: Mutex::new(Some(thread)),
+            sealer,
+            threads: Mutex::new(threads),
         };
         Ok(EventLog {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Does one piece of the work in the background: seals the oldest full segment, or merges runs
+    /// of the index. False if there is none. For tests and tools; the log does it by itself.
+    pub fn seal(&self) -> Result<bool> {
+        match &self.inner.sealer {
+            Some(sealer) => sealer.lock().step(),
+            None => Ok(false),
+        }
     }
 
     /// Hands an append to the writer. The ticket is resolved once it is durable, or has failed.
@@ -203,39 +273,35 @@ impl EventLog {
     /// Position of a topic's last event; `None` if there is none.
     pub fn head(&self, topic: &str) -> Result<Option<Position>> {
         let index = self.inner.shared.index.read();
-        Ok(Position::new(index.topic(topic)?.head()))
+        Ok(Position::new(index.catalog.topic(topic)?.1.head))
     }
 
     /// Watches a topic's head: the number of its events.
     pub fn watch(&self, topic: &str) -> Result<watch::Receiver<u64>> {
         let index = self.inner.shared.index.read();
-        let topic = index.topic(topic)?;
+        let (id, topic) = index.catalog.topic(topic)?;
         let mut heads = self.inner.shared.heads.lock();
-        let sender = sender(&mut heads, topic.id);
-        sender.send_if_modified(|head| std::mem::replace(head, topic.head()) != topic.head());
+        let sender = sender(&mut heads, id);
+        sender.send_if_modified(|head| std::mem::replace(head, topic.head) != topic.head);
         Ok(sender.subscribe())
     }
 
     /// The last revision of a stream; `None` if it has no events.
     pub fn revision(&self, topic: &str, subject: &str) -> Result<Option<Revision>> {
-        Ok(self
-            .inner
-            .shared
-            .index
-            .read()
-            .topic(topic)?
-            .last_revision(subject))
+        let index = self.inner.shared.index.read();
+        let last = index.last_revision(index.catalog.id(topic)?, subject)?;
+        Ok(last.map(Revision::new))
     }
 
     /// A topic by its name.
     pub fn topic(&self, name: &str) -> Result<TopicInfo> {
         let index = self.inner.shared.index.read();
-        let topic = index.topic(name)?;
+        let (_, topic) = index.catalog.topic(name)?;
         Ok(TopicInfo {
             name: topic.name.to_string(),
             uuid: topic.uuid,
-            head: Position::new(topic.head()),
-            streams: topic.streams() as u64,
+            head: Position::new(topic.head),
+            streams: topic.streams,
             created: Instant::from_nanos(topic.created),
             reuse_ids: topic.reuse_ids,
         })
@@ -248,7 +314,8 @@ impl EventLog {
             .shared
             .index
             .read()
-            .topic_names()
+            .catalog
+            .names()
             .map(str::to_owned)
             .collect();
         names.sort_unstable();
@@ -260,13 +327,15 @@ impl EventLog {
 
     /// The value of a register.
     pub fn register(&self, key: &str) -> Option<Bytes> {
-        self.inner.shared.index.read().registers.get(key).cloned()
+        let index = self.inner.shared.index.read();
+        index.catalog.registers.get(key).cloned()
     }
 
     /// The registers whose keys begin with a prefix, in order of their keys.
     pub fn registers(&self, prefix: &str) -> Vec<(String, Bytes)> {
         let index = self.inner.shared.index.read();
         index
+            .catalog
             .registers
             .range(prefix.to_owned()..)
             .take_while(|(key, _)| key.starts_with(prefix))
@@ -274,32 +343,22 @@ impl EventLog {
             .collect()
     }
 
-    /// Bytes that the journal takes, and the number of its files.
+    /// Bytes that the log takes, and the number of its files.
     pub fn size(&self) -> (u64, usize) {
-        self.inner.shared.journal.size()
+        let (mut bytes, mut files) = self.inner.shared.journal.size();
+        let sealed = self.inner.shared.index.read().sealed.clone();
+        let segments = sealed.segments.iter().map(|segment| &segment.file);
+        for file in segments.chain(sealed.runs.iter().map(|run| &run.file)) {
+            bytes += file.bytes;
+            files += 1;
+        }
+        (bytes, files)
     }
 
-    /// Reads the whole journal again and checks every byte, every link of its hash tree, every
-    /// position and revision; see [`Verified`].
+    /// Reads everything again and checks every byte, every link of its hash tree, every position
+    /// and revision; see [`Verified`].
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
-        let mut index = Index::default();
-        let mut range = MountainRange::default();
-        let shared = &self.inner.shared;
-        rebuild(
-            &*shared.journal,
-            &mut index,
-            &mut range,
-            shared.seed,
-            progress,
-        )?;
-        let topics = index.topics.iter().filter(|topic| !topic.deleted);
-        Ok(Verified {
-            commits: index.last.0,
-            frames: range.leaves(),
-            events: topics.clone().map(|topic| topic.head()).sum(),
-            topics: topics.count() as u64,
-            root: range.root(),
-        })
+        verify::verify(&self.inner.shared, progress)
     }
 
     /// The environment that the log was opened with.
@@ -308,71 +367,17 @@ impl EventLog {
     }
 }
 
-/// What [`EventLog::verify`] found sound.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verified {
-    pub commits: u64,
-    /// Frames of all kinds: the leaves of the hash tree.
-    pub frames: u64,
-    /// Events of the topics that aren't deleted.
-    pub events: u64,
-    pub topics: u64,
-    /// Root of the Merkle mountain range over all frames.
-    pub root: [u8; 32],
-}
-
-/// Reads a whole journal into an index and its hash tree, checking each group's root on the way.
-fn rebuild(
-    journal: &dyn JournalReader,
-    index: &mut Index,
-    range: &mut MountainRange,
-    seed: u64,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<()> {
-    let mut visit = |meta: &GroupMeta, place: crate::journal::Place, body: &[u8]| -> Result<()> {
-        let here = |error: Error, at: usize| {
-            error.context(format_args!(
-                "{}, commits {} to {}",
-                journal.describe(place.plus(at)),
-                meta.first.0,
-                meta.last().0
-            ))
-        };
-        if meta.root != range.root() {
-            let error = Error::new(
-                ErrorKind::Damaged,
-                "the hash of everything before this group is not the one it was written with",
-            );
-            return Err(here(error, 0));
-        }
-        let (mut at, mut frames, mut commits) = (0, 0, 0);
-        while at < body.len() {
-            let frame = Frame::read(&body[at..]).map_err(|error| here(error, at))?;
-            range.push(leaf(frame.bytes));
-            index
-                .apply(&frame, place.plus(at), seed)
-                .map_err(|error| here(error, at))?;
-            at += frame.bytes.len();
-            frames += 1;
-            commits += u32::from(frame.last_of_commit);
-        }
-        if (frames, commits) != (meta.frames, meta.commits) {
-            let error = Error::new(ErrorKind::Damaged, "the group has a wrong number of frames");
-            return Err(here(error, 0));
-        }
-        index.last = meta.last();
-        index.epoch = index.epoch.max(meta.epoch);
-        Ok(())
-    };
-    journal.walk(&mut visit, progress)
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The writer ends once it has answered what it has taken.
+        // The writer ends once it has answered what it has taken; a seal that is under way is
+        // given up, and leaves nothing.
         self.requests.lock().take();
-        if let Some(writer) = self.writer.lock().take() {
-            let _ = writer.join();
+        if let Some(store) = &self.shared.store {
+            store.stop.store(true, Ordering::Relaxed);
+        }
+        self.shared.wake.stop();
+        for thread in self.threads.lock().drain(..) {
+            let _ = thread.join();
         }
     }
 }

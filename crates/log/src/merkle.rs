@@ -1,6 +1,8 @@
 //! A Merkle mountain range: the append-only tree over all frames of a journal.
 //! Source: Peter Todd, "Merkle Mountain Ranges" (OpenTimestamps documentation).
 
+use crate::codec::{Take, put_varint};
+
 /// The peaks of the range. Leaf `i` is the hash of frame `i` of the journal.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct MountainRange {
@@ -11,14 +13,36 @@ pub(crate) struct MountainRange {
 
 impl MountainRange {
     pub fn push(&mut self, leaf: [u8; 32]) {
+        self.push_noting(leaf, &mut |_, _, _| {});
+    }
+
+    /// As [`MountainRange::push`]; `note` is told height, index and hash of each node above the
+    /// leaf that it completes.
+    pub fn push_noting(&mut self, leaf: [u8; 32], note: &mut dyn FnMut(u32, u64, &[u8; 32])) {
         let mut node = leaf;
-        for _ in 0..self.leaves.trailing_ones() {
+        for height in 1..=self.leaves.trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 node = join(&left, &node);
+                note(height, self.leaves >> height, &node);
             }
         }
         self.peaks.push(node);
         self.leaves += 1;
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.leaves);
+        for peak in &self.peaks {
+            out.extend_from_slice(peak);
+        }
+    }
+
+    pub fn take(take: &mut Take<'_>) -> Option<MountainRange> {
+        let leaves = take.varint()?;
+        let peaks = (0..leaves.count_ones())
+            .map(|_| take.array())
+            .collect::<Option<_>>()?;
+        Some(MountainRange { leaves, peaks })
     }
 
     pub fn leaves(&self) -> u64 {

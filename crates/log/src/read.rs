@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use foretell_types::limits::COMMIT_BYTES;
@@ -6,12 +7,15 @@ use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, 
 use crate::codec::{EventRef, Frame, FrameKind};
 use crate::journal::Place;
 use crate::log::Shared;
+use crate::sealed::{Candidates, Piece, Run, Sealed, SealedSegment, Source};
 
 /// Bytes read at once when reading on, and when picking single events.
 const SCAN_BYTES: usize = 256 * 1024;
 const PICK_BYTES: usize = 4 * 1024;
-/// How many places are taken from the index at once.
+/// How many places are taken from the index in memory at once.
 const PLACES_AT_ONCE: u64 = 1_024;
+/// Positions that one look into a run of the index covers.
+const WINDOW: u64 = 1_000_000;
 
 /// Which events to read, and in which order.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -51,25 +55,89 @@ impl ReadOptions {
 
 /// Reads events of a topic up to the head that it had when the reader was made. Not an iterator:
 /// what [`Reader::next_event`] gives borrows from the reader.
+///
+/// It goes through the topic in stretches: each lies in one part of the index, in memory or on
+/// disk. What is sealed while it reads, it finds there.
 pub struct Reader {
     shared: Arc<Shared>,
     topic_id: u32,
     topic: String,
     options: ReadOptions,
+    /// The positions that no plan was made for yet, both inclusive; empty if `from > until`.
+    from: u64,
+    until: u64,
     plan: Plan,
-    /// Places to visit next, the next one last.
-    places: Vec<(u64, Place)>,
     left: u64,
+    held: Held,
     buffer: Vec<u8>,
     buffer_at: Place,
     chunk: usize,
 }
 
+/// Where the events of the present stretch are.
 enum Plan {
-    /// All positions of a range, both ends inclusive; empty if `from > until`.
-    Scan { from: u64, until: u64 },
-    /// These positions, the next one last.
-    Pick(Vec<u64>),
+    Nothing,
+    /// In the journal: positions and their places, the next one last.
+    Places(Vec<(u64, Place)>),
+    /// In a sealed segment: all positions from one to another, both inclusive.
+    Sealed(Arc<SealedSegment>, u64, u64),
+    /// In sealed segments: these positions, the next one last.
+    Picks(Arc<Sealed>, Vec<u64>),
+    /// In the run of an index: these ordinals, which are one stream.
+    Stream(Arc<Run>, Range<u64>),
+}
+
+impl Plan {
+    /// Holds the next frame of what is sealed; gives its position.
+    fn next(&mut self, held: &mut Held, topic: u32, backward: bool) -> Result<Option<u64>> {
+        match self {
+            Plan::Nothing | Plan::Places(_) => Ok(None),
+            Plan::Sealed(segment, from, until) => {
+                if from > until {
+                    return Ok(None);
+                }
+                let position = if backward { *until } else { *from };
+                if backward {
+                    *until -= 1;
+                } else {
+                    *from += 1;
+                }
+                hold(held, segment, topic, position)?;
+                Ok(Some(position))
+            }
+            Plan::Picks(sealed, positions) => {
+                let Some(position) = positions.pop() else {
+                    return Ok(None);
+                };
+                let Some(segment) = sealed.segment_of(topic, position) else {
+                    let message = format!("position {position} lies in no sealed segment");
+                    return Err(Error::new(ErrorKind::Damaged, message));
+                };
+                hold(held, segment, topic, position)?;
+                Ok(Some(position))
+            }
+            Plan::Stream(run, ordinals) => {
+                let next = if backward {
+                    ordinals.next_back()
+                } else {
+                    ordinals.next()
+                };
+                let Some(ordinal) = next else {
+                    return Ok(None);
+                };
+                let (piece, index) = run.block(ordinal, true)?;
+                let position = piece.frame(index).and_then(Frame::claimed_place);
+                *held = Held::Piece(piece, index);
+                Ok(Some(position.map_or(0, |(_, position)| position)))
+            }
+        }
+    }
+}
+
+/// Where the bytes of the present frame are.
+enum Held {
+    Buffer(Range<usize>),
+    Piece(Arc<Piece>, usize),
 }
 
 impl std::fmt::Debug for Reader {
@@ -86,57 +154,38 @@ impl Reader {
         } else {
             (options.from, options.until)
         };
-        let index = shared.index.read();
-        let found = index.topic(topic)?;
-        let from = low.map_or(1, Position::get);
-        let until = high.map_or(u64::MAX, Position::get).min(found.head());
-        let candidates = if from > until {
-            Some(Vec::new())
-        } else {
-            found.candidates(&options.query, from - 1, until)
-        };
-        let plan = match candidates {
-            None => Plan::Scan { from, until },
-            Some(mut positions) => {
-                if !options.backward {
-                    positions.reverse();
-                }
-                Plan::Pick(positions)
-            }
-        };
-        let (topic_id, left) = (found.id, options.limit.unwrap_or(u64::MAX));
+        // The writer may hold the index for reading already, while the sealer waits for it.
+        let index = shared.index.read_recursive();
+        let (topic_id, found) = index.catalog.topic(topic)?;
+        let until = high.map_or(u64::MAX, Position::get).min(found.head);
         drop(index);
-        let chunk = if matches!(plan, Plan::Scan { .. }) {
-            SCAN_BYTES
-        } else {
-            PICK_BYTES
-        };
         Ok(Reader {
             shared,
             topic_id,
             topic: topic.to_owned(),
+            from: low.map_or(1, Position::get),
+            until,
+            plan: Plan::Nothing,
+            left: options.limit.unwrap_or(u64::MAX),
             options,
-            plan,
-            places: Vec::new(),
-            left,
+            held: Held::Buffer(0..0),
             buffer: Vec::new(),
             buffer_at: Place(0),
-            chunk,
+            chunk: SCAN_BYTES,
         })
     }
 
     /// The next event, or `None` at the end.
     pub fn next_event(&mut self) -> Result<Option<EventRef<'_>>> {
         while self.left > 0 {
-            let Some((position, place)) = self.next_place()? else {
+            let Some(position) = self.next_frame()? else {
                 return Ok(None);
             };
-            let (from, length) = self.load(position, place)?;
-            let event = self.decode(position, place, from, length)?;
+            let event = self.decode(position)?;
             if self.wants(&event) {
                 self.left -= 1;
                 // Decoded again: the borrow checker can't see that the loop ends here.
-                return self.decode(position, place, from, length).map(Some);
+                return self.decode(position).map(Some);
             }
         }
         Ok(None)
@@ -172,48 +221,176 @@ impl Reader {
                 .is_none_or(|time| event.event_time() <= time)
     }
 
-    fn next_place(&mut self) -> Result<Option<(u64, Place)>> {
-        if self.places.is_empty() {
-            self.take_places()?;
+    /// Brings the next frame of the plan into reach, planning on where it ends; gives its position.
+    fn next_frame(&mut self) -> Result<Option<u64>> {
+        loop {
+            let next = match &mut self.plan {
+                Plan::Places(places) => {
+                    let next = places.pop();
+                    match next.map(|(position, place)| self.load(position, place)) {
+                        None => None,
+                        Some(Ok(range)) => {
+                            self.held = Held::Buffer(range);
+                            next.map(|(position, _)| position)
+                        }
+                        Some(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                            self.plan_again(next.map_or(0, |(position, _)| position));
+                            None
+                        }
+                        Some(Err(error)) => return Err(error),
+                    }
+                }
+                plan => plan.next(&mut self.held, self.topic_id, self.options.backward)?,
+            };
+            if next.is_some() {
+                return Ok(next);
+            }
+            if !self.plan_on()? {
+                return Ok(None);
+            }
         }
-        Ok(self.places.pop())
     }
 
-    fn take_places(&mut self) -> Result<()> {
-        let index = self.shared.index.read();
-        let topic = index
+    /// The segment that held a position was sealed meanwhile: its part is planned again.
+    fn plan_again(&mut self, position: u64) {
+        self.plan = Plan::Nothing;
+        if self.options.backward {
+            self.until = position;
+        } else {
+            self.from = position;
+        }
+    }
+
+    /// Plans the next stretch; false if there is none.
+    fn plan_on(&mut self) -> Result<bool> {
+        if self.from > self.until {
+            return Ok(false);
+        }
+        let backward = self.options.backward;
+        let at = if backward { self.until } else { self.from };
+        let shared = self.shared.clone();
+        let index = shared.index.read_recursive();
+        let deleted = index
+            .catalog
             .topics
             .get(self.topic_id as usize)
-            .filter(|topic| !topic.deleted)
-            .ok_or_else(|| Error::not_found(format!("topic {:?} was deleted", self.topic)))?;
-        match &mut self.plan {
-            Plan::Scan { from, until } if *from > *until => {}
-            Plan::Scan { from, until } if self.options.backward => {
-                let low = (*from).max(until.saturating_sub(PLACES_AT_ONCE - 1));
-                let places = topic.places(low, *until).iter().copied();
-                self.places.extend((low..).zip(places));
-                *until = low - 1;
+            .is_none_or(|topic| topic.deleted);
+        if deleted {
+            let message = format!("topic {:?} was deleted", self.topic);
+            return Err(Error::not_found(message));
+        }
+        if let Some(part) = index.recent_of(self.topic_id, at) {
+            let (mut from, mut until) = self.stretch(part.first, part.last());
+            let picked = part.candidates(&self.options.query, from, until);
+            let mut places: Vec<(u64, Place)> = match &picked {
+                Some(positions) => positions
+                    .iter()
+                    .filter_map(|position| Some((*position, part.place(*position)?)))
+                    .collect(),
+                None => {
+                    if backward {
+                        from = from.max(until.saturating_sub(PLACES_AT_ONCE - 1));
+                    } else {
+                        until = until.min(from + PLACES_AT_ONCE - 1);
+                    }
+                    (from..)
+                        .zip(part.places(from, until).iter().copied())
+                        .collect()
+                }
+            };
+            if !backward {
+                places.reverse();
             }
-            Plan::Scan { from, until } => {
-                let high = (*from + PLACES_AT_ONCE - 1).min(*until);
-                let places = topic.places(*from, high).iter().copied();
-                self.places.extend((*from..).zip(places));
-                self.places.reverse();
-                *from = high + 1;
+            self.chunk = if picked.is_some() {
+                PICK_BYTES
+            } else {
+                SCAN_BYTES
+            };
+            self.plan = Plan::Places(places);
+            self.past(from, until);
+            return Ok(true);
+        }
+        let (sealed, seed) = (index.sealed.clone(), index.seed);
+        drop(index);
+        self.plan_sealed(&sealed, seed, at)?;
+        Ok(true)
+    }
+
+    /// The positions of a part that are still wanted.
+    fn stretch(&self, first: u64, last: u64) -> (u64, u64) {
+        (self.from.max(first), self.until.min(last))
+    }
+
+    /// The positions from one to another are planned.
+    fn past(&mut self, from: u64, until: u64) {
+        if self.options.backward {
+            self.until = from - 1;
+        } else {
+            self.from = until + 1;
+        }
+    }
+
+    fn plan_sealed(&mut self, sealed: &Arc<Sealed>, seed: u64, at: u64) -> Result<()> {
+        let nowhere = || self.damaged(at, "neither the journal nor a sealed segment holds it");
+        let segment = sealed.segment_of(self.topic_id, at).ok_or_else(nowhere)?;
+        let section = segment.section(Source(self.topic_id)).ok_or_else(nowhere)?;
+        let (mut from, mut until) = self.stretch(section.first, section.last());
+        if !self.options.query.is_all()
+            && let Some(run) = sealed.run_of(self.topic_id, at)
+            && let Some(covered) = run.covered(self.topic_id)
+        {
+            let (mut from, mut until) = self.stretch(covered.first, covered.last);
+            let one_stream =
+                matches!(&self.options.query.items[..], [item] if item.subjects.len() == 1);
+            if !one_stream && self.options.backward {
+                from = from.max(until.saturating_sub(WINDOW - 1));
+            } else if !one_stream {
+                until = until.min(from + WINDOW - 1);
             }
-            Plan::Pick(positions) => {
-                let keep = positions.len().saturating_sub(PLACES_AT_ONCE as usize);
-                for position in positions.drain(keep..) {
-                    let place = Position::new(position).and_then(|p| topic.place(p));
-                    self.places.extend(place.map(|place| (position, place)));
+            let query = &self.options.query;
+            let plan = match run.candidates(self.topic_id, query, (from, until), seed)? {
+                Candidates::All => None,
+                Candidates::Positions(mut positions) => {
+                    if !self.options.backward {
+                        positions.reverse();
+                    }
+                    Some(Plan::Picks(sealed.clone(), positions))
+                }
+                Candidates::Stream(ordinals) => {
+                    let begin = run.partition(ordinals.start, ordinals.end, |frame, _| {
+                        frame.position < from
+                    })?;
+                    let end =
+                        run.partition(begin, ordinals.end, |frame, _| frame.position <= until)?;
+                    Some(Plan::Stream(run.clone(), begin..end))
+                }
+            };
+            if let Some(plan) = plan {
+                self.plan = plan;
+                self.past(from, until);
+                return Ok(());
+            }
+        }
+        let times = (self.options.time_from, self.options.time_until);
+        if times != (None, None) {
+            let backward = self.options.backward;
+            match segment.zone(section, at, backward, times)? {
+                // What lies between is outside the span of time.
+                Some((first, last)) => (from, until) = (from.max(first), until.min(last)),
+                None => {
+                    self.plan = Plan::Nothing;
+                    self.past(from, until);
+                    return Ok(());
                 }
             }
         }
+        self.plan = Plan::Sealed(segment.clone(), from, until);
+        self.past(from, until);
         Ok(())
     }
 
-    /// Brings a frame into the buffer; gives where it begins there and its length.
-    fn load(&mut self, position: u64, place: Place) -> Result<(usize, usize)> {
+    /// Brings a frame of the journal into the buffer; gives where it lies there.
+    fn load(&mut self, position: u64, place: Place) -> Result<Range<usize>> {
         let offset = |reader: &Reader| {
             place
                 .0
@@ -227,10 +404,10 @@ impl Reader {
         if let Some(from) = offset(self)
             && let Some(length) = whole(self, from)
         {
-            return Ok((from, length));
+            return Ok(from..from + length);
         }
         // Going backward, what is read next lies before.
-        let back = if self.options.backward && matches!(self.plan, Plan::Scan { .. }) {
+        let back = if self.options.backward && self.chunk == SCAN_BYTES {
             (place.0 & ((1 << 40) - 1)).min((self.chunk * 3 / 4) as u64)
         } else {
             0
@@ -240,7 +417,7 @@ impl Reader {
             self.fill(Place(place.0 - back), wanted)?;
             let from = back as usize;
             if let Some(length) = whole(self, from) {
-                return Ok((from, length));
+                return Ok(from..from + length);
             }
             let claimed = self.buffer.get(from..).and_then(Frame::claimed_bytes);
             match claimed {
@@ -249,50 +426,63 @@ impl Reader {
                 }
                 // A journal may end a read where what lies together ends, before the frame.
                 _ if back > 0 => back = 0,
-                _ => return Err(self.damaged(position, place, "a frame is cut short")),
+                _ => return Err(self.damaged(position, "a frame is cut short")),
             }
         }
     }
 
     fn fill(&mut self, place: Place, wanted: usize) -> Result<()> {
         self.buffer.resize(wanted, 0);
-        let count = self.shared.journal.read(place, &mut self.buffer)?;
-        self.buffer.truncate(count);
+        let read = self.shared.journal.read(place, &mut self.buffer);
+        self.buffer.truncate(*read.as_ref().unwrap_or(&0));
         self.buffer_at = place;
-        Ok(())
+        read.map(|_| ())
     }
 
-    fn decode(
-        &self,
-        position: u64,
-        place: Place,
-        from: usize,
-        length: usize,
-    ) -> Result<EventRef<'_>> {
+    fn decode(&self, position: u64) -> Result<EventRef<'_>> {
+        let bytes = match &self.held {
+            Held::Buffer(range) => self.buffer.get(range.clone()),
+            Held::Piece(piece, index) => piece.frame(*index),
+        };
         let here = |error: Error| {
             error.context(format_args!(
-                "position {position} of topic {:?} ({})",
-                self.topic,
-                self.shared.journal.describe(place)
+                "position {position} of topic {:?}",
+                self.topic
             ))
         };
-        let frame = Frame::read(&self.buffer[from..from + length]).map_err(here)?;
+        let frame = Frame::read(bytes.unwrap_or(&[])).map_err(here)?;
         let same = frame.kind == FrameKind::Event
             && (frame.topic, frame.position) == (self.topic_id, position);
         if !same {
-            return Err(self.damaged(position, place, "another frame lies where this event must"));
+            return Err(self.damaged(position, "another frame lies where this event must"));
         }
         EventRef::read(&frame).map_err(here)
     }
 
-    fn damaged(&self, position: u64, place: Place, what: &str) -> Error {
-        Error::new(
-            ErrorKind::Damaged,
-            format!(
-                "position {position} of topic {:?} ({}): {what}",
-                self.topic,
-                self.shared.journal.describe(place)
-            ),
-        )
+    fn damaged(&self, position: u64, what: &str) -> Error {
+        let message = format!("position {position} of topic {:?}: {what}", self.topic);
+        Error::new(ErrorKind::Damaged, message)
     }
+}
+
+/// Holds a frame of a sealed segment; the block at hand is used as long as it serves.
+fn hold(held: &mut Held, segment: &SealedSegment, topic: u32, position: u64) -> Result<()> {
+    if let Held::Piece(piece, index) = held {
+        for near in [index.wrapping_add(1), index.wrapping_sub(1)] {
+            let there = piece.frame(near).and_then(Frame::claimed_place);
+            if there == Some((topic, position)) {
+                *index = near;
+                return Ok(());
+            }
+        }
+    }
+    let section = segment.section(Source(topic)).ok_or_else(|| {
+        segment.file.damage(
+            0,
+            format_args!("it holds no position {position} of topic {topic}"),
+        )
+    })?;
+    let (piece, index) = segment.block(section, position, true)?;
+    *held = Held::Piece(piece, index);
+    Ok(())
 }

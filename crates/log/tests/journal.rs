@@ -11,11 +11,11 @@ mod support;
 use std::path::Path;
 
 use foretell_log::{
-    Append, DirectoryLock, DiskJournal, Environment, EventLog, Journal, MemoryJournal, ReadOptions,
-    conformance,
+    Append, DirectoryLock, DiskJournal, Environment, EventLog, Journal, LogOptions, MemoryJournal,
+    ReadOptions, conformance,
 };
 use foretell_types::{Data, ErrorKind, NewEvent};
-use support::{Fault, FaultDisk, Seeded};
+use support::{Fault, FaultDisk, Seeded, open_with};
 
 #[test]
 fn memory_conforms() {
@@ -58,7 +58,11 @@ fn event(n: u64) -> NewEvent {
 }
 
 fn open(disk: &FaultDisk, seed: u64) -> foretell_types::Result<EventLog> {
-    EventLog::open_folder(Path::new("/j"), &disk.environment(seed))
+    let options = LogOptions {
+        seal_in_background: false,
+        ..LogOptions::default()
+    };
+    open_with(disk, seed, &options)
 }
 
 fn create(log: &EventLog) {

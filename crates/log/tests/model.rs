@@ -8,15 +8,13 @@
 
 mod support;
 
-use std::path::Path;
-
 use foretell_log::{Append, EventLog, MemoryJournal, ReadOptions};
 use foretell_types::{
     AppendCondition, Data, ErrorKind, ExpectedRevision, ExtensionValue, NewEvent, Position, Query,
     QueryItem, Revision,
 };
 use proptest::prelude::*;
-use support::FaultDisk;
+use support::{FaultDisk, open_with, small_segments};
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -24,6 +22,8 @@ struct Step {
     expect: Option<(u8, Option<u64>)>,
     condition: Option<(Query, Option<u64>)>,
     reopen: bool,
+    /// Pieces of the work in the background that are done after it.
+    seal: u8,
 }
 
 fn subject(n: u8) -> Option<String> {
@@ -36,6 +36,7 @@ fn event((id, s, t, tag): (u8, u8, u8, u8)) -> NewEvent {
         source: "/model".into(),
         event_type: format!("t{t}"),
         subject: subject(s),
+        time: format!("2024-01-01T00:00:{:02}.5Z", id % 60).parse().ok(),
         data: Data::json(format!("{{\"v\":{}}}", id % 2)),
         ..NewEvent::default()
     };
@@ -71,12 +72,14 @@ fn step() -> impl Strategy<Value = Step> {
         prop::option::weighted(0.3, (1u8..4, prop::option::of(0u64..4))),
         prop::option::weighted(0.3, (query(), prop::option::of(1u64..30))),
         prop::bool::weighted(0.1),
+        0u8..3,
     )
-        .prop_map(|(events, expect, condition, reopen)| Step {
+        .prop_map(|(events, expect, condition, reopen, seal)| Step {
             events,
             expect,
             condition,
             reopen,
+            seal,
         })
 }
 
@@ -162,7 +165,7 @@ fn ask(log: &EventLog, step: &Step) -> Answer {
 }
 
 fn open(disk: &FaultDisk) -> EventLog {
-    EventLog::open_folder(Path::new("/j"), &disk.environment(5)).unwrap()
+    open_with(disk, 5, &small_segments()).unwrap()
 }
 
 fn check_read(
@@ -229,6 +232,9 @@ proptest! {
         let mut model = Model::default();
         for step in &steps {
             prop_assert_eq!(ask(&log, step), model.append(step));
+            for _ in 0..step.seal {
+                log.seal().unwrap();
+            }
             if step.reopen {
                 drop(log);
                 log = open(&disk);
@@ -239,6 +245,7 @@ proptest! {
             check_read(&log, &model, query, *from, from + more, *backward, *limit);
             check_read(&log, &model, &Query::all(), *from, from + more, *backward, *limit);
         }
+        prop_assert_eq!(log.verify(&mut |_, _| {}).unwrap().events, model.0.len() as u64);
     }
 }
 

@@ -64,6 +64,10 @@ limits! {
     GROUP_BYTES = 48 * 1024 * 1024, "bytes";
     /// A segment file, unless one group alone is larger.
     SEGMENT_BYTES = 64 * 1024 * 1024, "bytes";
+    /// Streams, types and tags of one run of the index; larger ones are not merged.
+    RUN_KEYS = 16 * 1024 * 1024, "keys";
+    /// Memory for pieces of sealed segments and of the index that were read lately.
+    CACHE_BYTES = 64 * 1024 * 1024, "bytes";
     /// The value of one register (a checkpoint, an outcome) in the journal.
     REGISTER_BYTES = 24 * 1024 * 1024, "bytes";
     /// Appends waiting for the writer before publishers are told to come back later.

@@ -370,10 +370,3 @@ fn decode_extension(kind: u8, value: &[u8]) -> Option<ExtensionValue> {
         _ => return None,
     })
 }
-
-impl EventRef<'_> {
-    /// Whether the server filled in the time.
-    pub(crate) fn time_was_filled(&self) -> bool {
-        self.time_filled
-    }
-}

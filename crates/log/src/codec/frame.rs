@@ -88,6 +88,13 @@ impl<'a> Frame<'a> {
         (length >= FRAME_HEADER).then_some(length)
     }
 
+    /// The topic and position that it claims, its checksum not looked at.
+    pub fn claimed_place(bytes: &[u8]) -> Option<(u32, u64)> {
+        let topic = u32::from_le_bytes(*bytes.get(12..)?.first_chunk()?);
+        let position = u64::from_le_bytes(*bytes.get(16..)?.first_chunk()?);
+        Some((topic, position))
+    }
+
     /// Reads the frame at the begin of `bytes`; what follows it is left alone.
     pub fn read(bytes: &'a [u8]) -> Result<Frame<'a>> {
         let length =

@@ -1,8 +1,10 @@
 //! Frames: the records of a commit. Byte layout: docs/format.md, "Frame".
 
+mod bytes;
 mod event;
 mod frame;
 
+pub(crate) use bytes::{Take, put_bytes, put_varint};
 pub use event::EventRef;
 pub(crate) use event::encode_event;
 pub(crate) use frame::{

@@ -5,75 +5,70 @@ use foretell_types::limits::IDENTITY_WINDOW;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::codec::{EventRef, FRAME_HEADER, encode_event};
+use crate::codec::{FRAME_HEADER, encode_event};
 
-/// The identities of a topic's last [`IDENTITY_WINDOW`] events: (source, id) to position and
-/// content, as hashes under a secret of the process.
+/// The identities of a topic's last [`IDENTITY_WINDOW`] events: hashes of (source, id) under a
+/// secret of the log, to positions. Whether an event found by its hash really is the one asked
+/// for, the event itself tells.
 pub(crate) struct Identity {
-    entries: VecDeque<Entry>,
-    /// Position of the first entry.
+    hashes: VecDeque<u64>,
+    /// Position of the first hash.
     base: u64,
-    by_key: HashTable<u64>,
-}
-
-struct Entry {
-    key: u128,
-    content: u64,
+    by_hash: HashTable<u64>,
 }
 
 impl Identity {
-    pub fn new() -> Identity {
+    /// Of a topic whose next event has this position.
+    pub fn new(next: u64) -> Identity {
         Identity {
-            entries: VecDeque::new(),
-            base: 1,
-            by_key: HashTable::new(),
+            hashes: VecDeque::new(),
+            base: next,
+            by_hash: HashTable::new(),
         }
     }
 
-    /// The last event of this identity within the window: its position and content.
-    pub fn find(&self, key: u128) -> Option<(u64, u64)> {
-        let entry = |position: &u64| &self.entries[(position - self.base) as usize];
-        self.by_key
-            .find(key as u64, |position| entry(position).key == key)
-            .map(|position| (*position, entry(position).content))
+    /// The last position of this identity within the window.
+    pub fn find(&self, hash: u64) -> Option<u64> {
+        let of = |position: &u64| self.hashes[(position - self.base) as usize];
+        self.by_hash
+            .find(hash, |position| of(position) == hash)
+            .copied()
     }
 
     /// Takes in the identity of the next position.
-    pub fn push(&mut self, key: u128, content: u64) {
-        if self.entries.len() == IDENTITY_WINDOW {
+    pub fn push(&mut self, hash: u64) {
+        if self.hashes.len() == IDENTITY_WINDOW {
             self.forget_first();
         }
-        let position = self.base + self.entries.len() as u64;
-        self.entries.push_back(Entry { key, content });
+        let position = self.base + self.hashes.len() as u64;
+        self.hashes.push_back(hash);
         let Identity {
-            entries,
+            hashes,
             base,
-            by_key,
+            by_hash,
         } = self;
-        let key_of = |position: &u64| entries[(position - *base) as usize].key;
-        match by_key.find_entry(key as u64, |known| key_of(known) == key) {
+        let of = |position: &u64| hashes[(position - *base) as usize];
+        match by_hash.find_entry(hash, |known| of(known) == hash) {
             Ok(mut known) => *known.get_mut() = position,
             Err(_) => {
-                by_key.insert_unique(key as u64, position, |position| key_of(position) as u64);
+                by_hash.insert_unique(hash, position, of);
             }
         }
     }
 
     fn forget_first(&mut self) {
         let first = self.base;
-        if let Some(entry) = self.entries.front()
-            && let Ok(found) = self
-                .by_key
-                .find_entry(entry.key as u64, |known| *known == first)
+        if let Some(hash) = self.hashes.front()
+            && let Ok(found) = self.by_hash.find_entry(*hash, |known| *known == first)
         {
             found.remove();
         }
-        self.entries.pop_front();
+        self.hashes.pop_front();
         self.base += 1;
     }
 }
 
-/// A hash of (source, id) under the process's seed.
+/// A hash of (source, id) under the log's seed.
 pub(crate) fn identity_key(source: &str, id: &str, seed: u64) -> u128 {
     let mut text = [0u8; 512];
     let length = source.len() + 1 + id.len();
@@ -102,12 +97,11 @@ pub(crate) fn content_hash(body: &[u8], filled: Option<&NewEvent>, seed: u64) ->
 }
 
 /// As [`content_hash`], for an event read back.
-pub(crate) fn recorded_content_hash(event: &EventRef<'_>, body: &[u8], seed: u64) -> u64 {
-    let filled = event
-        .time_was_filled()
-        .then(|| event.to_recorded().ok())
-        .flatten();
-    content_hash(body, filled.as_ref().map(|recorded| &recorded.event), seed)
+pub(crate) fn recorded_content_hash(event: &NewEvent, seed: u64) -> u64 {
+    let mut frame = Vec::new();
+    encode_event(&mut frame, event);
+    let filled = event.time_filled.then_some(event);
+    content_hash(&frame[FRAME_HEADER..], filled, seed)
 }
 
 #[cfg(test)]
@@ -116,26 +110,23 @@ mod tests {
 
     #[test]
     fn forgets_beyond_the_window() {
-        let mut identity = Identity::new();
+        let mut identity = Identity::new(1);
         let count = IDENTITY_WINDOW as u64 + 10;
         for position in 1..=count {
-            identity.push(u128::from(position) * 7919, position);
+            identity.push(position * 7919);
         }
         assert_eq!(identity.find(10 * 7919), None);
-        assert_eq!(identity.find(11 * 7919), Some((11, 11)));
-        assert_eq!(
-            identity.find(u128::from(count) * 7919),
-            Some((count, count))
-        );
-        assert_eq!(identity.by_key.len(), IDENTITY_WINDOW);
+        assert_eq!(identity.find(11 * 7919), Some(11));
+        assert_eq!(identity.find(count * 7919), Some(count));
+        assert_eq!(identity.by_hash.len(), IDENTITY_WINDOW);
     }
 
     #[test]
     fn the_latest_of_an_identity_is_found() {
-        let mut identity = Identity::new();
-        for content in 1..=3 {
-            identity.push(5, content);
+        let mut identity = Identity::new(4);
+        for _ in 0..3 {
+            identity.push(5);
         }
-        assert_eq!(identity.find(5), Some((3, 3)));
+        assert_eq!(identity.find(5), Some(6));
     }
 }

@@ -1,96 +1,111 @@
-//! What the log knows in memory of what is durable. Readers share it; only the writer changes it.
+//! What the log knows of what is durable. Readers share it; only the writer and the sealer change
+//! it. What isn't sealed yet is indexed in memory, a segment at a time; what is sealed, in runs.
 
+mod catalog;
 mod identity;
-mod topic;
+mod recent;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use foretell_types::limits::TOPICS;
-use foretell_types::{Error, ErrorKind, Result};
-use hashbrown::HashMap;
+use foretell_types::Result;
 
-pub(crate) use identity::{content_hash, identity_key};
-pub(crate) use topic::TopicIndex;
+pub(crate) use catalog::{Catalog, Topic};
+pub(crate) use identity::{Identity, content_hash, identity_key, recorded_content_hash};
+pub(crate) use recent::{Recent, RecentTopic};
 
-use crate::codec::{EventRef, Frame, FrameKind, register_parts, topic_parts};
-use crate::journal::{Place, Seq};
+use crate::codec::{EventRef, Frame, FrameKind};
+use crate::journal::Place;
+use crate::sealed::{Named, Sealed, key};
 
-/// Everything durable, by topic and by register.
-#[derive(Default)]
 pub(crate) struct Index {
-    pub topics: Vec<TopicIndex>,
-    names: HashMap<Box<str>, u32>,
-    pub registers: BTreeMap<String, Bytes>,
-    pub last: Seq,
-    pub epoch: u64,
-    /// The latest recorded time, in nanoseconds since the epoch.
-    pub recorded: i64,
+    pub catalog: Catalog,
+    /// By the ids of the topics.
+    pub identities: Vec<Identity>,
+    /// Of the segments that aren't sealed, the oldest first.
+    pub recent: Vec<Recent>,
+    pub sealed: Arc<Sealed>,
+    /// Seeds the hashes of keys and identities: nobody outside can make them collide.
+    pub seed: u64,
 }
 
 impl Index {
-    /// The topic of a name that isn't deleted.
-    pub fn topic(&self, name: &str) -> Result<&TopicIndex> {
-        self.names
-            .get(name)
-            .map(|id| &self.topics[*id as usize])
-            .ok_or_else(|| Error::not_found(format!("there is no topic {name:?}")))
+    pub fn new(seed: u64) -> Index {
+        Index {
+            catalog: Catalog::default(),
+            identities: Vec::new(),
+            recent: Vec::new(),
+            sealed: Arc::default(),
+            seed,
+        }
     }
 
-    pub fn topic_names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(|name| &**name)
-    }
-
-    /// Takes in a frame that is durable. `event` saves decoding where the caller has it.
-    pub fn apply(&mut self, frame: &Frame<'_>, place: Place, seed: u64) -> Result<()> {
-        self.recorded = self.recorded.max(frame.recorded);
+    /// Takes in a frame that is durable, in a segment of the journal.
+    pub fn apply(&mut self, frame: &Frame<'_>, place: Place, segment: u64) -> Result<()> {
+        self.catalog.apply(frame)?;
         match frame.kind {
             FrameKind::Event => {
                 let event = EventRef::read(frame)?;
-                let topic = self
-                    .topics
-                    .get_mut(frame.topic as usize)
-                    .ok_or_else(|| damaged(format!("topic {} was never made", frame.topic)))?;
-                topic.push(&event, frame, place, seed)
+                if self
+                    .recent
+                    .last()
+                    .is_none_or(|recent| recent.segment != segment)
+                {
+                    self.recent.push(Recent::new(segment));
+                }
+                if let Some(recent) = self.recent.last_mut() {
+                    recent.push(&event, frame, place)?;
+                }
+                let hash = identity_key(event.source, event.id, self.seed) as u64;
+                self.identities[frame.topic as usize].push(hash);
             }
-            FrameKind::Register => {
-                let (key, value) =
-                    register_parts(frame.body).ok_or_else(|| damaged("a register is malformed"))?;
-                match value {
-                    Some(value) => self.registers.insert(key.to_owned(), value.into()),
-                    None => self.registers.remove(key),
-                };
-                Ok(())
+            FrameKind::Register => {}
+            FrameKind::Topic => {
+                let made = self.identities.len()..self.catalog.topics.len();
+                self.identities.extend(made.map(|_| Identity::new(1)));
+                if let Some(topic) = self.catalog.topics.get(frame.topic as usize)
+                    && topic.deleted
+                {
+                    // Frees its memory: nobody can ask for it any more.
+                    self.identities[frame.topic as usize] = Identity::new(topic.head + 1);
+                }
             }
-            FrameKind::Topic => self.apply_topic(frame),
         }
-    }
-
-    fn apply_topic(&mut self, frame: &Frame<'_>) -> Result<()> {
-        let (uuid, deleted, reuse_ids, name) =
-            topic_parts(frame.body).ok_or_else(|| damaged("a topic's frame is malformed"))?;
-        if deleted {
-            self.names.remove(name);
-            if let Some(topic) = self.topics.get_mut(frame.topic as usize) {
-                topic.delete();
-            }
-            return Ok(());
-        }
-        if frame.topic as usize != self.topics.len() || self.topics.len() >= TOPICS {
-            return Err(damaged(format!("topic {} is out of order", frame.topic)));
-        }
-        self.names.insert(name.into(), frame.topic);
-        self.topics.push(TopicIndex::new(
-            frame.topic,
-            name,
-            uuid,
-            reuse_ids,
-            frame.recorded,
-        ));
         Ok(())
     }
-}
 
-fn damaged(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Damaged, what)
+    /// The part of the index in memory that holds a position of a topic.
+    pub fn recent_of(&self, topic: u32, position: u64) -> Option<&RecentTopic> {
+        let parts = self
+            .recent
+            .iter()
+            .rev()
+            .filter_map(|recent| recent.topic(topic));
+        parts
+            .take_while(|part| part.last() >= position)
+            .find(|part| part.first <= position)
+    }
+
+    /// The last revision of a stream; what is sealed may have to be read for it.
+    pub fn last_revision(&self, topic: u32, subject: &str) -> Result<Option<u64>> {
+        for recent in self.recent.iter().rev() {
+            let found = recent
+                .topic(topic)
+                .and_then(|part| part.last_revision(subject));
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        if self.sealed.runs.is_empty() {
+            return Ok(None);
+        }
+        let key = key(Named::Subject, topic, subject, self.seed);
+        for run in self.sealed.runs.iter().rev() {
+            if run.covered(topic).is_some()
+                && let Some(entry) = run.find(&key)?
+            {
+                return Ok(Some(entry.extra));
+            }
+        }
+        Ok(None)
+    }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use foretell_types::Result;
 
+use crate::sealed::SegmentStore;
+
 pub use disk::DiskJournal;
 pub use group::{Group, GroupMeta};
 pub use memory::MemoryJournal;
@@ -57,6 +59,11 @@ pub trait Journal: Send {
     fn append(&mut self, expected_last: Seq, group: &mut Group) -> Result<Place>;
 
     fn reader(&self) -> Arc<dyn JournalReader>;
+
+    /// What the log needs to seal full segments; `None` if the journal has none.
+    fn segment_store(&self) -> Option<Arc<SegmentStore>> {
+        None
+    }
 }
 
 /// Called for each group: its header, the place of its body, its body.
@@ -64,12 +71,14 @@ pub type GroupVisitor<'a> = dyn FnMut(&GroupMeta, Place, &[u8]) -> Result<()> + 
 
 /// The reading side of a journal, shared by all readers.
 pub trait JournalReader: Send + Sync {
-    /// Walks all groups in order, every byte checked; damage is an error that names file and
+    /// Walks all groups that aren't sealed in order, every byte checked; damage is an error that names file and
     /// offset. `progress` is told the bytes walked and the bytes there are.
     fn walk(&self, visit: &mut GroupVisitor<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<()>;
 
     /// Reads bytes of a durable group into the buffer; fewer only at the end of what lies
-    /// together.
+    /// together. [`ErrorKind::NotFound`]: the segment that held them was sealed.
+    ///
+    /// [`ErrorKind::NotFound`]: foretell_types::ErrorKind::NotFound
     fn read(&self, place: Place, buffer: &mut [u8]) -> Result<usize>;
 
     /// A place in words for error messages.

@@ -25,16 +25,40 @@ pub(crate) struct Request {
 }
 
 pub(crate) struct Writer {
-    pub shared: Arc<Shared>,
-    pub journal: Box<dyn Journal>,
-    pub range: MountainRange,
-    pub epoch: u64,
-    pub group: Group,
+    shared: Arc<Shared>,
+    journal: Box<dyn Journal>,
+    range: MountainRange,
+    epoch: u64,
+    group: Group,
     /// Why the writer stopped taking appends: a write whose outcome is unknown.
-    pub poison: Option<Error>,
+    poison: Option<Error>,
 }
 
 impl Writer {
+    pub fn new(
+        shared: Arc<Shared>,
+        journal: Box<dyn Journal>,
+        range: MountainRange,
+        epoch: u64,
+    ) -> Writer {
+        let meta = GroupMeta {
+            first: Seq(1),
+            commits: 0,
+            frames: 0,
+            epoch,
+            nonce: 0,
+            root: [0; 32],
+        };
+        Writer {
+            shared,
+            journal,
+            range,
+            epoch,
+            group: Group::new(meta),
+            poison: None,
+        }
+    }
+
     /// Works until all senders are gone.
     pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
         let mut waiting: Vec<Request> = Vec::new();
@@ -92,16 +116,16 @@ impl Writer {
             .clock
             .now()
             .as_nanos()
-            .max(index.recorded);
+            .max(index.catalog.recorded);
         self.group.reset(GroupMeta {
-            first: Seq(index.last.0 + 1),
+            first: Seq(index.catalog.last.0 + 1),
             commits: 0,
             frames: 0,
             epoch: self.epoch,
             nonce: self.shared.environment.random.next(),
             root: self.range.root(),
         });
-        Stage::new(recorded)
+        Stage::new(self.shared.clone(), recorded)
     }
 
     fn commit(&mut self, stage: &Stage) -> Result<()> {
@@ -133,16 +157,22 @@ impl Writer {
     }
 
     fn apply(&mut self, place: Place) -> Result<()> {
+        let segment = self.shared.segment(place);
         let mut index = self.shared.index.write();
+        let before = index.recent.len();
         let body = self.group.body();
         let mut at = 0;
         while at < body.len() {
             let frame = Frame::read(&body[at..])?;
             self.range.push(leaf(frame.bytes));
-            index.apply(&frame, place.plus(at), self.shared.seed)?;
+            index.apply(&frame, place.plus(at), segment)?;
             at += frame.bytes.len();
         }
-        index.last = self.group.meta.last();
+        index.catalog.last = self.group.meta.last();
+        if index.recent.len() > before && before > 0 {
+            // A new segment was begun: the one before is full.
+            self.shared.wake.work();
+        }
         Ok(())
     }
 }

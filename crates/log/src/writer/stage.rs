@@ -1,14 +1,18 @@
+use std::sync::Arc;
+
 use foretell_types::limits::{GROUP_BYTES, TOPICS};
-use foretell_types::{AppendCondition, Error, ErrorKind, Position, Result, Revision};
+use foretell_types::{AppendCondition, Error, ErrorKind, NewEvent, Position, Result, Revision};
 use hashbrown::HashMap;
 
 use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
 use crate::codec::{encode_topic, finish_frame};
-use crate::index::{Index, TopicIndex};
+use crate::index::{Index, Topic};
 use crate::journal::Group;
+use crate::log::Shared;
 
 /// What the group being built adds to the index; checks see both.
 pub(super) struct Stage {
+    shared: Arc<Shared>,
     recorded: i64,
     topics: HashMap<Box<str>, StagedTopic>,
     created: usize,
@@ -22,7 +26,8 @@ struct StagedTopic {
     /// Made in this group: the index doesn't know it.
     fresh: bool,
     head: u64,
-    revisions: HashMap<Box<str>, u64>,
+    /// The last revisions of streams that were asked for or written to.
+    revisions: HashMap<Box<str>, Option<u64>>,
     identities: HashMap<u128, StagedIdentity>,
     events: Vec<StagedEvent>,
 }
@@ -42,8 +47,9 @@ struct StagedEvent {
 }
 
 impl Stage {
-    pub fn new(recorded: i64) -> Stage {
+    pub fn new(shared: Arc<Shared>, recorded: i64) -> Stage {
         Stage {
+            shared,
             recorded,
             topics: HashMap::new(),
             created: 0,
@@ -87,6 +93,7 @@ impl Stage {
                 ));
             }
             self.check_conditions(index, append)?;
+            self.look_up_streams(index, append)?;
         }
         let mut events = Vec::with_capacity(append.entries.len());
         let mut start = 0;
@@ -105,7 +112,7 @@ impl Stage {
                         }
                         _ => {}
                     }
-                    let staged = topic.stage(index, event, frame.key, frame.content);
+                    let staged = topic.stage(event, frame.key, frame.content);
                     events.push(staged.appended(false)?);
                     let id = topic.id;
                     self.put(group, bytes, id, staged.position, staged.revision);
@@ -167,8 +174,8 @@ impl Stage {
 
     fn topic(&mut self, index: &Index, name: &str) -> Result<&mut StagedTopic> {
         if !self.topics.contains_key(name) {
-            let staged = StagedTopic::of(index.topic(name)?);
-            self.topics.insert(name.into(), staged);
+            let (id, topic) = index.catalog.topic(name)?;
+            self.topics.insert(name.into(), StagedTopic::of(id, topic));
         }
         match self.topics.get_mut(name) {
             Some(topic) if !topic.deleted => Ok(topic),
@@ -177,7 +184,7 @@ impl Stage {
     }
 
     fn create(&mut self, index: &Index, name: &str, reuse_ids: bool) -> u32 {
-        let id = (index.topics.len() + self.created) as u32;
+        let id = (index.catalog.topics.len() + self.created) as u32;
         self.created += 1;
         self.topics.insert(
             name.into(),
@@ -217,7 +224,7 @@ impl Stage {
                         ));
                     }
                     made.push(name.as_str());
-                    if index.topics.len() + self.created + made.len() > TOPICS {
+                    if index.catalog.topics.len() + self.created + made.len() > TOPICS {
                         return Err(Error::invalid(format!(
                             "at most {TOPICS} topics are allowed"
                         )));
@@ -265,6 +272,7 @@ impl Stage {
                     ),
                 )
             };
+            let shared = self.shared.clone();
             let Some(topic) = self.topics.get(&**name).filter(|topic| !topic.deleted) else {
                 // Made earlier in this append: only its own events can conflict.
                 let before = within.insert((name, frame.key), frame.content);
@@ -275,7 +283,7 @@ impl Stage {
                 known.push(None);
                 continue;
             };
-            let found = topic.find(index, frame.key, event.subject.as_deref());
+            let found = topic.find(index, &shared, frame.key, event)?;
             match found {
                 Some(found) if found.content == frame.content => {
                     known.push(Some(found.appended(true)?));
@@ -296,10 +304,26 @@ impl Stage {
         Ok(known)
     }
 
+    /// Makes the last revisions of all streams that are written to known, so that nothing can
+    /// fail once the first frame is in the group.
+    fn look_up_streams(&mut self, index: &Index, append: &Append) -> Result<()> {
+        for entry in &append.entries {
+            let Entry::Event { topic, event } = entry else {
+                continue;
+            };
+            if let Some(subject) = event.subject.as_deref()
+                && let Some(topic) = self.topics.get_mut(&**topic)
+            {
+                topic.last_revision(index, subject)?;
+            }
+        }
+        Ok(())
+    }
+
     fn check_conditions(&mut self, index: &Index, append: &Append) -> Result<()> {
         let failed = |message| Err(Error::new(ErrorKind::ConditionFailed, message));
         for (name, subject, expected) in &append.expectations {
-            let last = self.topic(index, name)?.last_revision(index, subject);
+            let last = self.topic(index, name)?.last_revision(index, subject)?;
             if !expected.holds(last.map(Revision::new)) {
                 let last = last.map_or("no events".to_owned(), |r| format!("revision {r}"));
                 return failed(format!(
@@ -309,7 +333,9 @@ impl Stage {
         }
         for (name, condition) in &append.conditions {
             let after = Position::as_count(condition.after);
-            if let Some(position) = self.topic(index, name)?.last_match(index, condition) {
+            let shared = self.shared.clone();
+            let topic = self.topic(index, name)?;
+            if let Some(position) = topic.last_match(index, &shared, name, condition)? {
                 return failed(format!(
                     "position {position} of topic {name:?} matches the condition's query and lies after {after}"
                 ));
@@ -352,79 +378,82 @@ impl StagedIdentity {
 }
 
 impl StagedTopic {
-    fn of(topic: &TopicIndex) -> StagedTopic {
+    fn of(id: u32, topic: &Topic) -> StagedTopic {
         StagedTopic {
-            id: topic.id,
+            id,
             reuse_ids: topic.reuse_ids,
             deleted: topic.deleted,
             fresh: false,
-            head: topic.head(),
+            head: topic.head,
             revisions: HashMap::new(),
             identities: HashMap::new(),
             events: Vec::new(),
         }
     }
 
-    fn durable<'a>(&self, index: &'a Index) -> Option<&'a TopicIndex> {
-        if self.fresh {
-            None
-        } else {
-            index.topics.get(self.id as usize)
-        }
-    }
-
-    fn find(&self, index: &Index, key: u128, subject: Option<&str>) -> Option<StagedIdentity> {
+    fn find(
+        &self,
+        index: &Index,
+        shared: &Arc<Shared>,
+        key: u128,
+        event: &NewEvent,
+    ) -> Result<Option<StagedIdentity>> {
         if let Some(staged) = self.identities.get(&key) {
-            return Some(*staged);
+            return Ok(Some(*staged));
         }
-        let durable = self.durable(index)?;
-        let (position, content) = durable.identity.find(key)?;
-        let revision = durable.revision_at(subject, position).map(Revision::get);
-        Some(StagedIdentity {
-            position,
-            revision,
+        if self.fresh {
+            return Ok(None);
+        }
+        let known = shared.find_identity(index, self.id, key, event)?;
+        Ok(known.map(|(recorded, content)| StagedIdentity {
+            position: recorded.position.get(),
+            revision: recorded.revision.map(Revision::get),
             content,
-        })
+        }))
     }
 
-    fn last_revision(&self, index: &Index, subject: &str) -> Option<u64> {
-        self.revisions.get(subject).copied().or_else(|| {
-            self.durable(index)?
-                .last_revision(subject)
-                .map(Revision::get)
-        })
+    fn last_revision(&mut self, index: &Index, subject: &str) -> Result<Option<u64>> {
+        if let Some(known) = self.revisions.get(subject) {
+            return Ok(*known);
+        }
+        let found = match self.fresh {
+            true => None,
+            false => index.last_revision(self.id, subject)?,
+        };
+        self.revisions.insert(subject.into(), found);
+        Ok(found)
     }
 
-    fn last_match(&self, index: &Index, condition: &AppendCondition) -> Option<u64> {
+    fn last_match(
+        &self,
+        index: &Index,
+        shared: &Arc<Shared>,
+        name: &str,
+        condition: &AppendCondition,
+    ) -> Result<Option<u64>> {
         let after = Position::as_count(condition.after);
         let query = &condition.fail_if_events_match;
         let staged = self.events.iter().rev().find(|event| {
             event.position > after
                 && query.matches_parts(&event.event_type, event.subject.as_deref(), &event.tags)
         });
-        staged
-            .map(|event| event.position)
-            .or_else(|| self.durable(index)?.last_match(query, after))
+        match staged {
+            Some(staged) => Ok(Some(staged.position)),
+            None if self.fresh => Ok(None),
+            None => shared.last_match(index, (self.id, name), query, after),
+        }
     }
 
-    fn stage(
-        &mut self,
-        index: &Index,
-        event: &foretell_types::NewEvent,
-        key: u128,
-        content: u64,
-    ) -> StagedIdentity {
+    /// Takes in an event whose stream's last revision is known.
+    fn stage(&mut self, event: &NewEvent, key: u128, content: u64) -> StagedIdentity {
         self.head += 1;
         let revision = event.subject.as_deref().map(|subject| {
-            let next = self
-                .last_revision(index, subject)
-                .map_or(0, |last| last + 1);
-            match self.revisions.get_mut(subject) {
-                Some(revision) => *revision = next,
-                None => {
-                    self.revisions.insert(subject.into(), next);
-                }
-            }
+            let last = match self.revisions.get_mut(subject) {
+                Some(last) => last,
+                None => self.revisions.entry(subject.into()).insert(None).into_mut(),
+            };
+            let next = last.map_or(0, |last| last + 1);
+            *last = Some(next);
             next
         });
         let staged = StagedIdentity {

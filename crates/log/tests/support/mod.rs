@@ -11,10 +11,28 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use foretell_log::{Clock, Environment, File, Files, Random};
+use foretell_log::{Clock, Environment, EventLog, File, Files, LogOptions, Random};
 use foretell_types::Instant;
 
 const SECTOR: usize = 512;
+
+/// Small segments, sealed only when asked: the same calls have the same history.
+pub fn small_segments() -> LogOptions {
+    LogOptions {
+        segment_bytes: 4 * 1024,
+        cache_bytes: 256 * 1024,
+        seal_in_background: false,
+    }
+}
+
+/// Opens the log on a disk.
+pub fn open_with(
+    disk: &FaultDisk,
+    seed: u64,
+    options: &LogOptions,
+) -> foretell_types::Result<EventLog> {
+    EventLog::open_folder_with(Path::new("/j"), &disk.environment(seed), options)
+}
 
 /// Numbers from a seed (SplitMix64).
 pub struct Seeded(pub AtomicU64);

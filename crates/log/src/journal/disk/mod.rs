@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foretell_types::limits::{DISK_LOW_WATER_BYTES, GROUP_BYTES, SEGMENT_BYTES};
+use foretell_types::limits::{DISK_LOW_WATER_BYTES, GROUP_BYTES};
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
@@ -17,6 +17,8 @@ use self::segment::{FIRST_GROUP, Segment};
 use super::group::encoded_bytes;
 use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
 use crate::environment::Environment;
+use crate::log::LogOptions;
+use crate::sealed::{FullSegments, Manifest, SegmentStore};
 
 pub use recover::CutTail;
 
@@ -35,6 +37,11 @@ pub struct DiskJournal {
     offset: u64,
     /// How far the last segment is filled with zeros.
     allocated: u64,
+    /// A segment takes groups up to this size.
+    segment_bytes: u64,
+    /// The number of the next segment if there is none.
+    next_segment: u64,
+    store: Arc<SegmentStore>,
     cut: Option<CutTail>,
 }
 
@@ -45,6 +52,7 @@ impl std::fmt::Debug for DiskJournal {
 }
 
 struct Shared {
+    environment: Environment,
     folder: PathBuf,
     segments: RwLock<Vec<Arc<Segment>>>,
     /// The last commit that is durable: what lies behind it is being written.
@@ -56,6 +64,15 @@ impl DiskJournal {
     /// group that a crash left torn is cut off and kept aside, see [`DiskJournal::cut_tail`].
     /// Anything else that isn't what was written is damage, and named.
     pub fn open(folder: &Path, environment: &Environment) -> Result<DiskJournal> {
+        DiskJournal::open_with(folder, environment, &LogOptions::default())
+    }
+
+    /// As [`DiskJournal::open`], with segments of another size.
+    pub fn open_with(
+        folder: &Path,
+        environment: &Environment,
+        options: &LogOptions,
+    ) -> Result<DiskJournal> {
         let files = &environment.files;
         files
             .create_dir_all(folder)
@@ -65,18 +82,32 @@ impl DiskJournal {
                     .map_or(Ok(()), |parent| files.sync_dir(parent))
             })
             .map_err(|error| Error::io(format_args!("can't make {}", folder.display()), error))?;
-        let segments = segment::open_all(folder, &**files)?;
         let shared = Arc::new(Shared {
+            environment: environment.clone(),
             folder: folder.to_owned(),
-            segments: RwLock::new(segments),
+            segments: RwLock::default(),
             durable: AtomicU64::new(0),
         });
+        let store = SegmentStore::new(folder, environment, options.cache_bytes, shared.clone());
+        let manifest = Manifest::load(&store)?.unwrap_or_default();
+        let (first, last) = (manifest.next_segment, manifest.catalog.last);
+        segment::remove_sealed(folder, &**files, first)?;
+        *shared.segments.write() = segment::open_all(folder, &**files, first)?;
+        if first > 0 && shared.segments.read().is_empty() {
+            // A segment is sealed only once another follows it.
+            let what = format!("segment {first} of {} is missing", folder.display());
+            return Err(Error::new(ErrorKind::Damaged, what));
+        }
+        shared.durable.store(last.0, Ordering::Release);
         let mut journal = DiskJournal {
             environment: environment.clone(),
             shared,
-            last: Seq(0),
+            last,
             offset: 0,
             allocated: 0,
+            segment_bytes: options.segment_bytes,
+            next_segment: first,
+            store: Arc::new(store),
             cut: None,
         };
         journal.recover()?;
@@ -112,7 +143,7 @@ impl DiskJournal {
         let current = self.shared.segments.read().last().cloned();
         let segment = match current {
             Some(segment)
-                if self.offset + needed <= SEGMENT_BYTES as u64 || self.offset == FIRST_GROUP =>
+                if self.offset + needed <= self.segment_bytes || self.offset == FIRST_GROUP =>
             {
                 segment
             }
@@ -127,7 +158,9 @@ impl DiskJournal {
     /// Begins a new segment.
     fn roll(&mut self, old: Option<Arc<Segment>>) -> Result<Arc<Segment>> {
         self.check_space(GROW_LEAST)?;
-        let number = old.as_ref().map_or(0, |segment| segment.number + 1);
+        let number = old
+            .as_ref()
+            .map_or(self.next_segment, |segment| segment.number + 1);
         let salt = self.environment.random.next() | 1;
         let first = Seq(self.last.0 + 1);
         let files = &*self.environment.files;
@@ -152,7 +185,7 @@ impl DiskJournal {
     /// durable, and a full disk shows before anything of a group is written.
     fn grow(&mut self, segment: &Segment, needed: u64) -> Result<()> {
         let step = self.allocated.clamp(GROW_LEAST, GROW_MOST);
-        let most = (SEGMENT_BYTES as u64).max(self.offset + needed);
+        let most = self.segment_bytes.max(self.offset + needed);
         let target = (self.offset + needed).max((self.allocated + step).min(most));
         self.check_space(target - self.allocated)?;
         segment.fill_zeros(self.allocated, target)?;
@@ -236,14 +269,53 @@ impl Journal for DiskJournal {
     fn reader(&self) -> Arc<dyn JournalReader> {
         self.shared.clone()
     }
+
+    fn segment_store(&self) -> Option<Arc<SegmentStore>> {
+        Some(self.store.clone())
+    }
+}
+
+impl FullSegments for Shared {
+    fn number(&self, place: Place) -> u64 {
+        place.0 >> SEGMENT_SHIFT
+    }
+
+    fn oldest(&self) -> Result<Option<(u64, u64)>> {
+        match &self.segments.read()[..] {
+            [oldest, _, ..] => Ok(Some((oldest.number, oldest.len()?))),
+            _ => Ok(None),
+        }
+    }
+
+    fn walk(&self, number: u64, visit: &mut GroupVisitor<'_>) -> Result<()> {
+        let segments = self.segments.read().clone();
+        let Some(segment) = segments.iter().find(|segment| segment.number == number) else {
+            return Err(Error::not_found(format!("there is no segment {number}")));
+        };
+        let mut scanner = Scanner::new(segment)?;
+        while let Some(found) = scanner.next_group()? {
+            visit(&found.meta, segment.place(found.body_offset), found.body)?;
+        }
+        scanner.check_zeros()
+    }
+
+    fn remove(&self, through: u64) -> Result<()> {
+        self.segments
+            .write()
+            .retain(|segment| segment.number > through);
+        segment::remove_sealed(&self.folder, &*self.environment.files, through + 1)
+    }
 }
 
 impl JournalReader for Shared {
     fn walk(&self, visit: &mut GroupVisitor<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
         let durable = Seq(self.durable.load(Ordering::Acquire));
         let segments = self.segments.read().clone();
-        let total = self.size().0;
-        let (mut before, mut next) = (0, Seq(1));
+        let total: u64 = self.size().0;
+        let first = segments
+            .first()
+            .map_or(durable.0 + 1, |segment| segment.first.0);
+        let (mut before, mut next) = (0, Seq(first));
         for segment in &segments {
             if segment.first != next {
                 return Err(segment.damage(
@@ -291,6 +363,10 @@ impl JournalReader for Shared {
         let segment = {
             let segments = self.segments.read();
             let first = segments.first().map_or(0, |segment| segment.number);
+            if number < first {
+                let message = format!("segment {number} was sealed");
+                return Err(Error::not_found(message));
+            }
             segments.get((number - first) as usize).cloned()
         };
         match segment {

@@ -27,27 +27,51 @@ pub(super) struct Segment {
     file: Arc<dyn File>,
 }
 
-/// Opens a folder's segments in order. A last one whose header never became durable holds
-/// nothing and is removed.
-pub(super) fn open_all(folder: &Path, files: &dyn Files) -> Result<Vec<Arc<Segment>>> {
+/// The names of a folder's segments, in order.
+fn names(folder: &Path, files: &dyn Files) -> Result<Vec<String>> {
     let names = files
         .list(folder)
         .map_err(|error| Error::io(format_args!("can't list {}", folder.display()), error))?;
-    let names: Vec<_> = names
+    let segments = names.into_iter().filter(|name| name.ends_with(SUFFIX));
+    Ok(segments.collect())
+}
+
+/// Removes the segments before a number: they are sealed.
+pub(super) fn remove_sealed(folder: &Path, files: &dyn Files, first: u64) -> Result<()> {
+    let first = format!("{first:010}{SUFFIX}");
+    let mut removed = false;
+    for name in names(folder, files)?
         .into_iter()
-        .filter(|name| name.ends_with(SUFFIX))
-        .collect();
+        .filter(|name| *name < first)
+    {
+        let path = folder.join(name);
+        let at = |error| Error::io(format_args!("can't remove {}", path.display()), error);
+        files.remove(&path).map_err(at)?;
+        removed = true;
+    }
+    if removed {
+        let at = |error| Error::io(format_args!("can't sync {}", folder.display()), error);
+        files.sync_dir(folder).map_err(at)?;
+    }
+    Ok(())
+}
+
+/// Opens a folder's segments in order, from a number on. A last one whose header never became
+/// durable holds nothing and is removed.
+pub(super) fn open_all(folder: &Path, files: &dyn Files, first: u64) -> Result<Vec<Arc<Segment>>> {
+    let names = names(folder, files)?;
     let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         let path = folder.join(name);
         let newest = index + 1 == names.len();
         match Segment::open(path.clone(), files)? {
-            Some(segment) if segment.number == index as u64 => segments.push(Arc::new(segment)),
+            Some(segment) if segment.number == first + index as u64 => {
+                segments.push(Arc::new(segment));
+            }
             Some(segment) => {
-                return Err(segment.damage(
-                    0,
-                    format!("is number {index} in its folder: a segment is missing"),
-                ));
+                let expected = first + index as u64;
+                let what = format!("stands where segment {expected} must: a segment is missing");
+                return Err(segment.damage(0, what));
             }
             None if newest => files
                 .remove(&path)

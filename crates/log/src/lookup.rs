@@ -1,0 +1,114 @@
+//! Questions of the writer that may need sealed or journaled events to be read.
+
+use std::sync::Arc;
+
+use foretell_types::{NewEvent, Position, Query, RecordedEvent, Result};
+
+use crate::index::{Index, recorded_content_hash};
+use crate::log::Shared;
+use crate::read::{ReadOptions, Reader};
+
+impl Shared {
+    /// The last event after a position that matches the query. What isn't sealed is asked first,
+    /// without I/O; a sealed part whose last position isn't behind `after` is never asked.
+    pub fn last_match(
+        self: &Arc<Self>,
+        index: &Index,
+        (topic, name): (u32, &str),
+        query: &Query,
+        after: u64,
+    ) -> Result<Option<u64>> {
+        let head = index.catalog.topics[topic as usize].head;
+        if head <= after {
+            return Ok(None);
+        }
+        if query.is_all() {
+            return Ok(Some(head));
+        }
+        for part in index
+            .recent
+            .iter()
+            .rev()
+            .filter_map(|recent| recent.topic(topic))
+        {
+            if part.last() <= after {
+                return Ok(None);
+            }
+            let items = query.items.iter();
+            let found = items
+                .filter_map(|item| part.last_match(item, after + 1))
+                .max();
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        for run in index.sealed.runs.iter().rev() {
+            let Some(covered) = run.covered(topic) else {
+                continue;
+            };
+            if covered.last <= after {
+                return Ok(None);
+            }
+            let mut last = Some(0);
+            for item in &query.items {
+                let of_item = run.last_of_one_key(topic, item, index.seed)?;
+                last = last.zip(of_item).map(|(a, b)| a.max(b));
+            }
+            let found = match last {
+                Some(last) => Some(last).filter(|last| *last > after),
+                // The entries of single keys don't tell: look at the events.
+                None => self.last_event(name, query, covered.first.max(after + 1), covered.last)?,
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn last_event(
+        self: &Arc<Self>,
+        topic: &str,
+        query: &Query,
+        first: u64,
+        last: u64,
+    ) -> Result<Option<u64>> {
+        let options = ReadOptions {
+            from: Position::new(last),
+            until: Position::new(first),
+            backward: true,
+            limit: Some(1),
+            query: query.clone(),
+            ..ReadOptions::default()
+        };
+        let mut reader = Reader::new(self.clone(), topic, options)?;
+        Ok(reader.next_event()?.map(|event| event.position.get()))
+    }
+
+    /// The event of this identity within the window, and the hash of its content.
+    pub fn find_identity(
+        self: &Arc<Self>,
+        index: &Index,
+        topic: u32,
+        key: u128,
+        event: &NewEvent,
+    ) -> Result<Option<(RecordedEvent, u64)>> {
+        let Some(position) = index.identities[topic as usize].find(key as u64) else {
+            return Ok(None);
+        };
+        let position = Position::new(position);
+        let options = ReadOptions {
+            from: position,
+            until: position,
+            ..ReadOptions::default()
+        };
+        let name = &index.catalog.topics[topic as usize].name;
+        let recorded = Reader::new(self.clone(), name, options)?.next_recorded()?;
+        let known = recorded
+            .filter(|known| (&known.event.source, &known.event.id) == (&event.source, &event.id));
+        Ok(known.map(|known| {
+            let content = recorded_content_hash(&known.event, self.seed);
+            (known, content)
+        }))
+    }
+}

@@ -1,0 +1,160 @@
+//! Opening: what is sealed is taken from the manifest, the rest is read.
+
+use foretell_types::limits::IDENTITY_WINDOW;
+use foretell_types::{Error, ErrorKind, Result};
+
+use crate::codec::{Frame, leaf};
+use crate::environment::Environment;
+use crate::index::{Identity, Index};
+use crate::journal::{GroupMeta, JournalReader, Place};
+use crate::merkle::MountainRange;
+use crate::sealed::{Manifest, Sealed, SegmentStore};
+
+/// What is sealed.
+pub(crate) struct Opened {
+    pub index: Index,
+    pub range: MountainRange,
+    pub manifest: Manifest,
+}
+
+/// Takes over what is sealed.
+pub(crate) fn open(store: Option<&SegmentStore>, environment: &Environment) -> Result<Opened> {
+    let found = store.map(Manifest::load).transpose()?.flatten();
+    if let Some(store) = store {
+        store.tidy(found.as_ref())?;
+    }
+    let (Some(store), Some(manifest)) = (store, found) else {
+        let manifest = Manifest {
+            seed: environment.random.next(),
+            ..Manifest::default()
+        };
+        return Ok(Opened {
+            index: Index::new(manifest.seed),
+            range: MountainRange::default(),
+            manifest,
+        });
+    };
+    let sealed = store.open(&manifest)?;
+    let mut index = Index::new(manifest.seed);
+    index.catalog = manifest.catalog.clone();
+    for id in 0..manifest.catalog.topics.len() as u32 {
+        index.identities.push(identities(&sealed, &manifest, id)?);
+    }
+    index.sealed = std::sync::Arc::new(sealed);
+    Ok(Opened {
+        index,
+        range: manifest.range.clone(),
+        manifest,
+    })
+}
+
+/// The identities of the last sealed positions of a topic.
+fn identities(sealed: &Sealed, manifest: &Manifest, id: u32) -> Result<Identity> {
+    let topic = &manifest.catalog.topics[id as usize];
+    let next = topic.head + 1;
+    if topic.deleted || topic.head == 0 {
+        return Ok(Identity::new(next));
+    }
+    let oldest = next.saturating_sub(IDENTITY_WINDOW as u64).max(1);
+    let mut identity = Identity::new(oldest);
+    let mut expected = oldest;
+    for run in &sealed.runs {
+        if run.covered(id).is_none_or(|covered| covered.last < oldest) {
+            continue;
+        }
+        let Some((first, hashes)) = run.identities(id)? else {
+            continue;
+        };
+        let skip = oldest.saturating_sub(first);
+        if first + skip != expected {
+            break;
+        }
+        for hash in hashes.iter().skip(skip as usize) {
+            identity.push(*hash);
+            expected += 1;
+        }
+    }
+    if expected != next {
+        let message = format!(
+            "the identities of topic {:?} end at position {} where {} is sealed",
+            topic.name,
+            expected - 1,
+            topic.head
+        );
+        return Err(Error::new(ErrorKind::Damaged, message));
+    }
+    Ok(identity)
+}
+
+/// Reads the groups of a journal, checking each group's root on the way.
+pub(crate) fn walk(
+    journal: &dyn JournalReader,
+    range: &mut MountainRange,
+    visit: &mut dyn FnMut(&Frame<'_>, Place) -> Result<()>,
+    end: &mut dyn FnMut(&GroupMeta) -> Result<()>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<()> {
+    let mut group = |meta: &GroupMeta, place: Place, body: &[u8]| -> Result<()> {
+        let here = |error: Error, at: usize| {
+            error.context(format_args!(
+                "{}, commits {} to {}",
+                journal.describe(place.plus(at)),
+                meta.first.0,
+                meta.last().0
+            ))
+        };
+        if meta.root != range.root() {
+            let error = Error::new(
+                ErrorKind::Damaged,
+                "the hash of everything before this group is not the one it was written with",
+            );
+            return Err(here(error, 0));
+        }
+        let (mut at, mut frames, mut commits) = (0, 0, 0);
+        while at < body.len() {
+            let frame = Frame::read(&body[at..]).map_err(|error| here(error, at))?;
+            range.push(leaf(frame.bytes));
+            visit(&frame, place.plus(at)).map_err(|error| here(error, at))?;
+            at += frame.bytes.len();
+            frames += 1;
+            commits += u32::from(frame.last_of_commit);
+        }
+        if (frames, commits) != (meta.frames, meta.commits) {
+            let error = Error::new(ErrorKind::Damaged, "the group has a wrong number of frames");
+            return Err(here(error, 0));
+        }
+        end(meta).map_err(|error| here(error, 0))
+    };
+    journal.walk(&mut group, progress)
+}
+
+/// Reads what isn't sealed into the index.
+pub(crate) fn rebuild(
+    journal: &dyn JournalReader,
+    index: &mut Index,
+    range: &mut MountainRange,
+    segment: &dyn Fn(Place) -> u64,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<()> {
+    let index = std::cell::RefCell::new(index);
+    walk(
+        journal,
+        range,
+        &mut |frame, place| index.borrow_mut().apply(frame, place, segment(place)),
+        &mut |meta| {
+            let catalog = &mut index.borrow_mut().catalog;
+            let expected = catalog.last.0 + 1;
+            if meta.first.0 != expected {
+                let what = format!(
+                    "commit {} stands where {expected} must follow",
+                    meta.first.0
+                );
+                return Err(Error::new(ErrorKind::Damaged, what));
+            }
+            catalog.last = meta.last();
+            catalog.epoch = catalog.epoch.max(meta.epoch);
+            Ok(())
+        },
+        progress,
+    )
+}

@@ -1,0 +1,403 @@
+//! Files that are written once: a header, chunks one behind the other, a footer, a trailer. Every
+//! byte is under a checksum. Byte layout: docs/format.md, "Sealed files".
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foretell_types::{Error, ErrorKind, Result};
+
+use super::cache::{Piece, PieceCache};
+use super::store::SegmentStore;
+use crate::codec::{Frame, Take, put_varint};
+use crate::files::File;
+
+const HEADER_BYTES: u64 = 32;
+const TRAILER_BYTES: u64 = 32;
+const VERSION: u32 = 1;
+const TRAILER_MAGIC: [u8; 8] = *b"FTsealed";
+/// Bytes that are gathered before they are written.
+const WRITE_BYTES: usize = 1024 * 1024;
+const LEVEL: i32 = 3;
+/// What a chunk may claim to be decompressed.
+const CHUNK_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a file holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Segment,
+    Run,
+    Manifest,
+}
+
+impl Kind {
+    fn magic(self) -> [u8; 8] {
+        match self {
+            Kind::Segment => *b"FTsegmnt",
+            Kind::Run => *b"FTindexr",
+            Kind::Manifest => *b"FTmanfst",
+        }
+    }
+}
+
+/// Where a chunk lies in its file: its bytes there, its checksum included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Chunk {
+    pub offset: u64,
+    pub bytes: u32,
+}
+
+impl Chunk {
+    pub fn put(self, out: &mut Vec<u8>) {
+        put_varint(out, self.offset);
+        put_varint(out, u64::from(self.bytes));
+    }
+
+    pub fn take(take: &mut Take<'_>) -> Option<Chunk> {
+        Some(Chunk {
+            offset: take.varint()?,
+            bytes: u32::try_from(take.varint()?).ok()?,
+        })
+    }
+}
+
+/// Writes such a file. It is durable once [`ChunkWriter::finish`] returns and its folder is synced.
+pub(crate) struct ChunkWriter {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    salt: u64,
+    cache: Arc<PieceCache>,
+    stop: Arc<AtomicBool>,
+    /// Bytes that are in the file already.
+    written: u64,
+    buffer: Vec<u8>,
+    /// Over all bytes so far.
+    crc: u32,
+    compressor: zstd::bulk::Compressor<'static>,
+}
+
+impl ChunkWriter {
+    /// Begins a file in the store; what a crash left of that name is removed.
+    pub fn create(store: &SegmentStore, name: &str, kind: Kind) -> Result<ChunkWriter> {
+        let path = store.fresh(name)?;
+        let salt = store.environment.random.next();
+        let file = store
+            .files()
+            .create(&path)
+            .map_err(|error| failed("make", &path, error))?;
+        let mut header = Vec::with_capacity(HEADER_BYTES as usize);
+        header.extend_from_slice(&kind.magic());
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&[0; 4]);
+        header.extend_from_slice(&salt.to_le_bytes());
+        header.extend_from_slice(&[0; 4]);
+        header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+        let compressor = zstd::bulk::Compressor::new(LEVEL)
+            .map_err(|error| Error::io("can't compress", error))?;
+        let mut writer = ChunkWriter {
+            path,
+            file,
+            salt,
+            cache: store.cache.clone(),
+            stop: store.stop.clone(),
+            written: 0,
+            buffer: Vec::with_capacity(WRITE_BYTES * 2),
+            crc: 0,
+            compressor,
+        };
+        writer.push(&header)?;
+        Ok(writer)
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Appends a chunk, compressed if that makes it smaller.
+    pub fn put(&mut self, payload: &[u8]) -> Result<Chunk> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("the log is being closed"));
+        }
+        let offset = self.bytes();
+        let compressed = self
+            .compressor
+            .compress(payload)
+            .map_err(|error| failed("compress a chunk of", &self.path, error))?;
+        let mut head = Vec::with_capacity(8);
+        let body = if compressed.len() + 4 < payload.len() {
+            put_varint(&mut head, payload.len() as u64 + 1);
+            &compressed[..]
+        } else {
+            put_varint(&mut head, 0);
+            payload
+        };
+        let crc = crc32c::crc32c_append(seed(self.salt, offset), &head);
+        let crc = crc32c::crc32c_append(crc, body);
+        self.push(&head)?;
+        self.push(body)?;
+        self.push(&crc.to_le_bytes())?;
+        let bytes = self.bytes() - offset;
+        Ok(Chunk {
+            offset,
+            bytes: u32::try_from(bytes).map_err(|_| too_large(&self.path))?,
+        })
+    }
+
+    /// Appends footer and trailer and makes the file's content durable.
+    pub fn finish(mut self, footer: &[u8]) -> Result<ChunkFile> {
+        let footer = self.put(footer)?;
+        let before = self.crc;
+        let mut trailer = Vec::with_capacity(TRAILER_BYTES as usize);
+        trailer.extend_from_slice(&footer.offset.to_le_bytes());
+        trailer.extend_from_slice(&footer.bytes.to_le_bytes());
+        trailer.extend_from_slice(&before.to_le_bytes());
+        trailer.extend_from_slice(&[0; 4]);
+        let crc = crc32c::crc32c_append(seed(self.salt, footer.offset), &trailer);
+        trailer.extend_from_slice(&crc.to_le_bytes());
+        trailer.extend_from_slice(&TRAILER_MAGIC);
+        self.push(&trailer)?;
+        self.flush()?;
+        self.file
+            .sync_data()
+            .map_err(|error| failed("sync", &self.path, error))?;
+        Ok(ChunkFile {
+            number: self.cache.file(),
+            cache: self.cache,
+            path: self.path,
+            file: self.file,
+            salt: self.salt,
+            bytes: self.written,
+            footer,
+            crc: before,
+        })
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file
+            .write_all_at(&self.buffer, self.written)
+            .map_err(|error| failed("write", &self.path, error))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Such a file, open for reading.
+pub(crate) struct ChunkFile {
+    /// Its number in the cache.
+    number: u64,
+    cache: Arc<PieceCache>,
+    pub path: PathBuf,
+    file: Arc<dyn File>,
+    salt: u64,
+    pub bytes: u64,
+    footer: Chunk,
+    /// Of all bytes before the trailer.
+    crc: u32,
+}
+
+impl std::fmt::Debug for ChunkFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.path.display())
+    }
+}
+
+impl ChunkFile {
+    /// Opens a file and checks header and trailer.
+    pub fn open(store: &SegmentStore, name: &str, kind: Kind) -> Result<ChunkFile> {
+        let path = store.folder.join(name);
+        let at = |error| failed("open", &path, error);
+        let file = match store.files().open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(damaged(&path, 0, "the file is missing"));
+            }
+            opened => opened.map_err(at)?,
+        };
+        let bytes = file.len().map_err(at)?;
+        let mut header = [0; HEADER_BYTES as usize];
+        let count = file.read_at(&mut header, 0).map_err(at)?;
+        let mut take = Take(&header[..count]);
+        let magic: Option<[u8; 8]> = take.array();
+        let (version, zero) = (take.u32(), take.u32());
+        let salt = take.u64();
+        let (also_zero, crc) = (take.u32(), take.u32());
+        let sound = magic == Some(kind.magic())
+            && (zero, also_zero) == (Some(0), Some(0))
+            && crc == Some(crc32c::crc32c(&header[..28]));
+        let Some(salt) = salt.filter(|_| sound) else {
+            return Err(damaged(&path, 0, "the header is wrong"));
+        };
+        if version.is_none_or(|version| version > VERSION) {
+            let message = format!(
+                "{} has a newer format than this foretell reads ({VERSION}): use a newer foretell",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::NewerFormat, message));
+        }
+        let begin = bytes.saturating_sub(TRAILER_BYTES);
+        let mut trailer = [0; TRAILER_BYTES as usize];
+        let count = file.read_at(&mut trailer, begin).map_err(at)?;
+        let Some((footer, crc)) = read_trailer(&trailer[..count], salt, begin) else {
+            return Err(damaged(&path, begin, "the trailer is wrong"));
+        };
+        Ok(ChunkFile {
+            number: store.cache.file(),
+            cache: store.cache.clone(),
+            path,
+            file,
+            salt,
+            bytes,
+            footer,
+            crc,
+        })
+    }
+
+    pub fn footer(&self) -> Result<Vec<u8>> {
+        self.read(self.footer)
+    }
+
+    /// A chunk's content, from the file.
+    pub fn read(&self, chunk: Chunk) -> Result<Vec<u8>> {
+        if chunk.offset.saturating_add(u64::from(chunk.bytes)) > self.bytes {
+            return Err(self.damage(chunk.offset, "a chunk lies beyond the end of the file"));
+        }
+        let mut buffer = vec![0; chunk.bytes as usize];
+        let count = self
+            .file
+            .read_at(&mut buffer, chunk.offset)
+            .map_err(|error| failed("read", &self.path, error))?;
+        buffer.truncate(count);
+        let sound = buffer.len() == chunk.bytes as usize;
+        let split = sound.then(|| buffer.split_last_chunk::<4>()).flatten();
+        let Some((payload, crc)) = split else {
+            return Err(self.damage(chunk.offset, "a chunk is cut short"));
+        };
+        let expected = crc32c::crc32c_append(seed(self.salt, chunk.offset), payload);
+        if *crc != expected.to_le_bytes() {
+            return Err(self.damage(chunk.offset, "the checksum of a chunk is wrong"));
+        }
+        self.unpack(chunk, payload)
+    }
+
+    fn unpack(&self, chunk: Chunk, payload: &[u8]) -> Result<Vec<u8>> {
+        let mut take = Take(payload);
+        match take.varint() {
+            Some(0) => Ok(take.0.to_vec()),
+            Some(size) if size - 1 <= CHUNK_BYTES as u64 => {
+                let size = (size - 1) as usize;
+                let unpacked = zstd::bulk::decompress(take.0, size);
+                let unpacked = unpacked.ok().filter(|bytes| bytes.len() == size);
+                unpacked.ok_or_else(|| self.damage(chunk.offset, "a chunk can't be decompressed"))
+            }
+            _ => Err(self.damage(chunk.offset, "a chunk's size is wrong")),
+        }
+    }
+
+    /// A chunk's content, from the cache if it is there.
+    pub fn piece(&self, chunk: Chunk) -> Result<Arc<Piece>> {
+        if let Some(piece) = self.cache.get(self.number, chunk.offset) {
+            return Ok(piece);
+        }
+        let piece = Arc::new(Piece {
+            bytes: self.read(chunk)?,
+            starts: Vec::new(),
+        });
+        self.cache.insert(self.number, chunk.offset, &piece);
+        Ok(piece)
+    }
+
+    /// A block of frames; from the cache, and kept there, only if `keep` says so.
+    pub fn block(&self, chunk: Chunk, keep: bool) -> Result<Arc<Piece>> {
+        if let Some(piece) = self.cache.get(self.number, chunk.offset) {
+            return Ok(piece);
+        }
+        let bytes = self.read(chunk)?;
+        let mut starts = Vec::with_capacity(bytes.len() / 128 + 2);
+        let mut at = 0;
+        while at < bytes.len() {
+            starts.push(at as u32);
+            let length = Frame::claimed_bytes(&bytes[at..]);
+            match length.filter(|length| at + length <= bytes.len()) {
+                Some(length) => at += length,
+                None => return Err(self.damage(chunk.offset, "a frame is cut short")),
+            }
+        }
+        starts.push(at as u32);
+        let piece = Arc::new(Piece { bytes, starts });
+        if keep {
+            self.cache.insert(self.number, chunk.offset, &piece);
+        }
+        Ok(piece)
+    }
+
+    /// Reads every byte and checks the checksum over all of them.
+    pub fn verify(&self) -> Result<()> {
+        let end = self.bytes.saturating_sub(TRAILER_BYTES);
+        let mut buffer = vec![0; WRITE_BYTES];
+        let (mut at, mut crc) = (0, 0);
+        while at < end {
+            let wanted = (end - at).min(WRITE_BYTES as u64) as usize;
+            let count = self
+                .file
+                .read_at(&mut buffer[..wanted], at)
+                .map_err(|error| failed("read", &self.path, error))?;
+            if count == 0 {
+                return Err(self.damage(at, "the file is cut short"));
+            }
+            crc = crc32c::crc32c_append(crc, &buffer[..count]);
+            at += count as u64;
+        }
+        if crc != self.crc {
+            return Err(self.damage(0, "the checksum over the file is wrong"));
+        }
+        Ok(())
+    }
+
+    pub fn damage(&self, offset: u64, what: impl std::fmt::Display) -> Error {
+        damaged(&self.path, offset, what)
+    }
+}
+
+fn read_trailer(bytes: &[u8], salt: u64, begin: u64) -> Option<(Chunk, u32)> {
+    let mut take = Take(bytes);
+    let footer = Chunk {
+        offset: take.u64()?,
+        bytes: take.u32()?,
+    };
+    let (crc, zero, own, magic) = (take.u32()?, take.u32()?, take.u32()?, take.array::<8>()?);
+    let sound = own == crc32c::crc32c_append(seed(salt, footer.offset), &bytes[..20])
+        && (zero, magic) == (0, TRAILER_MAGIC)
+        && footer.offset.checked_add(u64::from(footer.bytes)) == Some(begin);
+    sound.then_some((footer, crc))
+}
+
+/// A chunk's checksum depends on its file and place: none passes for another.
+fn seed(salt: u64, offset: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &offset.to_le_bytes())
+}
+
+fn damaged(path: &Path, offset: u64, what: impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Damaged,
+        format!("{}, byte {offset}: {what}", path.display()),
+    )
+}
+
+fn failed(doing: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::io(format_args!("can't {doing} {}", path.display()), error)
+}
+
+fn too_large(path: &Path) -> Error {
+    let message = format!("a chunk of {} is too large", path.display());
+    Error::new(ErrorKind::TooLarge, message)
+}

@@ -1,0 +1,74 @@
+//! What is sealed: full segments of the journal are rewritten, compressed and indexed, in the
+//! background. [`SealedSegment`] holds the frames and takes the place of a segment; [`Run`] is a
+//! part of the index over neighbouring ones; a manifest says what is in force.
+
+mod build;
+mod cache;
+mod chunk;
+mod gather;
+mod manifest;
+mod nodes;
+mod postings;
+mod run;
+mod sealer;
+mod segment;
+mod store;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+pub(crate) use cache::Piece;
+pub(crate) use gather::Source;
+pub(crate) use manifest::Manifest;
+pub(crate) use run::{Candidates, Named, Run, key};
+pub(crate) use sealer::{Sealer, Wake, run};
+pub(crate) use segment::SealedSegment;
+pub(crate) use store::FullSegments;
+pub use store::SegmentStore;
+
+/// The sealed segments and the runs of the index over them, both from the oldest on. Never changed:
+/// another takes its place.
+#[derive(Default, Debug)]
+pub(crate) struct Sealed {
+    pub segments: Vec<Arc<SealedSegment>>,
+    pub runs: Vec<Arc<Run>>,
+    /// For each topic: the segments that hold events of it, by their first position.
+    places: HashMap<u32, Vec<(u64, usize)>>,
+}
+
+impl Sealed {
+    pub fn new(segments: Vec<Arc<SealedSegment>>, runs: Vec<Arc<Run>>) -> Sealed {
+        let mut places = HashMap::<u32, Vec<(u64, usize)>>::new();
+        for (index, segment) in segments.iter().enumerate() {
+            for section in segment.sections().iter().filter(|s| s.source.is_topic()) {
+                let of_topic = places.entry(section.source.0).or_default();
+                of_topic.push((section.first, index));
+            }
+        }
+        Sealed {
+            segments,
+            runs,
+            places,
+        }
+    }
+
+    /// The segment that holds a position of a topic, if it is sealed.
+    pub fn segment_of(&self, topic: u32, position: u64) -> Option<&Arc<SealedSegment>> {
+        let places = self.places.get(&topic)?;
+        let at = places
+            .partition_point(|(first, _)| *first <= position)
+            .checked_sub(1)?;
+        let segment = &self.segments[places[at].1];
+        let section = segment.section(Source(topic))?;
+        (position <= section.last()).then_some(segment)
+    }
+
+    /// The run that covers a position of a topic, if it is sealed.
+    pub fn run_of(&self, topic: u32, position: u64) -> Option<&Arc<Run>> {
+        self.runs.iter().rev().find(|run| {
+            run.covered(topic)
+                .is_some_and(|covered| (covered.first..=covered.last).contains(&position))
+        })
+    }
+}

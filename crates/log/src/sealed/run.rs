@@ -1,0 +1,517 @@
+//! A run of the index: for the events of neighbouring sealed segments, where those of each stream,
+//! type and tag are, and each stream's events once more, side by side. Runs hold nothing of their
+//! own: they can be built anew from the segments. Byte layout: docs/format.md.
+
+use std::sync::Arc;
+
+use foretell_types::{Query, QueryItem, Result};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::cache::Piece;
+use super::chunk::{Chunk, ChunkFile, Kind};
+use super::postings;
+use super::store::SegmentStore;
+use crate::codec::{EventRef, Frame, Take, put_varint};
+
+/// Entries of one page of the table of keys.
+pub(super) const PAGE_ENTRIES: usize = 128;
+pub(super) const ENTRY_BYTES: usize = 40;
+/// A posting list is preferred to a scan if it holds at most one of so many positions.
+const SELECTIVE: u64 = 4;
+
+/// What a key of the index names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Named {
+    Subject,
+    Type,
+    Tag,
+}
+
+/// A key of the index: a hash under the log's seed.
+pub(crate) type Key = [u8; 12];
+
+pub(crate) fn key(named: Named, topic: u32, text: &str, seed: u64) -> Key {
+    let mut bytes = Vec::with_capacity(text.len() + 5);
+    bytes.extend_from_slice(&topic.to_le_bytes());
+    bytes.push(named as u8);
+    bytes.extend_from_slice(text.as_bytes());
+    let hash = xxh3_128_with_seed(&bytes, seed).to_be_bytes();
+    let mut key = [0; 12];
+    key.copy_from_slice(&hash[..12]);
+    key
+}
+
+/// What a run knows of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    /// Whether it is a type's or tag's, which has a posting list, rather than a stream's.
+    pub listed: bool,
+    /// Events, at most `u32::MAX`.
+    pub count: u32,
+    /// A stream: its first ordinal. Otherwise: where its posting list begins.
+    pub at: u64,
+    pub last_position: u64,
+    /// A stream: its last revision. Otherwise: the length of its posting list.
+    pub extra: u64,
+}
+
+impl Entry {
+    pub fn put(&self, key: &Key, out: &mut Vec<u8>) {
+        out.extend_from_slice(key);
+        out.extend_from_slice(&self.count.to_le_bytes());
+        let at = self.at << 1 | u64::from(self.listed);
+        out.extend_from_slice(&at.to_le_bytes());
+        out.extend_from_slice(&self.last_position.to_le_bytes());
+        out.extend_from_slice(&self.extra.to_le_bytes());
+    }
+
+    pub fn take(take: &mut Take<'_>) -> Option<(Key, Entry)> {
+        let (key, count, at) = (take.array()?, take.u32()?, take.u64()?);
+        Some((
+            key,
+            Entry {
+                listed: at & 1 != 0,
+                count,
+                at: at >> 1,
+                last_position: take.u64()?,
+                extra: take.u64()?,
+            },
+        ))
+    }
+}
+
+/// The positions of a topic that a run covers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Covered {
+    pub topic: u32,
+    pub first: u64,
+    pub last: u64,
+}
+
+/// The hashed identities of the last of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Identities {
+    pub topic: u32,
+    /// Position of the first hash.
+    pub first: u64,
+    pub chunk: Chunk,
+}
+
+/// What the footer of a run says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct RunMeta {
+    /// Numbers of the first and last segment.
+    pub segments: (u64, u64),
+    pub level: u32,
+    pub covered: Vec<Covered>,
+    /// First ordinal of each block of frames; ordinals count all frames of streams, by topic,
+    /// subject and position.
+    pub blocks: Vec<(u64, Chunk)>,
+    pub ordinals: u64,
+    /// First key of each page of the table of keys.
+    pub pages: Vec<(Key, Chunk)>,
+    /// Where each block of the posting lists begins in all of them.
+    pub postings: Vec<(u64, Chunk)>,
+    pub identities: Vec<Identities>,
+}
+
+impl RunMeta {
+    pub fn put(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, self.segments.0);
+        put_varint(&mut out, self.segments.1);
+        put_varint(&mut out, u64::from(self.level));
+        put_varint(&mut out, self.ordinals);
+        put_varint(&mut out, self.covered.len() as u64);
+        for covered in &self.covered {
+            put_varint(&mut out, u64::from(covered.topic));
+            put_varint(&mut out, covered.first);
+            put_varint(&mut out, covered.last);
+        }
+        for list in [&self.blocks, &self.postings] {
+            put_varint(&mut out, list.len() as u64);
+            for (first, chunk) in list {
+                put_varint(&mut out, *first);
+                chunk.put(&mut out);
+            }
+        }
+        put_varint(&mut out, self.pages.len() as u64);
+        for (key, chunk) in &self.pages {
+            out.extend_from_slice(key);
+            chunk.put(&mut out);
+        }
+        put_varint(&mut out, self.identities.len() as u64);
+        for identities in &self.identities {
+            put_varint(&mut out, u64::from(identities.topic));
+            put_varint(&mut out, identities.first);
+            identities.chunk.put(&mut out);
+        }
+        out
+    }
+
+    pub fn take(take: &mut Take<'_>) -> Option<RunMeta> {
+        let mut meta = RunMeta {
+            segments: (take.varint()?, take.varint()?),
+            level: u32::try_from(take.varint()?).ok()?,
+            ordinals: take.varint()?,
+            ..RunMeta::default()
+        };
+        for _ in 0..take.count()? {
+            let topic = u32::try_from(take.varint()?).ok()?;
+            let (first, last) = (take.varint()?, take.varint()?);
+            meta.covered.push(Covered { topic, first, last });
+        }
+        for list in [&mut meta.blocks, &mut meta.postings] {
+            for _ in 0..take.count()? {
+                list.push((take.varint()?, Chunk::take(take)?));
+            }
+        }
+        for _ in 0..take.count()? {
+            meta.pages.push((take.array()?, Chunk::take(take)?));
+        }
+        for _ in 0..take.count()? {
+            meta.identities.push(Identities {
+                topic: u32::try_from(take.varint()?).ok()?,
+                first: take.varint()?,
+                chunk: Chunk::take(take)?,
+            });
+        }
+        let sound = take.is_empty()
+            && meta.covered.is_sorted_by(|a, b| a.topic < b.topic)
+            && meta
+                .covered
+                .iter()
+                .all(|c| 0 < c.first && c.first <= c.last)
+            && meta.blocks.is_sorted_by(|a, b| a.0 < b.0)
+            && meta.blocks.first().is_none_or(|(first, _)| *first == 0)
+            && meta.postings.is_sorted_by(|a, b| a.0 < b.0)
+            && meta.pages.is_sorted_by(|a, b| a.0 < b.0);
+        sound.then_some(meta)
+    }
+}
+
+/// What can match a query within a run.
+pub(crate) enum Candidates {
+    /// Too many to name: look at all.
+    All,
+    /// These positions, ascending.
+    Positions(Vec<u64>),
+    /// The events of one stream: their ordinals.
+    Stream(std::ops::Range<u64>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub file: ChunkFile,
+    pub meta: RunMeta,
+}
+
+impl Run {
+    pub fn name(segments: (u64, u64)) -> String {
+        format!("{:010}-{:010}.run", segments.0, segments.1)
+    }
+
+    pub fn open(store: &SegmentStore, segments: (u64, u64)) -> Result<Run> {
+        let file = ChunkFile::open(store, &Run::name(segments), Kind::Run)?;
+        let footer = file.footer()?;
+        let meta = RunMeta::take(&mut Take(&footer))
+            .ok_or_else(|| file.damage(0, "the footer is malformed"))?;
+        Ok(Run { file, meta })
+    }
+
+    /// The positions of a topic that it covers.
+    pub fn covered(&self, topic: u32) -> Option<Covered> {
+        let covered = &self.meta.covered;
+        let at = covered.binary_search_by_key(&topic, |covered| covered.topic);
+        at.ok().map(|at| covered[at])
+    }
+
+    pub fn find(&self, key: &Key) -> Result<Option<Entry>> {
+        let pages = &self.meta.pages;
+        let Some(page) = pages
+            .partition_point(|(first, _)| first <= key)
+            .checked_sub(1)
+        else {
+            return Ok(None);
+        };
+        let piece = self.file.piece(pages[page].1)?;
+        let entries = piece.bytes.len() / ENTRY_BYTES;
+        let (mut low, mut high) = (0, entries);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let mut take = Take(&piece.bytes[middle * ENTRY_BYTES..]);
+            match Entry::take(&mut take) {
+                Some((found, entry)) if found == *key => return Ok(Some(entry)),
+                Some((found, _)) if found < *key => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The posting list of an entry, packed.
+    pub fn postings(&self, entry: &Entry) -> Result<Vec<u8>> {
+        let blocks = &self.meta.postings;
+        let mut block = blocks
+            .partition_point(|(first, _)| *first <= entry.at)
+            .saturating_sub(1);
+        let mut list = Vec::with_capacity(entry.extra.min(1 << 20) as usize);
+        while (list.len() as u64) < entry.extra {
+            let Some((first, chunk)) = blocks.get(block) else {
+                return Err(self.file.damage(0, "a posting list is cut short"));
+            };
+            let piece = self.file.piece(*chunk)?;
+            let from = (entry.at + list.len() as u64 - first) as usize;
+            let rest = piece.bytes.get(from..).unwrap_or(&[]);
+            let wanted = (entry.extra as usize - list.len()).min(rest.len());
+            list.extend_from_slice(&rest[..wanted]);
+            block += 1;
+        }
+        Ok(list)
+    }
+
+    fn positions(&self, entry: &Entry, from: u64, until: u64) -> Result<Vec<u64>> {
+        postings::unpack(&self.postings(entry)?, from, until)
+            .ok_or_else(|| self.file.damage(0, "a posting list is malformed"))
+    }
+
+    /// The block that holds an ordinal, and which of its frames it is.
+    pub fn block(&self, ordinal: u64, keep: bool) -> Result<(Arc<Piece>, usize)> {
+        let blocks = &self.meta.blocks;
+        let at = blocks
+            .partition_point(|(first, _)| *first <= ordinal)
+            .saturating_sub(1);
+        let found = blocks.get(at).filter(|_| ordinal < self.meta.ordinals);
+        let Some((first, chunk)) = found else {
+            return Err(self.file.damage(0, "an ordinal is beyond the end"));
+        };
+        let piece = self.file.block(*chunk, keep)?;
+        let index = (ordinal - first) as usize;
+        if index >= piece.frames() {
+            return Err(self
+                .file
+                .damage(chunk.offset, "a block holds too few frames"));
+        }
+        Ok((piece, index))
+    }
+
+    /// The topic, subject and position of an ordinal.
+    fn with_frame<T>(
+        &self,
+        ordinal: u64,
+        read: impl FnOnce(&Frame<'_>, &EventRef<'_>) -> T,
+    ) -> Result<T> {
+        let (piece, index) = self.block(ordinal, true)?;
+        let frame = Frame::read(piece.frame(index).unwrap_or(&[]))?;
+        Ok(read(&frame, &EventRef::read(&frame)?))
+    }
+
+    pub fn position(&self, ordinal: u64) -> Result<u64> {
+        self.with_frame(ordinal, |frame, _| frame.position)
+    }
+
+    /// The first ordinal that isn't before a topic's subject.
+    fn first_ordinal(&self, topic: u32, subject: &str) -> Result<u64> {
+        self.partition(0, self.meta.ordinals, |frame, event| {
+            (frame.topic, event.subject.unwrap_or("")) < (topic, subject)
+        })
+    }
+
+    /// The first ordinal of a range for which something doesn't hold that holds for all before.
+    pub fn partition(
+        &self,
+        mut low: u64,
+        mut high: u64,
+        mut holds: impl FnMut(&Frame<'_>, &EventRef<'_>) -> bool,
+    ) -> Result<u64> {
+        while low < high {
+            let middle = u64::midpoint(low, high);
+            if self.with_frame(middle, &mut holds)? {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The positions of the streams whose subjects begin with a prefix; ends early with more than
+    /// `most`.
+    fn with_prefix(&self, topic: u32, prefix: &str, most: u64) -> Result<Option<Vec<u64>>> {
+        let mut ordinal = self.first_ordinal(topic, prefix)?;
+        let mut positions = Vec::new();
+        while ordinal < self.meta.ordinals {
+            let (piece, index) = self.block(ordinal, true)?;
+            for index in index..piece.frames() {
+                let frame = Frame::read(piece.frame(index).unwrap_or(&[]))?;
+                let event = EventRef::read(&frame)?;
+                let inside = frame.topic == topic
+                    && event
+                        .subject
+                        .is_some_and(|subject| subject.starts_with(prefix));
+                if !inside {
+                    return Ok(Some(positions));
+                }
+                positions.push(frame.position);
+                ordinal += 1;
+            }
+            if positions.len() as u64 > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(positions))
+    }
+
+    /// The entries of the cheapest criterion of an item, of which every match is one.
+    fn cheapest(
+        &self,
+        topic: u32,
+        item: &QueryItem,
+        seed: u64,
+    ) -> Result<Option<(Named, Vec<Entry>)>> {
+        let find = |named: Named, texts: &[String]| -> Result<(Named, Vec<Entry>)> {
+            let mut entries = Vec::new();
+            for text in texts {
+                entries.extend(self.find(&key(named, topic, text, seed))?);
+            }
+            Ok((named, entries))
+        };
+        let mut choices = Vec::new();
+        if !item.subjects.is_empty() {
+            choices.push(find(Named::Subject, &item.subjects)?);
+        }
+        if !item.types.is_empty() {
+            choices.push(find(Named::Type, &item.types)?);
+        }
+        for tag in &item.tags {
+            choices.push(find(Named::Tag, std::slice::from_ref(tag))?);
+        }
+        let size = |(_, entries): &(Named, Vec<Entry>)| -> u64 {
+            entries.iter().map(|entry| u64::from(entry.count)).sum()
+        };
+        Ok(choices.into_iter().min_by_key(size))
+    }
+
+    fn positions_of(
+        &self,
+        (named, entries): &(Named, Vec<Entry>),
+        (from, until): (u64, u64),
+    ) -> Result<Vec<u64>> {
+        let mut positions = Vec::new();
+        for entry in entries {
+            match named {
+                Named::Subject => {
+                    for ordinal in entry.at..entry.at + u64::from(entry.count) {
+                        positions.push(self.position(ordinal)?);
+                    }
+                }
+                Named::Type | Named::Tag => positions.extend(self.positions(entry, from, until)?),
+            }
+        }
+        Ok(positions)
+    }
+
+    /// What can match a query among the positions from one to another, both inclusive and covered.
+    pub fn candidates(
+        &self,
+        topic: u32,
+        query: &Query,
+        (from, until): (u64, u64),
+        seed: u64,
+    ) -> Result<Candidates> {
+        let most = (until - from) / SELECTIVE + 16;
+        if let [item] = &query.items[..]
+            && let [subject] = &item.subjects[..]
+            && item.subject_prefix.is_none()
+        {
+            let found = self.find(&key(Named::Subject, topic, subject, seed))?;
+            let ordinals = found.map_or(0..0, |entry| entry.at..entry.at + u64::from(entry.count));
+            return Ok(Candidates::Stream(ordinals));
+        }
+        let covered = self.covered(topic).map_or(1, |c| c.last - c.first + 1);
+        let mut all = Vec::new();
+        for item in &query.items {
+            let cheapest = self.cheapest(topic, item, seed)?;
+            // The counts are those of the whole run: what falls into the window is its share.
+            let share = |entries: &[Entry]| -> u64 {
+                let count: u64 = entries.iter().map(|entry| u64::from(entry.count)).sum();
+                (u128::from(count) * u128::from(until - from + 1) / u128::from(covered)) as u64
+            };
+            match (cheapest, &item.subject_prefix) {
+                (Some(choice), _) if share(&choice.1) <= most => {
+                    all.extend(self.positions_of(&choice, (from, until))?);
+                }
+                (_, Some(prefix)) => match self.with_prefix(topic, prefix, most.min(1 << 20))? {
+                    Some(positions) => all.extend(positions),
+                    None => return Ok(Candidates::All),
+                },
+                _ => return Ok(Candidates::All),
+            }
+        }
+        all.retain(|position| (from..=until).contains(position));
+        all.sort_unstable();
+        all.dedup();
+        Ok(Candidates::Positions(all))
+    }
+
+    /// Whether an item is decided by one key alone, and then its last position, or 0.
+    pub fn last_of_one_key(&self, topic: u32, item: &QueryItem, seed: u64) -> Result<Option<u64>> {
+        if item.subject_prefix.is_some() {
+            return Ok(None);
+        }
+        let kinds = [
+            !item.subjects.is_empty(),
+            !item.types.is_empty(),
+            !item.tags.is_empty(),
+        ];
+        if kinds.into_iter().filter(|is| *is).count() != 1 || item.tags.len() > 1 {
+            return Ok(None);
+        }
+        let Some((_, entries)) = self.cheapest(topic, item, seed)? else {
+            return Ok(None);
+        };
+        Ok(Some(
+            entries.iter().map(|e| e.last_position).max().unwrap_or(0),
+        ))
+    }
+
+    /// All entries in the order of their keys.
+    pub fn entries(&self) -> impl Iterator<Item = Result<(Key, Entry)>> + '_ {
+        let mut page = 0;
+        let mut held: Option<(Arc<Piece>, usize)> = None;
+        std::iter::from_fn(move || {
+            loop {
+                if let Some((piece, at)) = &mut held
+                    && let Some(rest) = piece.bytes.get(*at..)
+                    && let Some(entry) = Entry::take(&mut Take(rest))
+                {
+                    *at += ENTRY_BYTES;
+                    return Some(Ok(entry));
+                }
+                let (_, chunk) = self.meta.pages.get(page)?;
+                page += 1;
+                match self.file.read(*chunk) {
+                    Ok(bytes) => {
+                        let starts = Vec::new();
+                        held = Some((Arc::new(Piece { bytes, starts }), 0));
+                    }
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+        })
+    }
+
+    /// The hashed identities of a topic's last positions, and the first of these positions.
+    pub fn identities(&self, topic: u32) -> Result<Option<(u64, Vec<u64>)>> {
+        let Some(found) = self.meta.identities.iter().find(|i| i.topic == topic) else {
+            return Ok(None);
+        };
+        let bytes = self.file.read(found.chunk)?;
+        let hashes = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|chunk| u64::from_le_bytes(*chunk));
+        Ok(Some((found.first, hashes.collect())))
+    }
+}

@@ -1,0 +1,114 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use foretell_types::{Error, Result};
+
+use super::Sealed;
+use super::cache::PieceCache;
+use super::manifest::Manifest;
+use super::run::Run;
+use super::segment::SealedSegment;
+use crate::environment::Environment;
+use crate::files::Files;
+use crate::journal::{GroupVisitor, Place};
+
+/// What a journal lends for sealing its segments: the folder that sealed files lie in, and its
+/// segments that are full.
+pub struct SegmentStore {
+    pub(crate) folder: PathBuf,
+    pub(crate) environment: Environment,
+    pub(crate) cache: Arc<PieceCache>,
+    /// Sealing is to end soon: the log is being closed.
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) segments: Arc<dyn FullSegments>,
+}
+
+impl std::fmt::Debug for SegmentStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SegmentStore({})", self.folder.display())
+    }
+}
+
+/// The segments of a journal that are no longer written to.
+pub(crate) trait FullSegments: Send + Sync {
+    /// The number of the segment that a place lies in.
+    fn number(&self, place: Place) -> u64;
+    /// The number of the oldest, and the bytes that it takes.
+    fn oldest(&self) -> Result<Option<(u64, u64)>>;
+    fn walk(&self, number: u64, visit: &mut GroupVisitor<'_>) -> Result<()>;
+    /// Removes the segments up to a number: they are sealed. Readers find their frames elsewhere
+    /// from then on.
+    fn remove(&self, through: u64) -> Result<()>;
+}
+
+impl SegmentStore {
+    pub(crate) fn new(
+        folder: &Path,
+        environment: &Environment,
+        cache_bytes: u64,
+        segments: Arc<dyn FullSegments>,
+    ) -> SegmentStore {
+        SegmentStore {
+            folder: folder.to_owned(),
+            environment: environment.clone(),
+            cache: Arc::new(PieceCache::new(cache_bytes)),
+            stop: Arc::default(),
+            segments,
+        }
+    }
+
+    pub(crate) fn files(&self) -> &dyn Files {
+        &*self.environment.files
+    }
+
+    /// A path for a file that is about to be made; what a crash left there is removed.
+    pub(crate) fn fresh(&self, name: &str) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        let at = |error| Error::io(format_args!("can't make {}", path.display()), error);
+        let names = self.files().list(&self.folder).map_err(at)?;
+        if names.iter().any(|there| there == name) {
+            self.files().remove(&path).map_err(at)?;
+        }
+        Ok(path)
+    }
+
+    /// Opens what a manifest names.
+    pub(crate) fn open(&self, manifest: &Manifest) -> Result<Sealed> {
+        let mut segments = Vec::with_capacity(manifest.segments.len());
+        for number in &manifest.segments {
+            segments.push(Arc::new(SealedSegment::open(self, *number)?));
+        }
+        let mut runs = Vec::with_capacity(manifest.runs.len());
+        for of in &manifest.runs {
+            runs.push(Arc::new(Run::open(self, *of)?));
+        }
+        Ok(Sealed::new(segments, runs))
+    }
+
+    /// Removes files that no manifest names: a crash left them.
+    pub(crate) fn tidy(&self, manifest: Option<&Manifest>) -> Result<()> {
+        let named: Vec<String> = manifest.map_or(Vec::new(), |manifest| {
+            let segments = manifest.segments.iter().map(|n| SealedSegment::name(*n));
+            segments
+                .chain(manifest.runs.iter().map(|of| Run::name(*of)))
+                .collect()
+        });
+        let folder = &self.folder;
+        let at = |error| Error::io(format_args!("can't tidy {}", folder.display()), error);
+        let mut removed = false;
+        for name in self.files().list(folder).map_err(at)? {
+            let of_ours = Path::new(&name)
+                .extension()
+                .is_some_and(|extension| extension == "sealed" || extension == "run");
+            if of_ours && !named.contains(&name) {
+                self.files().remove(&folder.join(&name)).map_err(at)?;
+                removed = true;
+            }
+        }
+        if removed {
+            self.files().sync_dir(folder).map_err(at)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,396 @@
+//! Sealed segments and the index over them: the same answers as before, whatever happens.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
+
+mod support;
+
+use foretell_log::{Append, EventLog, ReadOptions};
+use foretell_types::{
+    Data, ErrorKind, ExpectedRevision, ExtensionValue, NewEvent, Position, Query, QueryItem,
+    RecordedEvent, Revision,
+};
+use support::{Fault, FaultDisk, Seeded, open_with, small_segments};
+
+fn open(disk: &FaultDisk, seed: u64) -> foretell_types::Result<EventLog> {
+    open_with(disk, seed, &small_segments())
+}
+
+fn event(n: u64) -> NewEvent {
+    let mut event = NewEvent {
+        id: n.to_string(),
+        source: "/test".into(),
+        event_type: format!("type{}", n % 2),
+        subject: (!n.is_multiple_of(5)).then(|| format!("s{}/{}", n % 3, n % 7)),
+        time: format!(
+            "2024-01-01T{:02}:{:02}:{:02}Z",
+            n / 3600 % 24,
+            n / 60 % 60,
+            n % 60
+        )
+        .parse()
+        .ok(),
+        data: Data::json(format!(
+            r#"{{"n":{n},"text":"{}"}}"#,
+            "x".repeat(n as usize % 90)
+        )),
+        ..NewEvent::default()
+    };
+    event.set_extension(
+        "tags",
+        ExtensionValue::String(format!("all n{} m{}", n % 11, n / 100)),
+    );
+    event
+}
+
+fn make(log: &EventLog) {
+    let shop = Append::new().create_topic("shop".parse().unwrap(), uuid::Uuid::from_u128(7), false);
+    log.append(shop).unwrap().wait().unwrap();
+}
+
+/// Appends the events from one number to another, a few in each commit.
+fn fill(log: &EventLog, from: u64, until: u64) {
+    let numbers: Vec<u64> = (from..=until).collect();
+    for some in numbers.chunks(3) {
+        let append = Append::new()
+            .events("shop", some.iter().map(|n| event(*n)))
+            .register("last", Some(until.to_le_bytes().to_vec()));
+        log.append(append).unwrap().wait().unwrap();
+    }
+}
+
+fn seal_all(log: &EventLog) -> u64 {
+    let mut steps = 0;
+    while log.seal().unwrap() {
+        steps += 1;
+    }
+    steps
+}
+
+fn read(log: &EventLog, options: ReadOptions) -> Vec<RecordedEvent> {
+    log.read("shop", options).unwrap().collect().unwrap()
+}
+
+fn item(types: &[&str], subjects: &[&str], prefix: Option<&str>, tags: &[&str]) -> QueryItem {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    QueryItem {
+        types: owned(types),
+        subjects: owned(subjects),
+        subject_prefix: prefix.map(str::to_owned),
+        tags: owned(tags),
+    }
+}
+
+fn queries() -> Vec<Query> {
+    let of = |items: Vec<QueryItem>| Query { items };
+    vec![
+        Query::all(),
+        of(vec![item(&[], &["s1/4"], None, &[])]),
+        of(vec![item(&["type1"], &["s1/4", "s2/6", "none"], None, &[])]),
+        of(vec![item(&["type0"], &[], None, &[])]),
+        of(vec![item(&[], &[], Some("s2/"), &["n3"])]),
+        of(vec![item(&[], &[], Some("s1/4"), &[])]),
+        of(vec![item(&[], &[], None, &["m7"])]),
+        of(vec![
+            item(&["type1"], &[], None, &["n5", "m12"]),
+            item(&[], &["s0/3"], None, &[]),
+        ]),
+        of(vec![item(&["none"], &[], None, &[])]),
+        of(vec![item(&[], &["s1/4"], None, &["n7"])]),
+    ]
+}
+
+/// Every query, both directions, several bounds: as filtered from all events by hand.
+fn check(log: &EventLog, count: u64) {
+    let all: Vec<NewEvent> = (1..=count).map(event).collect();
+    for query in queries() {
+        for (first, last) in [
+            (1, count),
+            (count / 3, count / 3 + 40),
+            (count - 5, count + 9),
+        ] {
+            let mut expected: Vec<u64> = (first.max(1)..=last.min(count))
+                .filter(|n| query.matches(&all[*n as usize - 1]))
+                .collect();
+            for backward in [false, true] {
+                let (from, until) = if backward {
+                    (last, first)
+                } else {
+                    (first, last)
+                };
+                let found = read(
+                    log,
+                    ReadOptions {
+                        from: Position::new(from),
+                        until: Position::new(until),
+                        backward,
+                        query: query.clone(),
+                        ..ReadOptions::default()
+                    },
+                );
+                let positions: Vec<u64> = found.iter().map(|e| e.position.get()).collect();
+                assert_eq!(positions, expected, "{query:?} {first} {last} {backward}");
+                for recorded in &found {
+                    assert_eq!(recorded.event, all[recorded.position.get() as usize - 1]);
+                }
+                expected.reverse();
+            }
+        }
+    }
+    for (from, until) in [(100, 160), (700, 701), (0, 5), (count + 5, count + 9)] {
+        let bound = |n: u64| event(n).time.map(|time| time.instant());
+        for backward in [false, true] {
+            let found = read(
+                log,
+                ReadOptions {
+                    time_from: bound(from),
+                    time_until: bound(until),
+                    backward,
+                    ..ReadOptions::default()
+                },
+            );
+            let mut expected: Vec<u64> = (from.max(1)..=until.min(count)).collect();
+            if backward {
+                expected.reverse();
+            }
+            let positions: Vec<u64> = found.iter().map(|e| e.position.get()).collect();
+            assert_eq!(positions, expected, "{from} {until} {backward}");
+        }
+    }
+}
+
+#[test]
+fn sealed_events_are_read_as_before() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 1_500);
+    check(&log, 1_500);
+    let root = log.verify(&mut |_, _| {}).unwrap();
+    let before = log.size();
+    let steps = seal_all(&log);
+    assert!(steps > 60, "{steps} steps");
+    let after = log.size();
+    assert!(after.0 * 2 < before.0, "{before:?} {after:?}");
+    check(&log, 1_500);
+    assert_eq!(log.verify(&mut |_, _| {}).unwrap(), root);
+    let streams = log.topic("shop").unwrap().streams;
+    drop(log);
+    let log = open(&disk, 2).unwrap();
+    check(&log, 1_500);
+    assert_eq!(log.verify(&mut |_, _| {}).unwrap(), root);
+    assert_eq!(log.topic("shop").unwrap().streams, streams);
+    fill(&log, 1_501, 1_600);
+    check(&log, 1_600);
+    seal_all(&log);
+    check(&log, 1_600);
+}
+
+#[test]
+fn identity_and_conditions_hold_over_what_is_sealed() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 600);
+    seal_all(&log);
+    drop(log);
+    let log = open(&disk, 2).unwrap();
+    let again = log
+        .append(Append::new().events("shop", [event(4)]))
+        .unwrap()
+        .wait()
+        .unwrap();
+    assert_eq!(
+        (again.events[0].position.get(), again.events[0].duplicate),
+        (4, true)
+    );
+    let other = NewEvent {
+        data: Data::json("0"),
+        ..event(4)
+    };
+    let refused = log
+        .append(Append::new().events("shop", [other]))
+        .unwrap()
+        .wait();
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+    let subject = event(4).subject.unwrap();
+    let revision = log.revision("shop", &subject).unwrap().unwrap();
+    let of_stream = read(&log, ReadOptions::stream(subject.clone()));
+    assert_eq!(revision, of_stream.last().unwrap().revision.unwrap());
+    let next = NewEvent {
+        id: "next".into(),
+        ..event(4)
+    };
+    let wrong = ExpectedRevision::Exact(Revision::new(revision.get() - 1));
+    let append = Append::new()
+        .events("shop", [next.clone()])
+        .expect("shop", &subject, wrong);
+    assert_eq!(
+        log.append(append).unwrap().wait().unwrap_err().kind(),
+        ErrorKind::ConditionFailed
+    );
+    let right = ExpectedRevision::Exact(revision);
+    let append = Append::new()
+        .events("shop", [next])
+        .expect("shop", &subject, right);
+    let done = log.append(append).unwrap().wait().unwrap();
+    assert_eq!(
+        done.events[0].revision,
+        Some(Revision::after(Some(revision)))
+    );
+}
+
+/// Power is lost at every write and sync of a workload that appends, seals and merges.
+#[test]
+fn nothing_is_lost_when_sealing_is_cut_off() {
+    const COUNT: u64 = 150;
+    let work = |disk: &FaultDisk| -> u64 {
+        let mut acknowledged = 0;
+        let Ok(log) = open(disk, 1) else {
+            return 0;
+        };
+        let shop =
+            Append::new().create_topic("shop".parse().unwrap(), uuid::Uuid::from_u128(7), false);
+        if !log.append(shop).is_ok_and(|ticket| ticket.wait().is_ok()) {
+            return 0;
+        }
+        for n in (1..=COUNT).step_by(5) {
+            let append = Append::new()
+                .events("shop", (n..n + 5).map(event))
+                .register("last", Some((n + 4).to_le_bytes().to_vec()));
+            if !log.append(append).is_ok_and(|ticket| ticket.wait().is_ok()) {
+                break;
+            }
+            acknowledged = n + 4;
+            while log.seal().is_ok_and(|more| more) {}
+        }
+        acknowledged
+    };
+    let counting = FaultDisk::new();
+    assert_eq!(work(&counting), COUNT);
+    let operations = counting.operations();
+    let merged = counting
+        .names()
+        .iter()
+        .any(|name| name.ends_with("0000000000-0000000003.run"));
+    assert!(
+        operations > 150 && merged,
+        "{operations} operations, {:?}",
+        counting.names()
+    );
+    for at in 1..=operations {
+        for seed in 0..3 {
+            let disk = FaultDisk::new();
+            disk.fail_at(at, Fault::Stop);
+            let acknowledged = work(&disk);
+            let after = disk.crash(&Seeded::new(at * 1_000 + seed));
+            let log = open(&after, 2)
+                .unwrap_or_else(|error| panic!("operation {at}, seed {seed}: {error}"));
+            let there = match log.head("shop") {
+                Ok(head) => head.map_or(0, Position::get),
+                Err(_) => 0,
+            };
+            assert!(
+                (acknowledged..=acknowledged + 5).contains(&there),
+                "operation {at}, seed {seed}: {acknowledged} acknowledged, {there} there"
+            );
+            if there > 0 {
+                let events = read(&log, ReadOptions::default());
+                assert!((1..).zip(&events).all(|(n, e)| e.event == event(n)));
+                let last = log.register("last").unwrap();
+                assert_eq!(u64::from_le_bytes(last[..].try_into().unwrap()), there);
+            }
+            log.verify(&mut |_, _| {}).unwrap();
+            seal_all(&log);
+            log.verify(&mut |_, _| {}).unwrap();
+        }
+    }
+}
+
+/// A write or sync that fails in the background leaves the log as it was; later it is sealed.
+#[test]
+fn a_failed_seal_is_tried_again() {
+    let counting = FaultDisk::new();
+    let log = open(&counting, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 60);
+    let from = counting.operations();
+    log.seal().unwrap();
+    let operations = counting.operations() - from;
+    for fault in [Fault::Error, Fault::Full] {
+        for at in 1..=operations {
+            let disk = FaultDisk::new();
+            let log = open(&disk, 1).unwrap();
+            make(&log);
+            fill(&log, 1, 60);
+            disk.fail_at(disk.operations() + at, fault);
+            let first = log.seal();
+            seal_all(&log);
+            check(&log, 60);
+            drop(log);
+            let log = open(&disk.copy(), 2)
+                .unwrap_or_else(|error| panic!("{fault:?} {at} {first:?}: {error}"));
+            check(&log, 60);
+            log.verify(&mut |_, _| {}).unwrap();
+        }
+    }
+}
+
+/// Each flipped bit of a sealed file is found, at opening or by a verification, and no read gives
+/// a wrong event.
+#[test]
+fn every_flipped_bit_of_a_sealed_file_is_damage() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 24);
+    seal_all(&log);
+    drop(log);
+    let sealed = |name: &std::path::PathBuf| {
+        let name = name.to_string_lossy();
+        [".sealed", ".run", ".manifest"]
+            .iter()
+            .any(|end| name.ends_with(end))
+    };
+    let names: Vec<_> = disk.names().into_iter().filter(sealed).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    for name in names {
+        let good = disk.read(&name);
+        for at in 0..good.len() {
+            let copy = disk.copy();
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            copy.write(&name, bad);
+            let found = open(&copy, 2).and_then(|log| {
+                if let Ok(events) = log.read("shop", ReadOptions::default())?.collect() {
+                    assert!((1..).zip(&events).all(|(n, e)| e.event == event(n)));
+                }
+                log.verify(&mut |_, _| {})
+            });
+            let error = found.expect_err(&format!("a flipped bit in byte {at} of {name:?}"));
+            assert!(
+                matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat),
+                "byte {at} of {name:?}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_sealed_file_is_damage() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 100);
+    seal_all(&log);
+    drop(log);
+    for name in disk.names() {
+        let copy = disk.copy();
+        copy.environment(9).files.remove(&name).unwrap();
+        let error = open(&copy, 2).expect_err(&format!("{name:?} is missing"));
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{name:?}: {error}");
+    }
+}
