@@ -39,6 +39,8 @@ mod log;
 mod lookup;
 mod merkle;
 mod open;
+mod proof;
+mod prove;
 mod read;
 mod sealed;
 mod verify;
@@ -55,6 +57,8 @@ pub use journal::{
 };
 pub use lock::{DirectoryLock, Holder};
 pub use log::{EventLog, LogOptions, TopicInfo};
+pub use merkle::Hash;
+pub use proof::{Proof, Proven};
 pub use read::{ReadOptions, Reader};
 pub use sealed::SegmentStore;
 pub use verify::Verified;

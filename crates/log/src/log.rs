@@ -13,7 +13,10 @@ use crate::append::{Append, Encoded, Ticket};
 use crate::environment::Environment;
 use crate::index::Index;
 use crate::journal::{DiskJournal, Journal, JournalReader, Place};
+use crate::merkle::Hash;
 use crate::open;
+use crate::proof::Proof;
+use crate::prove;
 use crate::read::{ReadOptions, Reader};
 use crate::sealed::{self, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
@@ -359,6 +362,16 @@ impl EventLog {
     /// and revision; see [`Verified`].
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
         verify::verify(&self.inner.shared, progress)
+    }
+
+    /// The number of frames and the root of the hash tree over everything durable.
+    pub fn root(&self) -> Result<(u64, Hash)> {
+        prove::root(&self.inner.shared)
+    }
+
+    /// Proves that an event is in the log, by a tree over everything durable.
+    pub fn prove(&self, topic: &str, position: Position) -> Result<Proof> {
+        prove::prove(&self.inner.shared, topic, position)
     }
 
     /// The environment that the log was opened with.

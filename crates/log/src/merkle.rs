@@ -1,7 +1,35 @@
 //! A Merkle mountain range: the append-only tree over all frames of a journal.
 //! Source: Peter Todd, "Merkle Mountain Ranges" (OpenTimestamps documentation).
 
+use std::fmt;
+use std::str::FromStr;
+
+use foretell_types::{Error, Result};
+
 use crate::codec::{Take, put_varint};
+
+/// A hash of the tree: 32 bytes of BLAKE3, as text in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Hash(pub [u8; 32]);
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl FromStr for Hash {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Hash> {
+        let hash = blake3::Hash::from_hex(text);
+        hash.map(|hash| Hash(*hash.as_bytes())).map_err(|_| {
+            Error::invalid(format!(
+                "{text:?} is no hash: 64 hexadecimal digits are expected"
+            ))
+        })
+    }
+}
 
 /// The peaks of the range. Leaf `i` is the hash of frame `i` of the journal.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -45,8 +73,31 @@ impl MountainRange {
         Some(MountainRange { leaves, peaks })
     }
 
+    /// Of a range whose peaks are known: as many as the number of leaves has bits.
+    pub fn of_peaks(leaves: u64, peaks: Vec<[u8; 32]>) -> Option<MountainRange> {
+        let sound = leaves.count_ones() as usize == peaks.len();
+        sound.then_some(MountainRange { leaves, peaks })
+    }
+
     pub fn leaves(&self) -> u64 {
         self.leaves
+    }
+
+    pub fn peaks(&self) -> &[[u8; 32]] {
+        &self.peaks
+    }
+
+    /// The mountain that a leaf is part of: which of the peaks, and its height.
+    pub fn mountain(&self, leaf: u64) -> Option<(usize, u32)> {
+        let (mut begin, mut peak) = (0, 0);
+        for height in (0..u64::BITS).rev().filter(|h| self.leaves >> h & 1 == 1) {
+            begin += 1 << height;
+            if leaf < begin {
+                return Some((peak, height));
+            }
+            peak += 1;
+        }
+        None
     }
 
     /// The hash that stands for everything so far: the peaks joined from the right, with the
@@ -67,7 +118,7 @@ impl MountainRange {
     }
 }
 
-fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+pub(crate) fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[1]);
     hasher.update(left);

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use crate::codec::{EventRef, Frame, FrameKind, leaf};
 use crate::index::{Catalog, identity_key};
 use crate::log::Shared;
-use crate::merkle::MountainRange;
+use crate::merkle::{Hash, MountainRange};
 use crate::open;
 use crate::sealed::SealedSegment;
 
@@ -24,7 +24,7 @@ pub struct Verified {
     pub events: u64,
     pub topics: u64,
     /// Root of the Merkle mountain range over all frames.
-    pub root: [u8; 32],
+    pub root: Hash,
 }
 
 /// Follows the frames of a log: positions by the catalog, revisions by a hash of each stream.
@@ -111,7 +111,7 @@ pub(crate) fn verify(shared: &Arc<Shared>, progress: &mut dyn FnMut(u64, u64)) -
             frames: range.leaves(),
             events: topics.clone().map(|topic| topic.head).sum(),
             topics: topics.count() as u64,
-            root: range.root(),
+            root: Hash(range.root()),
         });
     }
 }

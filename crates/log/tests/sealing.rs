@@ -379,6 +379,68 @@ fn every_flipped_bit_of_a_sealed_file_is_damage() {
     }
 }
 
+/// Every event, sealed or not, is proven by the root that the verification gives, and no altered
+/// proof is accepted.
+#[test]
+fn every_event_is_proven() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 2_500);
+    for sealed in [0, 100, 1_000] {
+        for _ in 0..sealed {
+            log.seal().unwrap();
+        }
+        let root = log.verify(&mut |_, _| {}).unwrap().root;
+        assert_eq!(log.root().unwrap().1, root);
+        for n in (1..=2_500).step_by(83).chain([2_499, 2_500]) {
+            let proof = log.prove("shop", Position::new(n).unwrap()).unwrap();
+            let proven = proof.check().unwrap();
+            assert_eq!(
+                (proven.root, proven.event.event),
+                (root, event(n)),
+                "{sealed} {n}"
+            );
+            assert!(
+                proof.path.len() + proof.peaks.len() <= 26,
+                "{}",
+                proof.path.len()
+            );
+        }
+    }
+    let good = log.prove("shop", Position::new(1_234).unwrap()).unwrap();
+    let root = good.check().unwrap().root;
+    let mut altered = Vec::new();
+    for at in 0..good.frame.len() {
+        let mut bad = good.clone();
+        bad.frame[at] ^= 1;
+        altered.push(bad);
+    }
+    for at in 0..good.path.len() {
+        let mut bad = good.clone();
+        bad.path[at].0[at % 32] ^= 1;
+        altered.push(bad);
+    }
+    for (leaf, leaves) in [(1, 0), (0, 1), (0, u64::MAX - good.leaves)] {
+        let mut bad = good.clone();
+        (bad.leaf, bad.leaves) = (good.leaf + leaf, good.leaves + leaves);
+        altered.push(bad);
+    }
+    for bad in altered {
+        assert_ne!(
+            bad.check().ok().map(|proven| proven.root),
+            Some(root),
+            "{bad:?}"
+        );
+    }
+    assert_eq!(
+        log.prove("shop", Position::new(2_501).unwrap())
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotFound
+    );
+}
+
 #[test]
 fn a_missing_sealed_file_is_damage() {
     let disk = FaultDisk::new();

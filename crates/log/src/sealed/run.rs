@@ -216,6 +216,9 @@ impl Run {
         let footer = file.footer()?;
         let meta = RunMeta::take(&mut Take(&footer))
             .ok_or_else(|| file.damage(0, "the footer is malformed"))?;
+        if meta.segments != segments {
+            return Err(file.damage(0, "it is another run than its name says"));
+        }
         Ok(Run { file, meta })
     }
 

@@ -49,8 +49,6 @@ impl Section {
 #[derive(Debug)]
 pub(crate) struct SealedSegment {
     pub file: ChunkFile,
-    /// Number of the segment of the journal that it was made from.
-    pub number: u64,
     pub first: Seq,
     pub last: Seq,
     /// The hash tree before and after these frames.
@@ -108,7 +106,6 @@ impl SealedSegment {
         }
         Ok(SealedSegment {
             file: writer.finish(&footer)?,
-            number,
             first: gathered.first,
             last: gathered.last,
             before: before.clone(),
@@ -134,10 +131,12 @@ impl SealedSegment {
             let sound = take.is_empty() && first <= last && before.leaves() <= after.leaves();
             sound.then_some((number, first, last, before, after, nodes, order, sections))
         };
-        let (number, first, last, before, after, nodes, order, sections) = read().ok_or(error)?;
+        let (named, first, last, before, after, nodes, order, sections) = read().ok_or(error)?;
+        if named != number {
+            return Err(file.damage(0, "it is another segment than its name says"));
+        }
         Ok(SealedSegment {
             file,
-            number,
             first: Seq(first),
             last: Seq(last),
             before,
@@ -222,6 +221,34 @@ impl SealedSegment {
 
     /// Walks the frames in the order of the journal.
     pub fn walk(&self, visit: &mut dyn FnMut(&Frame<'_>) -> Result<()>) -> Result<()> {
+        self.walk_part(0..u64::MAX, visit)
+    }
+
+    /// The number of a position's frame in the order of the journal, from 0 in this segment.
+    pub fn number_of(&self, section: &Section, position: u64) -> Result<u64> {
+        let order = self.file.piece(self.order)?;
+        let (mut take, mut number, mut next) = (Take(&order.bytes), 0, section.first);
+        while let (Some(at), Some(count)) = (take.varint(), take.varint()) {
+            let ours = self.sections.get(at as usize);
+            if ours.is_some_and(|ours| ours.source == section.source) {
+                if position < next + count {
+                    return Ok(number + position - next);
+                }
+                next += count;
+            }
+            number += count;
+        }
+        Err(self
+            .file
+            .damage(self.order.offset, "the order is malformed"))
+    }
+
+    /// As [`SealedSegment::walk`], but visits only frames of these numbers.
+    pub fn walk_part(
+        &self,
+        wanted: std::ops::Range<u64>,
+        visit: &mut dyn FnMut(&Frame<'_>) -> Result<()>,
+    ) -> Result<()> {
         let order = self.file.piece(self.order)?;
         let malformed = || {
             self.file
@@ -229,7 +256,7 @@ impl SealedSegment {
         };
         let mut next: Vec<u64> = self.sections.iter().map(|section| section.first).collect();
         let mut held: Vec<Option<(Arc<Piece>, u64)>> = vec![None; self.sections.len()];
-        let mut take = Take(&order.bytes);
+        let (mut take, mut number) = (Take(&order.bytes), 0);
         while !take.is_empty() {
             let (at, count) = (take.varint(), take.varint());
             let (Some(at), Some(count)) = (at, count) else {
@@ -240,6 +267,11 @@ impl SealedSegment {
             for _ in 0..count {
                 if *next > section.last() {
                     return Err(malformed());
+                }
+                number += 1;
+                if !wanted.contains(&(number - 1)) {
+                    *next += 1;
+                    continue;
                 }
                 let inside = held
                     .as_ref()
