@@ -81,6 +81,8 @@ enum Command {
     Function(cmd::function::Function),
     /// Read everything again and check every byte of it.
     Verify(cmd::verify::Verify),
+    /// Prove that an event is in the log, or check such a proof.
+    Prove(cmd::prove::Prove),
     /// The admin key of a data directory.
     Keys(cmd::keys::Keys),
     /// All limits, by name.
@@ -151,6 +153,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Deadletter(command) => command.run(globals).await,
         Command::Function(command) => command.run(globals).await,
         Command::Verify(command) => command.run(globals).await,
+        Command::Prove(command) => command.run(globals).await,
         Command::Keys(command) => command.run(globals),
         Command::Limits(command) => command.run(globals),
     }

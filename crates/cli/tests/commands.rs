@@ -33,6 +33,10 @@ fn error_of(data: &Path, arguments: &[&str], exit: i32) -> Value {
     serde_json::from_str::<Value>(&printed).unwrap()["error"].clone()
 }
 
+fn read_json(path: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
 #[test]
 fn the_pinned_forms() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,6 +138,47 @@ fn the_pinned_forms() {
         assert_eq!(json_of(&data, &["deadletter", "list"]), json!([]));
         assert_eq!(json_of(&data, &["function", "list"]), json!([]));
         assert!(json_of(&data, &["verify"])["root"].as_str().unwrap().len() == 64);
+        let (proof, root) = (
+            folder.path().join("proof.json"),
+            folder.path().join("root.json"),
+        );
+        let (proof, root) = (proof.to_str().unwrap(), root.to_str().unwrap());
+        let made = json_of(&data, &["prove", topic, "1", "--out", proof]);
+        text(&data, &["verify", "--signed-root", root]);
+        let signed = read_json(root);
+        assert_eq!(signed["root"], made["root"]);
+        let checked = json_of(
+            Path::new("/nowhere"),
+            &[
+                "prove",
+                "--check",
+                proof,
+                "--root",
+                root,
+                "--public-key",
+                signed["public_key"].as_str().unwrap(),
+            ],
+        );
+        assert_eq!(
+            (&checked["id"], &checked["trusted"]),
+            (&json!("1"), &json!(true))
+        );
+        let zeros = "0".repeat(64);
+        error_of(&data, &["prove", "--check", proof, "--root", &zeros], 1);
+        error_of(
+            &data,
+            &[
+                "prove",
+                "--check",
+                proof,
+                "--root",
+                root,
+                "--public-key",
+                "x",
+            ],
+            1,
+        );
+        error_of(&data, &["prove", topic, "999"], 3);
         drop(server);
     }
     assert!(json_of(&data, &["limits"]).as_array().unwrap().len() > 20);

@@ -37,7 +37,8 @@ mod reply;
 mod resource;
 
 pub use access::{
-    Credentials, Key, KeySlot, MasterKey, check_admin, check_topic, parse_expiry, sas_token,
+    Credentials, Key, KeySlot, MasterKey, SignedRoot, check_admin, check_topic, parse_expiry,
+    sas_token,
 };
 pub use config::{from_config, to_config};
 pub use filter::Filter;

@@ -97,6 +97,7 @@ async fn the_admin_key_is_needed() {
         ("GET", "/topics/shop/state/s"),
         ("GET", "/topics/shop/imports/x"),
         ("POST", "/topics/shop/imports/x"),
+        ("GET", "/topics/shop/proofs/1"),
         ("GET", "/deadletters"),
         ("POST", "/deadletters/replay"),
         ("GET", "/functions"),

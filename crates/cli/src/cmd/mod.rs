@@ -5,6 +5,7 @@ pub mod function;
 pub mod import;
 pub mod keys;
 pub mod limits;
+pub mod prove;
 pub mod publish;
 pub mod read;
 pub mod serve;

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::Args;
 use foretell_types::{Error, ErrorKind};
 use futures::StreamExt;
@@ -8,7 +10,11 @@ use crate::client::{Client, Request};
 use crate::output::{Failure, bar, count, line};
 
 #[derive(Args, Debug)]
-pub struct Verify {}
+pub struct Verify {
+    /// Write the root, signed, to this file: `foretell prove --check` can go by it later.
+    #[arg(long, value_name = "FILE")]
+    signed_root: Option<PathBuf>,
+}
 
 impl Verify {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
@@ -16,6 +22,11 @@ impl Verify {
         let found = verify(&client).await;
         client.close().await;
         let found = found?;
+        if let Some(file) = &self.signed_root {
+            std::fs::write(file, format!("{:#}\n", found["signed"])).map_err(|error| {
+                Error::io(format_args!("can't write {}", file.display()), error)
+            })?;
+        }
         if globals.json {
             return line(&found.to_string());
         }

@@ -2,6 +2,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -41,6 +42,12 @@ impl MasterKey {
     /// A topic's key; `generation` counts its renewals from 0.
     pub fn topic_key(&self, topic: Uuid, slot: KeySlot, generation: u32) -> Key {
         self.derive(&format!("topic|{topic}|{}|{generation}", slot.name()))
+    }
+
+    /// The key that roots of the log are signed with.
+    pub fn root_signer(&self, generation: u32) -> SigningKey {
+        let purpose = format!("root|{generation}");
+        SigningKey::from_bytes(&hmac_sha256(&self.0, purpose.as_bytes()))
     }
 
     /// The key of administration, reading, SQL and erasure.

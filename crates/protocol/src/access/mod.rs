@@ -5,11 +5,13 @@ mod credentials;
 mod expiry;
 mod key;
 mod sas;
+mod signed_root;
 
 pub use credentials::Credentials;
 pub use expiry::parse_expiry;
 pub use key::{Key, KeySlot, MasterKey};
 pub use sas::sas_token;
+pub use signed_root::SignedRoot;
 
 use foretell_types::{Error, ErrorKind, Instant, Result};
 

@@ -10,6 +10,7 @@ mod metrics;
 mod openapi;
 mod parameters;
 mod path;
+mod prove;
 mod publish;
 mod read;
 mod state;
@@ -29,6 +30,8 @@ use foretell_types::limits::STORE_BODY_BYTES;
 use foretell_types::{Error, Result};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
+
+pub use prove::proof_from_json;
 
 use crate::Node;
 
@@ -83,6 +86,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             "/topics/{topic}/imports/{import}",
             get(imports::progress).post(imports::append),
         )
+        .route("/topics/{topic}/proofs/{position}", get(prove::prove))
         .route("/deadletters", get(dead_letters::list))
         .route("/deadletters/replay", post(dead_letters::replay))
         .route("/functions", get(functions::list))

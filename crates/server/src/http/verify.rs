@@ -30,7 +30,8 @@ pub async fn verify(State(node): Server, request: Request) -> Answer {
                 "frames": found.frames,
                 "events": found.events,
                 "topics": found.topics,
-                "root": found.root.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+                "root": found.root.to_string(),
+                "signed": node.sign_root(found.frames, &found.root),
             }),
             Err(error) => {
                 json!({ "error": { "code": error.kind().code(), "message": error.message() } })

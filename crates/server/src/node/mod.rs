@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::Subscription;
 use foretell_functions::{App, LogLine, read_logs};
-use foretell_log::{DirectoryLock, Environment, EventLog};
-use foretell_protocol::{Key, MasterKey};
+use foretell_log::{DirectoryLock, Environment, EventLog, Hash};
+use foretell_protocol::{Key, MasterKey, SignedRoot};
 use foretell_storage::Account;
-use foretell_types::{Error, Instant, Result};
+use foretell_types::{Error, Instant, Result, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
 pub use app::Application;
@@ -97,6 +97,14 @@ pub struct Node {
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Node({})", self.options.data.display())
+    }
+}
+
+impl Node {
+    /// Signs a root of the log's hash tree, as of now.
+    pub fn sign_root(&self, leaves: u64, root: &Hash) -> SignedRoot {
+        let now = Timestamp::from_instant(self.environment.clock.now());
+        SignedRoot::sign(&self.master, leaves, root.to_string(), now.to_string())
     }
 }
 
