@@ -1,12 +1,13 @@
 """All scenarios, in the order in which they run."""
 
-from scenarios import cloudevents_azure, cloudevents_cncf, eventgrid, identity, refusals
+from scenarios import cloudevents_azure, cloudevents_cncf, eventgrid, identity, proofs, refusals
 
 ALL = [
     *eventgrid.SCENARIOS,
     *cloudevents_azure.SCENARIOS,
     *cloudevents_cncf.SCENARIOS,
     *identity.SCENARIOS,
+    *proofs.SCENARIOS,
     *refusals.SCENARIOS,
 ]
 
