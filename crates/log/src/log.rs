@@ -382,8 +382,9 @@ impl EventLog {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The writer ends once it has answered what it has taken; a seal that is under way is
-        // given up, and leaves nothing.
+        // The writer ends once it has answered what it has taken. A segment that is being sealed is
+        // finished, so that many short runs of the process get on too; a merge is given up, and
+        // leaves nothing.
         self.requests.lock().take();
         if let Some(store) = &self.shared.store {
             store.stop.store(true, Ordering::Relaxed);

@@ -50,9 +50,14 @@ impl RunWriter {
         segments: (u64, u64),
         level: u32,
     ) -> Result<RunWriter> {
+        let mut writer = ChunkWriter::create(store, &Run::name(segments), Kind::Run)?;
+        if level > 0 {
+            // Merging can take long, and can be begun again at any time.
+            writer = writer.until(&store.stop);
+        }
         Ok(RunWriter {
             seed,
-            writer: ChunkWriter::create(store, &Run::name(segments), Kind::Run)?,
+            writer,
             meta: RunMeta {
                 segments,
                 level,

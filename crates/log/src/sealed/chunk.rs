@@ -67,7 +67,8 @@ pub(crate) struct ChunkWriter {
     file: Arc<dyn File>,
     salt: u64,
     cache: Arc<PieceCache>,
-    stop: Arc<AtomicBool>,
+    /// Set when the work is to be given up.
+    stop: Option<Arc<AtomicBool>>,
     /// Bytes that are in the file already.
     written: u64,
     buffer: Vec<u8>,
@@ -99,7 +100,7 @@ impl ChunkWriter {
             file,
             salt,
             cache: store.cache.clone(),
-            stop: store.stop.clone(),
+            stop: None,
             written: 0,
             buffer: Vec::with_capacity(WRITE_BYTES * 2),
             crc: 0,
@@ -109,6 +110,12 @@ impl ChunkWriter {
         Ok(writer)
     }
 
+    /// Makes it end with an error once this is set.
+    pub fn until(mut self, stop: &Arc<AtomicBool>) -> ChunkWriter {
+        self.stop = Some(stop.clone());
+        self
+    }
+
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
         self.written + self.buffer.len() as u64
@@ -116,7 +123,8 @@ impl ChunkWriter {
 
     /// Appends a chunk, compressed if that makes it smaller.
     pub fn put(&mut self, payload: &[u8]) -> Result<Chunk> {
-        if self.stop.load(Ordering::Relaxed) {
+        let stop = self.stop.as_ref();
+        if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             return Err(Error::unavailable("the log is being closed"));
         }
         let offset = self.bytes();

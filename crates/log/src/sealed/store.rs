@@ -19,7 +19,7 @@ pub struct SegmentStore {
     pub(crate) folder: PathBuf,
     pub(crate) environment: Environment,
     pub(crate) cache: Arc<PieceCache>,
-    /// Sealing is to end soon: the log is being closed.
+    /// Merging is to end: the log is being closed.
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) segments: Arc<dyn FullSegments>,
 }
