@@ -16,8 +16,9 @@ import sys
 from blake3 import blake3
 
 
-def h(*parts: bytes) -> bytes:
-    return blake3(b"".join(parts)).digest()
+def h(what: bytes, *parts: bytes) -> bytes:
+    """BLAKE3 under the key that says what is hashed."""
+    return blake3(b"".join(parts), key=blake3(b"foretell %s 1" % what).digest()).digest()
 
 
 def root_of(proof: dict) -> bytes:
@@ -28,20 +29,20 @@ def root_of(proof: dict) -> bytes:
     leaf, leaves = proof["leaf"], proof["leaves"]
     assert 0 <= leaf < leaves < 2**64 and leaves.bit_count() == len(peaks), "wrong numbers"
     begin = 0
-    for peak, height in enumerate(h for h in reversed(range(64)) if leaves >> h & 1):
+    for peak, height in enumerate(n for n in reversed(range(64)) if leaves >> n & 1):
         begin += 1 << height
         if leaf < begin:
             break
     assert len(path) == height, "the path has another length"
-    node = h(b"\0", frame[8:])
+    node = h(b"leaf", frame[8:40], blake3(frame[40:]).digest())
     for level, neighbour in enumerate(path):
         pair = (neighbour, node) if leaf >> level & 1 else (node, neighbour)
-        node = h(b"\1", *pair)
+        node = h(b"node", *pair)
     assert node == peaks[peak], "the event's hash does not lead to its peak"
     bagged = peaks[-1]
     for left in reversed(peaks[:-1]):
-        bagged = h(b"\1", left, bagged)
-    return h(b"\2", struct.pack("<Q", leaves), bagged)
+        bagged = h(b"node", left, bagged)
+    return h(b"root", struct.pack("<Q", leaves), bagged)
 
 
 def event_of(proof: dict) -> dict:

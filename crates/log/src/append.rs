@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::codec::{FRAME_HEADER, encode_event, encode_register};
 use crate::index::{content_hash, identity_key};
+use crate::merkle::digest;
 
 /// An atomic batch: events of any topics, registers, new and deleted topics, under conditions.
 /// All of it becomes durable and visible, or none.
@@ -144,6 +145,8 @@ pub(crate) struct EncodedFrame {
     pub end: usize,
     pub key: u128,
     pub content: u64,
+    /// Of its body; the writer encodes topics, and hashes them.
+    pub digest: [u8; 32],
 }
 
 impl Encoded {
@@ -170,10 +173,12 @@ impl Encoded {
                 // The writer encodes these: they depend on the topics there are.
                 Entry::CreateTopic { .. } | Entry::DeleteTopic { .. } => {}
             }
+            let body = bytes.get(start + FRAME_HEADER..).unwrap_or(&[]);
             frames.push(EncodedFrame {
                 end: bytes.len(),
                 key,
                 content,
+                digest: digest(body),
             });
         }
         if bytes.len() > COMMIT_BYTES {

@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use foretell_types::{Error, Result};
 
-use crate::codec::{Take, put_varint};
+use crate::codec::{FRAME_HEADER, Frame, Take, put_varint};
 
 /// A hash of the tree: 32 bytes of BLAKE3, as text in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -110,20 +111,53 @@ impl MountainRange {
             .iter()
             .rev()
             .fold(*last, |right, left| join(left, &right));
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[2]);
-        hasher.update(&self.leaves.to_le_bytes());
-        hasher.update(&bagged);
-        *hasher.finalize().as_bytes()
+        let mut text = [0; 40];
+        text[..8].copy_from_slice(&self.leaves.to_le_bytes());
+        text[8..].copy_from_slice(&bagged);
+        *blake3::keyed_hash(&KEYS.root, &text).as_bytes()
     }
 }
 
+/// Keys tell leaves, nodes and roots apart, and let each of the first two be one block of BLAKE3.
+struct Keys {
+    leaf: [u8; 32],
+    node: [u8; 32],
+    root: [u8; 32],
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let key = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
+    Keys {
+        leaf: key("foretell leaf 1"),
+        node: key("foretell node 1"),
+        root: key("foretell root 1"),
+    }
+});
+
+/// The hash of a frame's body, which who appends computes.
+pub(crate) fn digest(body: &[u8]) -> [u8; 32] {
+    *blake3::hash(body).as_bytes()
+}
+
+/// The leaf of a frame: its header without length and checksum, and the digest of its body.
+pub(crate) fn leaf_of(header: &[u8; FRAME_HEADER], digest: &[u8; 32]) -> [u8; 32] {
+    let mut text = [0; 64];
+    text[..32].copy_from_slice(&header[8..]);
+    text[32..].copy_from_slice(digest);
+    *blake3::keyed_hash(&KEYS.leaf, &text).as_bytes()
+}
+
+/// The leaf of a whole frame.
+pub(crate) fn leaf(frame: &Frame<'_>) -> [u8; 32] {
+    let header = frame.bytes.first_chunk().unwrap_or(&[0; FRAME_HEADER]);
+    leaf_of(header, &digest(frame.body))
+}
+
 pub(crate) fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[1]);
-    hasher.update(left);
-    hasher.update(right);
-    *hasher.finalize().as_bytes()
+    let mut text = [0; 64];
+    text[..32].copy_from_slice(left);
+    text[32..].copy_from_slice(right);
+    *blake3::keyed_hash(&KEYS.node, &text).as_bytes()
 }
 
 #[cfg(test)]
@@ -152,11 +186,8 @@ mod tests {
             .copied()
             .rev()
             .reduce(|right, left| join(&left, &right));
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[2]);
-        hasher.update(&(leaves.len() as u64).to_le_bytes());
-        hasher.update(&bagged.unwrap());
-        *hasher.finalize().as_bytes()
+        let text = [&(leaves.len() as u64).to_le_bytes()[..], &bagged.unwrap()].concat();
+        *blake3::keyed_hash(&KEYS.root, &text).as_bytes()
     }
 
     #[test]

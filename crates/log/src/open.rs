@@ -3,11 +3,11 @@
 use foretell_types::limits::IDENTITY_WINDOW;
 use foretell_types::{Error, ErrorKind, Result};
 
-use crate::codec::{Frame, leaf};
+use crate::codec::Frame;
 use crate::environment::Environment;
 use crate::index::{Identity, Index};
 use crate::journal::{GroupMeta, JournalReader, Place};
-use crate::merkle::MountainRange;
+use crate::merkle::{MountainRange, leaf};
 use crate::sealed::{Manifest, Sealed, SegmentStore};
 
 /// What is sealed.
@@ -113,7 +113,7 @@ pub(crate) fn walk(
         let (mut at, mut frames, mut commits) = (0, 0, 0);
         while at < body.len() {
             let frame = Frame::read(&body[at..]).map_err(|error| here(error, at))?;
-            range.push(leaf(frame.bytes));
+            range.push(leaf(&frame));
             visit(&frame, place.plus(at)).map_err(|error| here(error, at))?;
             at += frame.bytes.len();
             frames += 1;
@@ -140,7 +140,7 @@ pub(crate) fn rebuild(
     walk(
         journal,
         range,
-        &mut |frame, place| index.borrow_mut().apply(frame, place, segment(place)),
+        &mut |frame, place| index.borrow_mut().frame(frame, place, segment(place)),
         &mut |meta| {
             let catalog = &mut index.borrow_mut().catalog;
             let expected = catalog.last.0 + 1;

@@ -2,8 +2,8 @@
 
 use foretell_types::{Error, ErrorKind, RecordedEvent, Result};
 
-use crate::codec::{EventRef, Frame, leaf};
-use crate::merkle::{Hash, MountainRange, join};
+use crate::codec::{EventRef, Frame};
+use crate::merkle::{Hash, MountainRange, join, leaf};
 
 /// Shows that an event is a leaf of the hash tree with a root: the event as it is stored, and at
 /// most two hashes for each bit of the number of leaves. Byte layout of frame, leaves and nodes:
@@ -50,7 +50,7 @@ impl Proof {
         if self.path.len() != height as usize {
             return Err(wrong("its path has a wrong length"));
         }
-        let mut node = leaf(frame.bytes);
+        let mut node = leaf(&frame);
         for (height, neighbour) in self.path.iter().enumerate() {
             node = match self.leaf >> height & 1 {
                 0 => join(&node, &neighbour.0),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use foretell_types::{Error, ErrorKind, Position, Result};
 
-use crate::codec::{FrameKind, leaf};
+use crate::codec::FrameKind;
 use crate::log::Shared;
-use crate::merkle::{Hash, MountainRange, join};
+use crate::merkle::{Hash, MountainRange, join, leaf};
 use crate::open;
 use crate::proof::Proof;
 use crate::sealed::{KEPT_HEIGHT, Sealed, SealedSegment, Source};
@@ -85,7 +85,7 @@ impl Tree {
                     {
                         found = Some((before + tail.len() as u64, frame.bytes.to_vec()));
                     }
-                    tail.push(leaf(frame.bytes));
+                    tail.push(leaf(frame));
                     Ok(())
                 },
                 &mut |meta| {
@@ -180,7 +180,7 @@ impl Tree {
             let segment = self.segment(next)?;
             let (from, until) = (segment.before.leaves(), segment.after.leaves().min(end));
             segment.walk_part(next - from..until - from, &mut |frame| {
-                leaves.push(leaf(frame.bytes));
+                leaves.push(leaf(frame));
                 Ok(())
             })?;
             next = until;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use foretell_types::{Error, ErrorKind, Result};
 use hashbrown::HashMap;
 
-use crate::codec::{EventRef, Frame, FrameKind, leaf};
+use crate::codec::{EventRef, Frame, FrameKind};
 use crate::index::{Catalog, identity_key};
 use crate::log::Shared;
-use crate::merkle::{Hash, MountainRange};
+use crate::merkle::{Hash, MountainRange, leaf};
 use crate::open;
 use crate::sealed::SealedSegment;
 
@@ -128,7 +128,7 @@ fn of_segment(
         return Err(segment.file.damage(0, what));
     }
     segment.walk(&mut |frame| {
-        range.push(leaf(frame.bytes));
+        range.push(leaf(frame));
         follow.frame(frame)
     })?;
     if segment.after != *range {

@@ -43,10 +43,9 @@ pub(crate) fn open_frame(out: &mut Vec<u8>, kind: FrameKind) -> usize {
     start
 }
 
-/// Fills in the header of the frame that `bytes` is, and its checksum.
-pub(crate) fn finish_frame(
+/// Fills in the header of the frame that `bytes` is, but for what [`close_frame`] does.
+pub(crate) fn fill_frame(
     bytes: &mut [u8],
-    last_of_commit: bool,
     topic: u32,
     position: u64,
     revision: Option<u64>,
@@ -54,11 +53,15 @@ pub(crate) fn finish_frame(
 ) {
     let length = bytes.len() as u32;
     bytes[0..4].copy_from_slice(&length.to_le_bytes());
-    bytes[9] = u8::from(last_of_commit) * LAST_OF_COMMIT;
     bytes[12..16].copy_from_slice(&topic.to_le_bytes());
     bytes[16..24].copy_from_slice(&position.to_le_bytes());
     bytes[24..32].copy_from_slice(&revision.unwrap_or(NO_REVISION).to_le_bytes());
     bytes[32..40].copy_from_slice(&recorded.to_le_bytes());
+}
+
+/// Says whether the frame is the last of its commit, and puts its checksum.
+pub(crate) fn close_frame(bytes: &mut [u8], last_of_commit: bool) {
+    bytes[9] = u8::from(last_of_commit) * LAST_OF_COMMIT;
     let crc = checksum(bytes);
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
 }
@@ -66,15 +69,6 @@ pub(crate) fn finish_frame(
 /// CRC32C over the length and everything after the checksum.
 fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&bytes[0..4]), &bytes[8..])
-}
-
-/// The leaf of the Merkle mountain range: BLAKE3 over the frame without length and checksum,
-/// behind a byte that tells leaves from nodes.
-pub(crate) fn leaf(frame: &[u8]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[0]);
-    hasher.update(&frame[8..]);
-    *hasher.finalize().as_bytes()
 }
 
 fn damaged(what: &str) -> Error {

@@ -55,26 +55,29 @@ impl Catalog {
         self.names.keys().map(|name| &**name)
     }
 
+    /// Takes in an event.
+    pub fn event(&mut self, topic: u32, position: u64, revision: Option<u64>) -> Result<()> {
+        let topic = self
+            .topics
+            .get_mut(topic as usize)
+            .ok_or_else(|| damaged(format!("topic {topic} was never made")))?;
+        let expected = topic.head + 1;
+        if position != expected {
+            return Err(damaged(format!(
+                "topic {:?} has position {position} where {expected} must follow",
+                topic.name
+            )));
+        }
+        topic.head = expected;
+        topic.streams += u64::from(revision == Some(0));
+        Ok(())
+    }
+
     /// Takes in a frame.
     pub fn apply(&mut self, frame: &Frame<'_>) -> Result<()> {
         self.recorded = self.recorded.max(frame.recorded);
         match frame.kind {
-            FrameKind::Event => {
-                let topic = self
-                    .topics
-                    .get_mut(frame.topic as usize)
-                    .ok_or_else(|| damaged(format!("topic {} was never made", frame.topic)))?;
-                let expected = topic.head + 1;
-                if frame.position != expected {
-                    return Err(damaged(format!(
-                        "topic {:?} has position {} where {expected} must follow",
-                        topic.name, frame.position
-                    )));
-                }
-                topic.head = expected;
-                topic.streams += u64::from(frame.revision == Some(0));
-                Ok(())
-            }
+            FrameKind::Event => self.event(frame.topic, frame.position, frame.revision),
             FrameKind::Register => {
                 let (key, value) =
                     register_parts(frame.body).ok_or_else(|| damaged("a register is malformed"))?;

@@ -11,7 +11,7 @@ use foretell_types::Result;
 
 pub(crate) use catalog::{Catalog, Topic};
 pub(crate) use identity::{Identity, content_hash, identity_key, recorded_content_hash};
-pub(crate) use recent::{Recent, RecentTopic};
+pub(crate) use recent::{Facts, Recent, RecentTopic};
 
 use crate::codec::{EventRef, Frame, FrameKind};
 use crate::journal::Place;
@@ -39,27 +39,42 @@ impl Index {
         }
     }
 
+    /// Takes in an event that is durable, in a segment of the journal.
+    pub fn event(&mut self, event: &Facts<'_>, place: Place, segment: u64) -> Result<()> {
+        self.catalog
+            .event(event.topic, event.position, event.revision)?;
+        self.identities[event.topic as usize].push(event.identity);
+        match self.recent.last_mut() {
+            Some(recent) if recent.segment == segment => recent.push(event, place),
+            _ => {
+                let mut recent = Recent::new(segment);
+                recent.push(event, place)?;
+                self.recent.push(recent);
+                Ok(())
+            }
+        }
+    }
+
     /// Takes in a frame that is durable, in a segment of the journal.
-    pub fn apply(&mut self, frame: &Frame<'_>, place: Place, segment: u64) -> Result<()> {
-        self.catalog.apply(frame)?;
+    pub fn frame(&mut self, frame: &Frame<'_>, place: Place, segment: u64) -> Result<()> {
         match frame.kind {
             FrameKind::Event => {
+                self.catalog.recorded = self.catalog.recorded.max(frame.recorded);
                 let event = EventRef::read(frame)?;
-                if self
-                    .recent
-                    .last()
-                    .is_none_or(|recent| recent.segment != segment)
-                {
-                    self.recent.push(Recent::new(segment));
-                }
-                if let Some(recent) = self.recent.last_mut() {
-                    recent.push(&event, frame, place)?;
-                }
-                let hash = identity_key(event.source, event.id, self.seed) as u64;
-                self.identities[frame.topic as usize].push(hash);
+                let facts = Facts {
+                    topic: frame.topic,
+                    position: frame.position,
+                    revision: frame.revision,
+                    event_type: event.event_type,
+                    subject: event.subject,
+                    tags: event.tags(),
+                    identity: identity_key(event.source, event.id, self.seed) as u64,
+                };
+                self.event(&facts, place, segment)
             }
-            FrameKind::Register => {}
+            FrameKind::Register => self.catalog.apply(frame),
             FrameKind::Topic => {
+                self.catalog.apply(frame)?;
                 let made = self.identities.len()..self.catalog.topics.len();
                 self.identities.extend(made.map(|_| Identity::new(1)));
                 if let Some(topic) = self.catalog.topics.get(frame.topic as usize)
@@ -68,9 +83,9 @@ impl Index {
                     // Frees its memory: nobody can ask for it any more.
                     self.identities[frame.topic as usize] = Identity::new(topic.head + 1);
                 }
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// The part of the index in memory that holds a position of a topic.

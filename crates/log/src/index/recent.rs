@@ -3,7 +3,6 @@
 use foretell_types::{Error, ErrorKind, Query, QueryItem, Result};
 use hashbrown::HashMap;
 
-use crate::codec::{EventRef, Frame};
 use crate::journal::Place;
 
 /// A posting list is preferred to a scan if it holds at most one of so many positions.
@@ -31,12 +30,26 @@ impl Recent {
     }
 
     /// Takes in an event, which follows the last of its topic.
-    pub fn push(&mut self, event: &EventRef<'_>, frame: &Frame<'_>, place: Place) -> Result<()> {
+    pub fn push(&mut self, event: &Facts<'_>, place: Place) -> Result<()> {
         self.topics
-            .entry(frame.topic)
-            .or_insert_with(|| RecentTopic::new(frame.position))
+            .entry(event.topic)
+            .or_insert_with(|| RecentTopic::new(event.position))
             .push(event, place)
     }
+}
+
+/// What the index takes of an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts<'a> {
+    pub topic: u32,
+    pub position: u64,
+    pub revision: Option<u64>,
+    pub event_type: &'a str,
+    pub subject: Option<&'a str>,
+    /// Separated by single spaces.
+    pub tags: &'a str,
+    /// Of source and id.
+    pub identity: u64,
 }
 
 /// A topic's events in the segment. They are numbered from 0 here; position `first + n` is event
@@ -93,10 +106,9 @@ impl RecentTopic {
         Some(self.ends[*stream as usize].revision)
     }
 
-    fn push(&mut self, event: &EventRef<'_>, place: Place) -> Result<()> {
+    fn push(&mut self, event: &Facts<'_>, place: Place) -> Result<()> {
         let number = self.places.len() as u32;
-        let revision = event.revision.map(foretell_types::Revision::get);
-        let stream = match (event.subject, revision) {
+        let stream = match (event.subject, event.revision) {
             (Some(subject), Some(revision)) => self.push_stream(subject, revision, number)?,
             (None, None) => (NONE, NONE),
             _ => return Err(wrong_revision(event)),
@@ -113,7 +125,7 @@ impl RecentTopic {
         };
         self.type_of.push(of_type);
         self.of_type[of_type as usize].push(number);
-        for tag in event.tags().split(' ').filter(|tag| !tag.is_empty()) {
+        for tag in event.tags.split(' ').filter(|tag| !tag.is_empty()) {
             match self.tags.get_mut(tag) {
                 Some(list) if list.last() == Some(&number) => {}
                 Some(list) => list.push(number),
@@ -279,7 +291,7 @@ impl Choice<'_> {
     }
 }
 
-fn wrong_revision(event: &EventRef<'_>) -> Error {
+fn wrong_revision(event: &Facts<'_>) -> Error {
     Error::new(
         ErrorKind::Damaged,
         format!("position {} has a wrong revision", event.position),

@@ -30,8 +30,6 @@ impl GroupMeta {
 pub struct Group {
     pub meta: GroupMeta,
     bytes: Vec<u8>,
-    /// Where the last frame begins in the buffer.
-    pub(crate) last_frame: usize,
 }
 
 pub(crate) const HEADER_BYTES: usize = 96;
@@ -45,7 +43,6 @@ impl Group {
         Group {
             meta,
             bytes: vec![0; HEADER_BYTES],
-            last_frame: HEADER_BYTES,
         }
     }
 
@@ -54,12 +51,15 @@ impl Group {
         self.meta = meta;
         self.bytes.clear();
         self.bytes.resize(HEADER_BYTES, 0);
-        self.last_frame = HEADER_BYTES;
     }
 
     /// The frames so far.
     pub fn body(&self) -> &[u8] {
         &self.bytes[HEADER_BYTES..]
+    }
+
+    pub(crate) fn body_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[HEADER_BYTES..]
     }
 
     /// The buffer that frames are appended to; what is in it already must stay.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use foretell_types::{Error, ErrorKind, Result};
 
 use super::nodes::Nodes;
-use crate::codec::{Frame, FrameKind, leaf};
+use crate::codec::{Frame, FrameKind};
 use crate::index::Catalog;
 use crate::journal::Seq;
-use crate::merkle::MountainRange;
+use crate::merkle::{MountainRange, leaf};
 
 /// Where a frame comes from: a topic, or one of the two kinds of frames that belong to none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -70,7 +70,7 @@ impl Gathered {
         let mut at = 0;
         while at < body.len() {
             let frame = Frame::read(&body[at..])?;
-            let (nodes, leaf) = (&mut self.nodes, leaf(frame.bytes));
+            let (nodes, leaf) = (&mut self.nodes, leaf(&frame));
             range.push_noting(leaf, &mut |height, index, node| {
                 nodes.note(height, index, node);
             });

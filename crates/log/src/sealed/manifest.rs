@@ -5,7 +5,9 @@ use foretell_types::{Error, ErrorKind, Result};
 
 use super::chunk::{Chunk, ChunkFile, ChunkWriter, Kind};
 use super::store::SegmentStore;
-use crate::codec::{Frame, FrameKind, Take, encode_register, finish_frame, put_bytes, put_varint};
+use crate::codec::{
+    Frame, FrameKind, Take, close_frame, encode_register, fill_frame, put_bytes, put_varint,
+};
 use crate::index::Catalog;
 use crate::merkle::MountainRange;
 
@@ -69,7 +71,8 @@ impl Manifest {
         for (key, value) in &self.catalog.registers {
             let from = raw.len();
             encode_register(&mut raw, key, Some(value));
-            finish_frame(&mut raw[from..], false, 0, 0, None, 0);
+            fill_frame(&mut raw[from..], 0, 0, None, 0);
+            close_frame(&mut raw[from..], false);
             if raw.len() >= BLOCK_BYTES {
                 blocks.push(writer.put(&raw)?);
                 raw.clear();

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 use self::stage::Stage;
 use crate::append::{Appended, Encoded};
-use crate::codec::{Frame, leaf};
+use crate::codec::{FRAME_HEADER, Frame};
 use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
 use crate::log::Shared;
-use crate::merkle::MountainRange;
+use crate::merkle::{MountainRange, leaf_of};
 
 /// The writer begins no further append in a group beyond so many bytes.
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
@@ -87,11 +87,20 @@ impl Writer {
             }
             return;
         }
-        let mut stage = self.begin();
+        let answers = self.stage_and_commit(waiting);
+        for (request, answer) in waiting.drain(..).zip(answers) {
+            // Who asked may be gone; the append stands all the same.
+            let _ = request.reply.send(answer);
+        }
+    }
+
+    fn stage_and_commit(&mut self, waiting: &[Request]) -> Vec<Result<Appended>> {
+        let recorded = self.begin();
+        let mut stage = Stage::new(self.shared.clone(), recorded);
         let mut answers = Vec::with_capacity(waiting.len());
         {
             let index = self.shared.index.read();
-            for request in waiting.iter() {
+            for request in waiting {
                 answers.push(stage.add(&index, &request.encoded, &mut self.group));
             }
         }
@@ -102,21 +111,13 @@ impl Writer {
                 *answer = Err(error.clone());
             }
         }
-        for (request, answer) in waiting.drain(..).zip(answers) {
-            // Who asked may be gone; the append stands all the same.
-            let _ = request.reply.send(answer);
-        }
+        answers
     }
 
-    fn begin(&mut self) -> Stage {
+    /// Empties the group; gives the recorded time of its frames.
+    fn begin(&mut self) -> i64 {
         let index = self.shared.index.read();
-        let recorded = self
-            .shared
-            .environment
-            .clock
-            .now()
-            .as_nanos()
-            .max(index.catalog.recorded);
+        let now = self.shared.environment.clock.now().as_nanos();
         self.group.reset(GroupMeta {
             first: Seq(index.catalog.last.0 + 1),
             commits: 0,
@@ -125,14 +126,14 @@ impl Writer {
             nonce: self.shared.environment.random.next(),
             root: self.range.root(),
         });
-        Stage::new(self.shared.clone(), recorded)
+        now.max(index.catalog.recorded)
     }
 
-    fn commit(&mut self, stage: &Stage) -> Result<()> {
+    fn commit(&mut self, stage: &Stage<'_>) -> Result<()> {
         let expected = Seq(self.group.meta.first.0 - 1);
         match self.journal.append(expected, &mut self.group) {
             Ok(place) => {
-                let applied = self.apply(place);
+                let applied = self.apply(stage, place);
                 if let Err(error) = &applied {
                     self.poison(error);
                 }
@@ -156,19 +157,23 @@ impl Writer {
         self.poison = Some(Error::new(ErrorKind::Unavailable, message));
     }
 
-    fn apply(&mut self, place: Place) -> Result<()> {
+    /// Shows everyone what is durable now.
+    fn apply(&mut self, stage: &Stage<'_>, place: Place) -> Result<()> {
         let segment = self.shared.segment(place);
         let mut index = self.shared.index.write();
         let before = index.recent.len();
         let body = self.group.body();
-        let mut at = 0;
-        while at < body.len() {
-            let frame = Frame::read(&body[at..])?;
-            self.range.push(leaf(frame.bytes));
-            index.apply(&frame, place.plus(at), segment)?;
-            at += frame.bytes.len();
+        for placed in &stage.placed {
+            let bytes = &body[placed.at..];
+            let header = bytes.first_chunk().unwrap_or(&[0; FRAME_HEADER]);
+            self.range.push(leaf_of(header, &placed.digest));
+            match &placed.event {
+                Some(facts) => index.event(facts, place.plus(placed.at), segment)?,
+                None => index.frame(&Frame::read(bytes)?, place.plus(placed.at), segment)?,
+            }
         }
         index.catalog.last = self.group.meta.last();
+        index.catalog.recorded = index.catalog.recorded.max(stage.recorded);
         if index.recent.len() > before && before > 0 {
             // A new segment was begun: the one before is full.
             self.shared.wake.work();

@@ -5,31 +5,45 @@ use foretell_types::{AppendCondition, Error, ErrorKind, NewEvent, Position, Resu
 use hashbrown::HashMap;
 
 use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
-use crate::codec::{encode_topic, finish_frame};
-use crate::index::{Index, Topic};
+use crate::codec::{FRAME_HEADER, close_frame, encode_topic, fill_frame};
+use crate::index::{Facts, Index, Topic};
 use crate::journal::Group;
 use crate::log::Shared;
+use crate::merkle::digest;
 
 /// What the group being built adds to the index; checks see both.
-pub(super) struct Stage {
+pub(super) struct Stage<'a> {
     shared: Arc<Shared>,
-    recorded: i64,
-    topics: HashMap<Box<str>, StagedTopic>,
+    pub recorded: i64,
+    topics: HashMap<&'a str, StagedTopic<'a>>,
     created: usize,
+    /// The frames of the group, in their order.
+    pub placed: Vec<Placed<'a>>,
+}
+
+/// A frame of the group.
+pub(super) struct Placed<'a> {
+    /// Where it begins in the group's body.
+    pub at: usize,
+    /// Of its body.
+    pub digest: [u8; 32],
+    /// `None` if it is no event.
+    pub event: Option<Facts<'a>>,
 }
 
 /// A topic that the group touches.
-struct StagedTopic {
+struct StagedTopic<'a> {
     id: u32,
     reuse_ids: bool,
     deleted: bool,
     /// Made in this group: the index doesn't know it.
     fresh: bool,
     head: u64,
+    /// Whether the group holds events of it.
+    written: bool,
     /// The last revisions of streams that were asked for or written to.
-    revisions: HashMap<Box<str>, Option<u64>>,
+    revisions: HashMap<&'a str, Option<u64>>,
     identities: HashMap<u128, StagedIdentity>,
-    events: Vec<StagedEvent>,
 }
 
 #[derive(Clone, Copy)]
@@ -39,35 +53,31 @@ struct StagedIdentity {
     content: u64,
 }
 
-struct StagedEvent {
-    position: u64,
-    event_type: Box<str>,
-    subject: Option<Box<str>>,
-    tags: Box<str>,
-}
-
-impl Stage {
-    pub fn new(shared: Arc<Shared>, recorded: i64) -> Stage {
+impl<'a> Stage<'a> {
+    pub fn new(shared: Arc<Shared>, recorded: i64) -> Stage<'a> {
         Stage {
             shared,
             recorded,
             topics: HashMap::new(),
             created: 0,
+            placed: Vec::new(),
         }
     }
 
     /// The ids of the topics with new events.
     pub fn topics(&self) -> impl Iterator<Item = u32> {
-        self.topics
-            .values()
-            .filter(|topic| !topic.events.is_empty())
-            .map(|topic| topic.id)
+        let written = self.topics.values().filter(|topic| topic.written);
+        written.map(|topic| topic.id)
     }
 
     /// Checks an append and adds it to the group, wholly or not at all.
-    pub fn add(&mut self, index: &Index, encoded: &Encoded, group: &mut Group) -> Result<Appended> {
-        let before = (group.body().len(), group.meta.frames);
-        if before.0 + encoded.bytes.len() > GROUP_BYTES {
+    pub fn add(
+        &mut self,
+        index: &Index,
+        encoded: &'a Encoded,
+        group: &mut Group,
+    ) -> Result<Appended> {
+        if group.body().len() + encoded.bytes.len() > GROUP_BYTES {
             return Err(Error::new(
                 ErrorKind::Busy,
                 "too much was appended at once: try again",
@@ -95,29 +105,51 @@ impl Stage {
             self.check_conditions(index, append)?;
             self.look_up_streams(index, append)?;
         }
-        let mut events = Vec::with_capacity(append.entries.len());
+        self.put_all(index, encoded, known, group)
+    }
+
+    /// Puts the frames of an append that was checked.
+    fn put_all(
+        &mut self,
+        index: &Index,
+        encoded: &'a Encoded,
+        known: Vec<Option<AppendedEvent>>,
+        group: &mut Group,
+    ) -> Result<Appended> {
+        let before = group.meta.frames;
+        let entries = &encoded.append.entries;
+        let mut events = Vec::with_capacity(entries.len());
         let mut start = 0;
-        for ((entry, frame), known) in append.entries.iter().zip(&encoded.frames).zip(known) {
+        for ((entry, frame), known) in entries.iter().zip(&encoded.frames).zip(known) {
             let bytes = &encoded.bytes[start..frame.end];
             start = frame.end;
             match (entry, known) {
                 (Entry::Event { .. }, Some(known)) => events.push(known),
                 (Entry::Event { topic, event }, None) => {
                     let topic = self.topic(index, topic)?;
-                    match topic.identities.get(&frame.key) {
+                    if let Some(twin) = topic.identities.get(&frame.key)
+                        && twin.content == frame.content
+                    {
                         // The same event twice in one append.
-                        Some(twin) if twin.content == frame.content => {
-                            events.push(twin.appended(true)?);
-                            continue;
-                        }
-                        _ => {}
+                        events.push(twin.appended(true)?);
+                        continue;
                     }
                     let staged = topic.stage(event, frame.key, frame.content);
                     events.push(staged.appended(false)?);
-                    let id = topic.id;
-                    self.put(group, bytes, id, staged.position, staged.revision);
+                    let facts = Facts {
+                        topic: topic.id,
+                        position: staged.position,
+                        revision: staged.revision,
+                        event_type: &event.event_type,
+                        subject: event.subject.as_deref(),
+                        tags: event.tags(),
+                        identity: frame.key as u64,
+                    };
+                    self.put(group, before, bytes, frame.digest, Ok(facts));
                 }
-                (Entry::Register { .. }, _) => self.put(group, bytes, 0, 0, None),
+                (Entry::Register { .. }, _) => {
+                    self.put(group, before, bytes, frame.digest, Err(0));
+                }
                 (
                     Entry::CreateTopic {
                         name,
@@ -129,7 +161,8 @@ impl Stage {
                     let id = self.create(index, name.as_str(), *reuse_ids);
                     let mut bytes = Vec::new();
                     encode_topic(&mut bytes, *uuid, false, *reuse_ids, name.as_str());
-                    self.put(group, &bytes, id, 0, None);
+                    let digest = digest(&bytes[FRAME_HEADER..]);
+                    self.put(group, before, &bytes, digest, Err(id));
                 }
                 (Entry::DeleteTopic { name }, _) => {
                     let topic = self.topic(index, name)?;
@@ -137,45 +170,65 @@ impl Stage {
                     let id = topic.id;
                     let mut bytes = Vec::new();
                     encode_topic(&mut bytes, uuid::Uuid::nil(), true, false, name);
-                    self.put(group, &bytes, id, 0, None);
+                    let digest = digest(&bytes[FRAME_HEADER..]);
+                    self.put(group, before, &bytes, digest, Err(id));
                 }
             }
         }
-        if group.meta.frames > before.1 {
-            mark_last(group, self.recorded);
+        if group.meta.frames > before {
+            self.close(group, true);
             group.meta.commits += 1;
         }
         Ok(Appended { events })
     }
 
-    /// Appends a frame to the group, its header filled in.
+    /// Appends a frame to the group: an event, or another of a topic. The frame before it, if it
+    /// is of the same commit (which began with frame `first`), isn't its last.
     fn put(
-        &self,
+        &mut self,
         group: &mut Group,
+        first: u32,
         bytes: &[u8],
-        topic: u32,
-        position: u64,
-        revision: Option<u64>,
+        digest: [u8; 32],
+        what: std::result::Result<Facts<'a>, u32>,
     ) {
+        if group.meta.frames > first {
+            self.close(group, false);
+        }
+        let at = group.body().len();
         let buffer = group.buffer();
-        let at = buffer.len();
+        let from = buffer.len();
         buffer.extend_from_slice(bytes);
-        finish_frame(
-            &mut buffer[at..],
-            false,
+        let (topic, position, revision) = match &what {
+            Ok(event) => (event.topic, event.position, event.revision),
+            Err(topic) => (*topic, 0, None),
+        };
+        fill_frame(
+            &mut buffer[from..],
             topic,
             position,
             revision,
             self.recorded,
         );
-        group.last_frame = at;
         group.meta.frames += 1;
+        self.placed.push(Placed {
+            at,
+            digest,
+            event: what.ok(),
+        });
     }
 
-    fn topic(&mut self, index: &Index, name: &str) -> Result<&mut StagedTopic> {
+    /// Closes the last frame of the group.
+    fn close(&self, group: &mut Group, last_of_commit: bool) {
+        if let Some(placed) = self.placed.last() {
+            close_frame(&mut group.body_mut()[placed.at..], last_of_commit);
+        }
+    }
+
+    fn topic(&mut self, index: &Index, name: &'a str) -> Result<&mut StagedTopic<'a>> {
         if !self.topics.contains_key(name) {
             let (id, topic) = index.catalog.topic(name)?;
-            self.topics.insert(name.into(), StagedTopic::of(id, topic));
+            self.topics.insert(name, StagedTopic::of(id, topic));
         }
         match self.topics.get_mut(name) {
             Some(topic) if !topic.deleted => Ok(topic),
@@ -183,27 +236,27 @@ impl Stage {
         }
     }
 
-    fn create(&mut self, index: &Index, name: &str, reuse_ids: bool) -> u32 {
+    fn create(&mut self, index: &Index, name: &'a str, reuse_ids: bool) -> u32 {
         let id = (index.catalog.topics.len() + self.created) as u32;
         self.created += 1;
         self.topics.insert(
-            name.into(),
+            name,
             StagedTopic {
                 id,
                 reuse_ids,
                 deleted: false,
                 fresh: true,
                 head: 0,
+                written: false,
                 revisions: HashMap::new(),
                 identities: HashMap::new(),
-                events: Vec::new(),
             },
         );
         id
     }
 
     /// Every topic named exists, or is made earlier in the append; none is made twice.
-    fn check_topics(&mut self, index: &Index, append: &Append) -> Result<()> {
+    fn check_topics(&mut self, index: &Index, append: &'a Append) -> Result<()> {
         let mut made: Vec<&str> = Vec::new();
         let mut gone: Vec<&str> = Vec::new();
         for entry in &append.entries {
@@ -253,7 +306,7 @@ impl Stage {
     fn check_identity(
         &mut self,
         index: &Index,
-        encoded: &Encoded,
+        encoded: &'a Encoded,
     ) -> Result<Vec<Option<AppendedEvent>>> {
         let mut within: HashMap<(&str, u128), u64> = HashMap::new();
         let single = encoded.append.entries.len() == 1;
@@ -306,7 +359,7 @@ impl Stage {
 
     /// Makes the last revisions of all streams that are written to known, so that nothing can
     /// fail once the first frame is in the group.
-    fn look_up_streams(&mut self, index: &Index, append: &Append) -> Result<()> {
+    fn look_up_streams(&mut self, index: &Index, append: &'a Append) -> Result<()> {
         for entry in &append.entries {
             let Entry::Event { topic, event } = entry else {
                 continue;
@@ -320,7 +373,38 @@ impl Stage {
         Ok(())
     }
 
-    fn check_conditions(&mut self, index: &Index, append: &Append) -> Result<()> {
+    /// The last event after the condition's position that its query matches, durable or staged.
+    fn last_match(
+        &self,
+        index: &Index,
+        name: &'a str,
+        condition: &AppendCondition,
+    ) -> Result<Option<u64>> {
+        let Some(topic) = self.topics.get(name) else {
+            return Ok(None);
+        };
+        let after = Position::as_count(condition.after);
+        let query = &condition.fail_if_events_match;
+        let mut events = self
+            .placed
+            .iter()
+            .rev()
+            .filter_map(|placed| placed.event.as_ref());
+        let staged = events.find(|event| {
+            event.topic == topic.id
+                && event.position > after
+                && query.matches_parts(event.event_type, event.subject, event.tags)
+        });
+        match staged {
+            Some(staged) => Ok(Some(staged.position)),
+            None if topic.fresh => Ok(None),
+            None => self
+                .shared
+                .last_match(index, (topic.id, name), query, after),
+        }
+    }
+
+    fn check_conditions(&mut self, index: &Index, append: &'a Append) -> Result<()> {
         let failed = |message| Err(Error::new(ErrorKind::ConditionFailed, message));
         for (name, subject, expected) in &append.expectations {
             let last = self.topic(index, name)?.last_revision(index, subject)?;
@@ -333,9 +417,8 @@ impl Stage {
         }
         for (name, condition) in &append.conditions {
             let after = Position::as_count(condition.after);
-            let shared = self.shared.clone();
-            let topic = self.topic(index, name)?;
-            if let Some(position) = topic.last_match(index, &shared, name, condition)? {
+            self.topic(index, name)?;
+            if let Some(position) = self.last_match(index, name, condition)? {
                 return failed(format!(
                     "position {position} of topic {name:?} matches the condition's query and lies after {after}"
                 ));
@@ -352,19 +435,6 @@ fn reuses_ids(append: &Append, topic: &str) -> bool {
     })
 }
 
-/// Marks the last frame of the group as the last of its commit.
-fn mark_last(group: &mut Group, recorded: i64) {
-    let at = group.last_frame;
-    let buffer = group.buffer();
-    let frame = &buffer[at..];
-    let u32_at =
-        |at: usize| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
-    let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-    let (topic, position, revision) = (u32_at(12), u64_at(16), u64_at(24));
-    let revision = Some(revision).filter(|revision| *revision != u64::MAX);
-    finish_frame(&mut buffer[at..], true, topic, position, revision, recorded);
-}
-
 impl StagedIdentity {
     fn appended(&self, duplicate: bool) -> Result<AppendedEvent> {
         let position = Position::new(self.position)
@@ -377,17 +447,17 @@ impl StagedIdentity {
     }
 }
 
-impl StagedTopic {
-    fn of(id: u32, topic: &Topic) -> StagedTopic {
+impl<'a> StagedTopic<'a> {
+    fn of(id: u32, topic: &Topic) -> StagedTopic<'a> {
         StagedTopic {
             id,
             reuse_ids: topic.reuse_ids,
             deleted: topic.deleted,
             fresh: false,
             head: topic.head,
+            written: false,
             revisions: HashMap::new(),
             identities: HashMap::new(),
-            events: Vec::new(),
         }
     }
 
@@ -412,7 +482,7 @@ impl StagedTopic {
         }))
     }
 
-    fn last_revision(&mut self, index: &Index, subject: &str) -> Result<Option<u64>> {
+    fn last_revision(&mut self, index: &Index, subject: &'a str) -> Result<Option<u64>> {
         if let Some(known) = self.revisions.get(subject) {
             return Ok(*known);
         }
@@ -420,38 +490,16 @@ impl StagedTopic {
             true => None,
             false => index.last_revision(self.id, subject)?,
         };
-        self.revisions.insert(subject.into(), found);
+        self.revisions.insert(subject, found);
         Ok(found)
     }
 
-    fn last_match(
-        &self,
-        index: &Index,
-        shared: &Arc<Shared>,
-        name: &str,
-        condition: &AppendCondition,
-    ) -> Result<Option<u64>> {
-        let after = Position::as_count(condition.after);
-        let query = &condition.fail_if_events_match;
-        let staged = self.events.iter().rev().find(|event| {
-            event.position > after
-                && query.matches_parts(&event.event_type, event.subject.as_deref(), &event.tags)
-        });
-        match staged {
-            Some(staged) => Ok(Some(staged.position)),
-            None if self.fresh => Ok(None),
-            None => shared.last_match(index, (self.id, name), query, after),
-        }
-    }
-
     /// Takes in an event whose stream's last revision is known.
-    fn stage(&mut self, event: &NewEvent, key: u128, content: u64) -> StagedIdentity {
+    fn stage(&mut self, event: &'a NewEvent, key: u128, content: u64) -> StagedIdentity {
         self.head += 1;
+        self.written = true;
         let revision = event.subject.as_deref().map(|subject| {
-            let last = match self.revisions.get_mut(subject) {
-                Some(last) => last,
-                None => self.revisions.entry(subject.into()).insert(None).into_mut(),
-            };
+            let last = self.revisions.entry(subject).or_insert(None);
             let next = last.map_or(0, |last| last + 1);
             *last = Some(next);
             next
@@ -462,12 +510,6 @@ impl StagedTopic {
             content,
         };
         self.identities.insert(key, staged);
-        self.events.push(StagedEvent {
-            position: self.head,
-            event_type: event.event_type.as_str().into(),
-            subject: event.subject.as_deref().map(Into::into),
-            tags: event.tags().into(),
-        });
         staged
     }
 }
