@@ -83,6 +83,10 @@ enum Command {
     Verify(cmd::verify::Verify),
     /// Prove that an event is in the log, or check such a proof.
     Prove(cmd::prove::Prove),
+    /// Copy the log into a folder, while it is in use.
+    Backup(cmd::backup::Backup),
+    /// Bring a log back from a backup.
+    Restore(cmd::restore::Restore),
     /// The admin key of a data directory.
     Keys(cmd::keys::Keys),
     /// All limits, by name.
@@ -154,6 +158,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Function(command) => command.run(globals).await,
         Command::Verify(command) => command.run(globals).await,
         Command::Prove(command) => command.run(globals).await,
+        Command::Backup(command) => command.run(globals).await,
+        Command::Restore(command) => command.run(globals).await,
         Command::Keys(command) => command.run(globals),
         Command::Limits(command) => command.run(globals),
     }

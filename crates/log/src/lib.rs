@@ -28,6 +28,7 @@
 //! ```
 
 mod append;
+mod backup;
 mod codec;
 pub mod conformance;
 mod environment;
@@ -47,6 +48,7 @@ mod verify;
 mod writer;
 
 pub use append::{Append, Appended, AppendedEvent, Ticket};
+pub use backup::{BackupFile, verify_backup};
 pub use codec::EventRef;
 pub use environment::{Clock, Environment, Random};
 pub use files::{File, Files, OsFiles};

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 use crate::append::{Append, Encoded, Ticket};
+use crate::backup::{self, BackupFile};
 use crate::environment::Environment;
 use crate::index::Index;
 use crate::journal::{DiskJournal, Journal, JournalReader, Place};
@@ -18,7 +19,7 @@ use crate::open;
 use crate::proof::Proof;
 use crate::prove;
 use crate::read::{ReadOptions, Reader};
-use crate::sealed::{self, Sealer, SegmentStore, Wake};
+use crate::sealed::{self, InForce, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
 use crate::writer::{Request, Writer};
 
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub journal: Arc<dyn JournalReader>,
     /// `None` if the journal has no segments that could be sealed.
     pub store: Option<Arc<SegmentStore>>,
+    /// What of the sealed files is in force.
+    pub in_force: Mutex<InForce>,
     pub wake: Wake,
     pub waiting: Waiting,
     /// As in the index.
@@ -204,6 +207,7 @@ impl EventLog {
             index: RwLock::new(index),
             journal: reader,
             store: store.clone(),
+            in_force: Mutex::new(InForce::of(&manifest)),
             wake: Wake::default(),
             waiting: Waiting::default(),
             heads: Mutex::new(heads),
@@ -362,6 +366,24 @@ impl EventLog {
     /// and revision; see [`Verified`].
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
         verify::verify(&self.inner.shared, progress)
+    }
+
+    /// The files that make up a backup of the log as it is now.
+    pub fn backup_files(&self) -> Result<Vec<BackupFile>> {
+        let shared = &self.inner.shared;
+        match &shared.store {
+            Some(store) => backup::files(store, &shared.in_force),
+            None => Err(backup::not_on_disk()),
+        }
+    }
+
+    /// Reads from a file of a backup; fewer bytes than asked for only at its end. Not found: it is
+    /// no longer part of the log, so the files must be asked for again.
+    pub fn backup_read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        match &self.inner.shared.store {
+            Some(store) => backup::read(store, name, offset, buffer),
+            None => Err(backup::not_on_disk()),
+        }
     }
 
     /// The number of frames and the root of the hash tree over everything durable.

@@ -23,7 +23,7 @@ pub(crate) fn open(store: Option<&SegmentStore>, environment: &Environment) -> R
     if let Some(store) = store {
         store.tidy(found.as_ref())?;
     }
-    let (Some(store), Some(manifest)) = (store, found) else {
+    let (Some(store), Some(mut manifest)) = (store, found) else {
         let manifest = Manifest {
             seed: environment.random.next(),
             ..Manifest::default()
@@ -34,7 +34,7 @@ pub(crate) fn open(store: Option<&SegmentStore>, environment: &Environment) -> R
             manifest,
         });
     };
-    let sealed = store.open(&manifest)?;
+    let sealed = store.open(&mut manifest)?;
     let mut index = Index::new(manifest.seed);
     index.catalog = manifest.catalog.clone();
     for id in 0..manifest.catalog.topics.len() as u32 {

@@ -7,10 +7,11 @@ use hashbrown::HashMap;
 
 use crate::codec::{EventRef, Frame, FrameKind};
 use crate::index::{Catalog, identity_key};
+use crate::journal::JournalReader;
 use crate::log::Shared;
 use crate::merkle::{Hash, MountainRange, leaf};
 use crate::open;
-use crate::sealed::SealedSegment;
+use crate::sealed::{Run, SealedSegment};
 
 /// What [`EventLog::verify`] found sound.
 ///
@@ -60,60 +61,80 @@ impl Follow {
     }
 }
 
-/// The parts that a verification reads: what is sealed when it begins, then the journal.
+/// Verifies what is sealed, then what isn't.
 pub(crate) fn verify(shared: &Arc<Shared>, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
     // Again from the start if a segment was sealed between the two: it was in neither.
     loop {
         let sealed = shared.index.read().sealed.clone();
-        let bytes = |segment: &Arc<SealedSegment>| segment.file.bytes;
-        let of_segments: u64 = sealed.segments.iter().map(bytes).sum();
-        let of_runs: u64 = sealed.runs.iter().map(|run| run.file.bytes).sum();
-        let total = of_segments + of_runs + shared.journal.size().0;
-        let mut follow = Follow {
-            seed: shared.seed,
-            ..Follow::default()
-        };
-        let mut range = MountainRange::default();
-        let mut done = 0;
-        for segment in &sealed.segments {
-            of_segment(segment, &mut follow, &mut range)?;
-            done += segment.file.bytes;
-            progress(done, total);
-        }
-        for run in &sealed.runs {
-            run.file.verify()?;
-            done += run.file.bytes;
-            progress(done, total);
-        }
-        let sealed_commits = follow.catalog.last.0;
-        let follow = std::cell::RefCell::new(follow);
-        let mut first = None;
-        let walked = open::walk(
+        let found = of_parts(
+            &sealed.segments,
+            &sealed.runs,
             &*shared.journal,
-            &mut range,
-            &mut |frame, _| follow.borrow_mut().frame(frame),
-            &mut |meta| {
-                first.get_or_insert(meta.first.0);
-                follow.borrow_mut().catalog.last = meta.last();
-                Ok(())
-            },
-            &mut |at, _| progress(done + at, total),
+            shared.seed,
+            progress,
         );
         let moved = shared.index.read().sealed.segments.len() != sealed.segments.len();
-        if moved && (walked.is_err() || first != Some(sealed_commits + 1)) {
+        if moved && !matches!(found, Ok((_, true))) {
             continue;
         }
-        walked?;
-        let catalog = follow.into_inner().catalog;
-        let topics = catalog.topics.iter().filter(|topic| !topic.deleted);
-        return Ok(Verified {
-            commits: catalog.last.0,
-            frames: range.leaves(),
-            events: topics.clone().map(|topic| topic.head).sum(),
-            topics: topics.count() as u64,
-            root: Hash(range.root()),
-        });
+        return found.map(|(verified, _)| verified);
     }
+}
+
+/// Verifies these segments and runs, then what a journal holds behind them. Also tells whether
+/// that begins where the segments end.
+pub(crate) fn of_parts(
+    segments: &[Arc<SealedSegment>],
+    runs: &[Arc<Run>],
+    journal: &dyn JournalReader,
+    seed: u64,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Verified, bool)> {
+    let of_segments: u64 = segments.iter().map(|segment| segment.file.bytes).sum();
+    let of_runs: u64 = runs.iter().map(|run| run.file.bytes).sum();
+    let total = of_segments + of_runs + journal.size().0;
+    let mut follow = Follow {
+        seed,
+        ..Follow::default()
+    };
+    let mut range = MountainRange::default();
+    let mut done = 0;
+    for segment in segments {
+        of_segment(segment, &mut follow, &mut range)?;
+        done += segment.file.bytes;
+        progress(done, total);
+    }
+    for run in runs {
+        run.file.verify().map_err(|error| {
+            error.context("part of the index, which is made anew at opening if its file is removed")
+        })?;
+        done += run.file.bytes;
+        progress(done, total);
+    }
+    let expected = follow.catalog.last.0 + 1;
+    let follow = std::cell::RefCell::new(follow);
+    let mut first = None;
+    open::walk(
+        journal,
+        &mut range,
+        &mut |frame, _| follow.borrow_mut().frame(frame),
+        &mut |meta| {
+            first.get_or_insert(meta.first.0);
+            follow.borrow_mut().catalog.last = meta.last();
+            Ok(())
+        },
+        &mut |at, _| progress(done + at, total),
+    )?;
+    let catalog = follow.into_inner().catalog;
+    let topics = catalog.topics.iter().filter(|topic| !topic.deleted);
+    let verified = Verified {
+        commits: catalog.last.0,
+        frames: range.leaves(),
+        events: topics.clone().map(|topic| topic.head).sum(),
+        topics: topics.count() as u64,
+        root: Hash(range.root()),
+    };
+    Ok((verified, first == Some(expected)))
 }
 
 fn of_segment(

@@ -8,7 +8,9 @@
 
 mod support;
 
-use foretell_log::{Append, EventLog, ReadOptions};
+use std::path::Path;
+
+use foretell_log::{Append, EventLog, ReadOptions, verify_backup};
 use foretell_types::{
     Data, ErrorKind, ExpectedRevision, ExtensionValue, NewEvent, Position, Query, QueryItem,
     RecordedEvent, Revision,
@@ -348,6 +350,7 @@ fn every_flipped_bit_of_a_sealed_file_is_damage() {
     make(&log);
     fill(&log, 1, 24);
     seal_all(&log);
+    let sound = log.verify(&mut |_, _| {}).unwrap();
     drop(log);
     let sealed = |name: &std::path::PathBuf| {
         let name = name.to_string_lossy();
@@ -370,6 +373,11 @@ fn every_flipped_bit_of_a_sealed_file_is_damage() {
                 }
                 log.verify(&mut |_, _| {})
             });
+            let of_run = name.to_string_lossy().ends_with(".run");
+            if of_run && found.as_ref().is_ok_and(|verified| *verified == sound) {
+                // It was made anew.
+                continue;
+            }
             let error = found.expect_err(&format!("a flipped bit in byte {at} of {name:?}"));
             assert!(
                 matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat),
@@ -441,6 +449,51 @@ fn every_event_is_proven() {
     );
 }
 
+/// A backup of what is sealed and what isn't is sound, opens, and answers as the log does.
+#[test]
+fn a_backup_is_the_log() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 500);
+    for steps in [0, 7, 100] {
+        for _ in 0..steps {
+            log.seal().unwrap();
+        }
+        let copy = FaultDisk::new();
+        let files = copy.environment(3).files;
+        for part in log.backup_files().unwrap() {
+            let mut content = vec![0; part.bytes as usize];
+            assert_eq!(
+                log.backup_read(&part.name, 0, &mut content).unwrap(),
+                content.len()
+            );
+            let file = files.create(&Path::new("/j").join(&part.name)).unwrap();
+            file.write_all_at(&content, 0).unwrap();
+        }
+        let sound = log.verify(&mut |_, _| {}).unwrap();
+        let verified = verify_backup(Path::new("/j"), &copy.environment(4), &mut |_, _| {});
+        assert_eq!(verified.unwrap(), sound, "{steps}");
+        let restored = open(&copy, 5).unwrap();
+        check(&restored, 500);
+        assert_eq!(restored.verify(&mut |_, _| {}).unwrap(), sound);
+        seal_all(&restored);
+        check(&restored, 500);
+    }
+    for name in ["../LOCK", "LOCK", "0000000000-0000000001.run", "x.segment"] {
+        assert_eq!(
+            log.backup_read(name, 0, &mut [0]).unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
+    }
+    assert_eq!(
+        log.backup_read("0000000000.segment", 0, &mut [0])
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotFound
+    );
+}
+
 #[test]
 fn a_missing_sealed_file_is_damage() {
     let disk = FaultDisk::new();
@@ -452,6 +505,15 @@ fn a_missing_sealed_file_is_damage() {
     for name in disk.names() {
         let copy = disk.copy();
         copy.environment(9).files.remove(&name).unwrap();
+        if name.to_string_lossy().ends_with(".run") {
+            // Runs of the index hold nothing of their own.
+            let log = open(&copy, 2).unwrap();
+            check(&log, 100);
+            log.verify(&mut |_, _| {}).unwrap();
+            seal_all(&log);
+            check(&log, 100);
+            continue;
+        }
         let error = open(&copy, 2).expect_err(&format!("{name:?} is missing"));
         assert_eq!(error.kind(), ErrorKind::Damaged, "{name:?}: {error}");
     }

@@ -104,6 +104,8 @@ async fn the_admin_key_is_needed() {
         ("GET", "/functions/app/logs"),
         ("POST", "/functions/app/f/invoke"),
         ("POST", "/verify"),
+        ("GET", "/backup"),
+        ("GET", "/backup/0000000000.segment"),
     ] {
         for headers in [
             &[][..],

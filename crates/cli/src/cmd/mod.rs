@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod backup;
 pub mod deadletter;
 pub mod function;
 pub mod import;
@@ -8,6 +9,7 @@ pub mod limits;
 pub mod prove;
 pub mod publish;
 pub mod read;
+pub mod restore;
 pub mod serve;
 pub mod state;
 pub mod subscription;

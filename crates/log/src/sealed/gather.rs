@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use foretell_types::{Error, ErrorKind, Result};
 
 use super::nodes::Nodes;
+use super::segment::SealedSegment;
 use crate::codec::{Frame, FrameKind};
 use crate::index::Catalog;
 use crate::journal::Seq;
@@ -62,31 +63,45 @@ impl Gathered {
         catalog: &mut Catalog,
         range: &mut MountainRange,
     ) -> Result<()> {
-        let base = self.arena.len();
-        if u32::try_from(base + body.len()).is_err() {
-            return Err(Error::new(ErrorKind::TooLarge, "a segment is too large"));
-        }
-        self.arena.extend_from_slice(body);
         let mut at = 0;
         while at < body.len() {
             let frame = Frame::read(&body[at..])?;
-            let (nodes, leaf) = (&mut self.nodes, leaf(&frame));
-            range.push_noting(leaf, &mut |height, index, node| {
-                nodes.note(height, index, node);
+            range.push_noting(leaf(&frame), &mut |height, index, node| {
+                self.nodes.note(height, index, node);
             });
             catalog.apply(&frame)?;
-            let source = Source::of(&frame);
-            let gathered = self.sources.entry(source).or_default();
-            if gathered.frames.is_empty() {
-                gathered.first = frame.position.max(1);
-            }
-            let from = (base + at) as u32;
+            self.add(&frame)?;
             at += frame.bytes.len();
-            gathered.frames.push((from, (base + at) as u32));
-            match self.order.last_mut() {
-                Some((last, count)) if *last == source => *count += 1,
-                _ => self.order.push((source, 1)),
-            }
+        }
+        Ok(())
+    }
+
+    /// The frames of a segment that is sealed already, to index them again.
+    pub fn again(segment: &SealedSegment) -> Result<Gathered> {
+        let mut gathered = Gathered {
+            first: segment.first,
+            last: segment.last,
+            ..Gathered::default()
+        };
+        segment.walk(&mut |frame| gathered.add(frame))?;
+        Ok(gathered)
+    }
+
+    fn add(&mut self, frame: &Frame<'_>) -> Result<()> {
+        let from = self.arena.len();
+        let Ok(to) = u32::try_from(from + frame.bytes.len()) else {
+            return Err(Error::new(ErrorKind::TooLarge, "a segment is too large"));
+        };
+        self.arena.extend_from_slice(frame.bytes);
+        let source = Source::of(frame);
+        let gathered = self.sources.entry(source).or_default();
+        if gathered.frames.is_empty() {
+            gathered.first = frame.position.max(1);
+        }
+        gathered.frames.push((from as u32, to));
+        match self.order.last_mut() {
+            Some((last, count)) if *last == source => *count += 1,
+            _ => self.order.push((source, 1)),
         }
         Ok(())
     }

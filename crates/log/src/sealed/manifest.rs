@@ -34,11 +34,27 @@ pub(crate) struct Manifest {
     pub range: MountainRange,
 }
 
-fn name(number: u64) -> String {
-    format!("{number:010}{SUFFIX}")
+/// Which manifest is in force, and which sealed segments it names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct InForce {
+    pub manifest: u64,
+    pub segments: Vec<u64>,
+}
+
+impl InForce {
+    pub fn of(manifest: &Manifest) -> InForce {
+        InForce {
+            manifest: manifest.number,
+            segments: manifest.segments.clone(),
+        }
+    }
 }
 
 impl Manifest {
+    pub fn name(number: u64) -> String {
+        format!("{number:010}{SUFFIX}")
+    }
+
     /// The newest manifest of a folder that is whole; `None` if there is none. A newer one that
     /// isn't was being written when the process died: what it would have replaced is all there,
     /// since that is only removed behind it.
@@ -63,7 +79,7 @@ impl Manifest {
     /// Makes the manifest durable, and with it the names of all files of the folder; then removes
     /// the one before.
     pub fn store(&self, store: &SegmentStore) -> Result<()> {
-        let (folder, files, name) = (&store.folder, store.files(), name(self.number));
+        let (folder, files, name) = (&store.folder, store.files(), Self::name(self.number));
         let at = |error| Error::io(format_args!("can't store {name}"), error);
         let mut writer = ChunkWriter::create(store, &name, Kind::Manifest)?;
         let mut blocks = Vec::new();

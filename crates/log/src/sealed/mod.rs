@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 
 pub(crate) use cache::Piece;
 pub(crate) use gather::Source;
-pub(crate) use manifest::Manifest;
+pub(crate) use manifest::{InForce, Manifest};
 pub(crate) use nodes::KEPT_HEIGHT;
 pub(crate) use run::{Candidates, Named, Run, key};
 pub(crate) use sealer::{Sealer, Wake, run};

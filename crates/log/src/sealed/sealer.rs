@@ -9,7 +9,7 @@ use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
 
 use super::gather::Gathered;
-use super::manifest::Manifest;
+use super::manifest::{InForce, Manifest};
 use super::run::{PAGE_ENTRIES, Run};
 use super::segment::SealedSegment;
 use super::store::SegmentStore;
@@ -94,6 +94,7 @@ impl Sealer {
         next.number += 1;
         next.next_segment = number + 1;
         next.store(&self.store)?;
+        *self.shared.in_force.lock() = InForce::of(&next);
         self.manifest = next;
         let now = self.shared.index.read().sealed.clone();
         let segments = now.segments.iter().cloned().chain(sealed.0).collect();
@@ -123,6 +124,7 @@ impl Sealer {
         next.number += 1;
         next.runs.splice(range.clone(), [merged.meta.segments]);
         next.store(&self.store)?;
+        *self.shared.in_force.lock() = InForce::of(&next);
         self.manifest = next;
         let mut runs = sealed.runs.clone();
         runs.splice(range, [Arc::new(merged)]);

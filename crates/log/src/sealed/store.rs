@@ -2,13 +2,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use foretell_types::{Error, Result};
+use foretell_types::{Error, ErrorKind, Result};
 
-use super::Sealed;
 use super::cache::PieceCache;
+use super::gather::Gathered;
 use super::manifest::Manifest;
 use super::run::Run;
 use super::segment::SealedSegment;
+use super::{Sealed, build};
 use crate::environment::Environment;
 use crate::files::Files;
 use crate::journal::{GroupVisitor, Place};
@@ -37,6 +38,8 @@ pub(crate) trait FullSegments: Send + Sync {
     /// The number of the oldest, and the bytes that it takes.
     fn oldest(&self) -> Result<Option<(u64, u64)>>;
     fn walk(&self, number: u64, visit: &mut GroupVisitor<'_>) -> Result<()>;
+    /// Names of the segments that aren't sealed, and how many bytes of each are durable.
+    fn unsealed(&self) -> Result<Vec<(String, u64)>>;
     /// Removes the segments up to a number: they are sealed. Readers find their frames elsewhere
     /// from then on.
     fn remove(&self, through: u64) -> Result<()>;
@@ -73,15 +76,43 @@ impl SegmentStore {
         Ok(path)
     }
 
-    /// Opens what a manifest names.
-    pub(crate) fn open(&self, manifest: &Manifest) -> Result<Sealed> {
-        let mut segments = Vec::with_capacity(manifest.segments.len());
-        for number in &manifest.segments {
-            segments.push(Arc::new(SealedSegment::open(self, *number)?));
-        }
+    /// Opens the sealed segments that a manifest names.
+    pub(crate) fn segments(&self, manifest: &Manifest) -> Result<Vec<Arc<SealedSegment>>> {
+        let numbers = manifest.segments.iter();
+        numbers
+            .map(|number| SealedSegment::open(self, *number).map(Arc::new))
+            .collect()
+    }
+
+    /// Opens what a manifest names. Runs that are missing or damaged are made anew from the
+    /// segments, and the manifest says so.
+    pub(crate) fn open(&self, manifest: &mut Manifest) -> Result<Sealed> {
+        let segments = self.segments(manifest)?;
         let mut runs = Vec::with_capacity(manifest.runs.len());
+        let mut made = false;
         for of in &manifest.runs {
-            runs.push(Arc::new(Run::open(self, *of)?));
+            match Run::open(self, *of) {
+                Ok(run) => runs.push(Arc::new(run)),
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    tracing::warn!(%error, "a run of the index is made anew");
+                    made = true;
+                    for number in of.0..=of.1 {
+                        let Ok(at) = manifest.segments.binary_search(&number) else {
+                            continue;
+                        };
+                        let gathered = Gathered::again(&segments[at])?;
+                        let run = build::of_segment(self, manifest.seed, (number, &gathered))?;
+                        runs.push(Arc::new(run));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if made {
+            manifest.number += 1;
+            manifest.runs = runs.iter().map(|run| run.meta.segments).collect();
+            manifest.store(self)?;
+            self.tidy(Some(manifest))?;
         }
         Ok(Sealed::new(segments, runs))
     }

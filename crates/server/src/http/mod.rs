@@ -2,6 +2,7 @@
 
 mod answer;
 mod append;
+mod backup;
 mod condition;
 mod dead_letters;
 mod functions;
@@ -96,6 +97,8 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             post(functions::invoke),
         )
         .route("/verify", post(verify::verify))
+        .route("/backup", get(backup::files))
+        .route("/backup/{file}", get(backup::piece))
         .fallback(answer::no_route)
         .method_not_allowed_fallback(answer::no_method)
         .layer(DefaultBodyLimit::max(STORE_BODY_BYTES))

@@ -57,6 +57,8 @@ struct Shared {
     segments: RwLock<Vec<Arc<Segment>>>,
     /// The last commit that is durable: what lies behind it is being written.
     durable: AtomicU64,
+    /// The place behind its group.
+    durable_end: AtomicU64,
 }
 
 impl DiskJournal {
@@ -87,6 +89,7 @@ impl DiskJournal {
             folder: folder.to_owned(),
             segments: RwLock::default(),
             durable: AtomicU64::new(0),
+            durable_end: AtomicU64::new(0),
         });
         let store = SegmentStore::new(folder, environment, options.cache_bytes, shared.clone());
         let manifest = Manifest::load(&store)?.unwrap_or_default();
@@ -135,7 +138,8 @@ impl DiskJournal {
             segment.write_again(last_group.clone())?;
         }
         segment.sync()?;
-        self.shared.durable.store(self.last.0, Ordering::Release);
+        self.shared
+            .is_durable(self.last, segment.place(self.offset));
         Ok(())
     }
 
@@ -262,7 +266,8 @@ impl Journal for DiskJournal {
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
         self.offset += needed;
         self.last = group.meta.last();
-        self.shared.durable.store(self.last.0, Ordering::Release);
+        self.shared
+            .is_durable(self.last, segment.place(self.offset));
         Ok(place)
     }
 
@@ -275,7 +280,29 @@ impl Journal for DiskJournal {
     }
 }
 
+impl Shared {
+    fn is_durable(&self, last: Seq, end: Place) {
+        self.durable_end.store(end.0, Ordering::Release);
+        self.durable.store(last.0, Ordering::Release);
+    }
+}
+
 impl FullSegments for Shared {
+    fn unsealed(&self) -> Result<Vec<(String, u64)>> {
+        let end = self.durable_end.load(Ordering::Acquire);
+        let mut found = Vec::new();
+        for segment in self.segments.read().iter() {
+            let name = segment.path.file_name().unwrap_or_default();
+            let bytes = match segment.number.cmp(&(end >> SEGMENT_SHIFT)) {
+                std::cmp::Ordering::Less => segment.len()?,
+                std::cmp::Ordering::Equal => end & ((1 << SEGMENT_SHIFT) - 1),
+                std::cmp::Ordering::Greater => FIRST_GROUP,
+            };
+            found.push((name.to_string_lossy().into_owned(), bytes));
+        }
+        Ok(found)
+    }
+
     fn number(&self, place: Place) -> u64 {
         place.0 >> SEGMENT_SHIFT
     }
