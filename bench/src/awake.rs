@@ -19,9 +19,9 @@ impl Awake {
     }
 
     /// How this was done, for the reader of the results.
-    pub fn note(&self) -> String {
+    pub fn note(&self, what: &str) -> String {
         format!(
-            "{} spinning processes of idle priority kept the processors awake while publishing was measured",
+            "{} spinning processes of idle priority kept the processors awake while {what} was measured",
             self.0.len()
         )
     }
