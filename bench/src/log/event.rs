@@ -8,8 +8,7 @@ pub const TIME: &str = "2024-05-01T12:30:00Z";
 
 const SUBJECT: &str = "customer/0000000";
 const ID: &str = "0000000000000000";
-const DATA: &str =
-    r#"{"order":"0000000000000000","sku":"000000000000","quantity":2,"cents":0000000,"currency":"EUR"}"#;
+const DATA: &str = r#"{"order":"0000000000000000","sku":"000000000000","quantity":2,"cents":0000000,"currency":"EUR"}"#;
 /// Where the digits begin: the number in hexadecimal, the sku, the price.
 const DATA_AT: [usize; 3] = [10, 35, 70];
 
