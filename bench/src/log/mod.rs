@@ -63,15 +63,19 @@ pub fn run(quick: bool, results: &mut Results) -> Result<()> {
     let plan = if quick { QUICK } else { FULL };
     {
         // Spinning processes would hold up those peers whose syncs change metadata.
-        let _awake = Awake::asked();
+        let awake = Awake::asked();
         appending::many_threads(plan, results)?;
         appending::one_async_task(plan, results)?;
         appending::batches(plan, results)?;
+        let note = awake.map(|awake| awake.note("appending by many"));
+        results.note(note.unwrap_or_else(|| {
+            "the processors were not kept awake while appending by many was measured".to_owned()
+        }));
     }
     {
         let awake = Awake::start();
         appending::latency(plan, results)?;
-        results.note(awake.note("one writer's appending"));
+        results.note(awake.note("appending by one"));
     }
     disk::run(plan, results)?;
     reading::open_and_scan(plan, results)?;
