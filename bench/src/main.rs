@@ -6,6 +6,7 @@ mod client;
 mod inprocess;
 mod log;
 mod measure;
+mod others;
 mod payload;
 mod publish;
 mod rawsync;

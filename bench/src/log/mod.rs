@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::awake::Awake;
+use crate::others;
 use crate::results::Results;
 
 /// Streams over which events are spread.
@@ -61,6 +62,7 @@ const FULL: Plan = Plan {
 
 pub fn run(quick: bool, results: &mut Results) -> Result<()> {
     let plan = if quick { QUICK } else { FULL };
+    let before = others::busy()?;
     {
         // Spinning processes would hold up those peers whose syncs change metadata.
         let awake = Awake::asked();
@@ -77,6 +79,12 @@ pub fn run(quick: bool, results: &mut Results) -> Result<()> {
         appending::latency(plan, results)?;
         results.note(awake.note("appending by one"));
     }
+    let after = others::busy()?;
+    results.note(format!(
+        "before and after appending, others kept the processors {:.0} % and {:.0} % busy: beyond a few per cent, what is said of appending holds little",
+        before * 100.0,
+        after * 100.0
+    ));
     disk::run(plan, results)?;
     reading::open_and_scan(plan, results)?;
     reading::hot_streams(plan, results)?;
