@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::engine::{Condition, Engine};
 use super::event::Event;
 use super::lane::{Lane, Streams};
 use crate::Result;
+use crate::others::Watch;
 
 /// Events of an append that only fills.
 const FILL_BATCH: u32 = 1_000;
@@ -33,10 +32,12 @@ pub struct Measured {
     pub median_ms: f64,
     /// Of all threads of this process together.
     pub cpu_ns_per_event: f64,
+    /// The share of the processors' time that others used.
+    pub others: f64,
 }
 
 impl Measured {
-    fn new(mut times: Vec<Duration>, load: Load, cpu: Duration) -> Measured {
+    fn new(mut times: Vec<Duration>, load: Load, (cpu, others): (Duration, f64)) -> Measured {
         times.sort_unstable();
         let events = (times.len() * load.batch) as f64;
         let median = times.get(times.len() / 2);
@@ -44,6 +45,7 @@ impl Measured {
             events_per_s: events / load.measured.as_secs_f64(),
             median_ms: median.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3),
             cpu_ns_per_event: cpu.as_secs_f64() * 1e9 / events,
+            others,
         }
     }
 }
@@ -59,14 +61,14 @@ pub fn threads(engine: &dyn Engine, load: Load) -> Result<Measured> {
             .map(|lane| scope.spawn(move || writer(engine, lane, load.batch, from, until)))
             .collect();
         sleep_until(from);
-        let cpu = cpu_time();
+        let watch = Watch::start()?;
         sleep_until(until);
-        let cpu = cpu_time().saturating_sub(cpu);
+        let used = (watch.own(), watch.others()?);
         let mut times = Vec::new();
         for writer in writers {
             times.extend(writer.join().map_err(|_| "a writer panicked")??);
         }
-        Ok(Measured::new(times, load, cpu))
+        Ok(Measured::new(times, load, used))
     })
 }
 
@@ -107,18 +109,21 @@ async fn task(engine: &dyn Engine, load: Load) -> Result<Measured> {
         let (events, condition) = lane.take(load.batch);
         flying.push((Instant::now(), engine.begin(events, condition)?, lane));
     }
-    let (mut times, mut cpu) = (Vec::new(), None);
+    let (mut times, mut watch) = (Vec::new(), None);
     loop {
         for (begun, pending, lane) in &mut flying {
             let position = pending.as_mut().await?;
             let answered = Instant::now();
             lane.done(position);
             if answered >= until {
-                let cpu = cpu.map_or(Duration::ZERO, |since| cpu_time().saturating_sub(since));
-                return Ok(Measured::new(times, load, cpu));
+                let watch: Watch = watch.ok_or("nothing was answered within the measured time")?;
+                let used = (watch.own(), watch.others()?);
+                return Ok(Measured::new(times, load, used));
             }
             if answered >= from {
-                cpu.get_or_insert_with(cpu_time);
+                if watch.is_none() {
+                    watch = Some(Watch::start()?);
+                }
                 times.push(answered - *begun);
             }
             let (events, condition) = lane.take(load.batch);
@@ -176,11 +181,6 @@ pub fn fill(engine: &dyn Engine, streams: u32, events: u64) -> Result<()> {
 
 fn sleep_until(time: Instant) {
     std::thread::sleep(time.saturating_duration_since(Instant::now()));
-}
-
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 #[cfg(test)]

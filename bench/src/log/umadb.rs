@@ -32,7 +32,7 @@ pub const KIND: Kind = Kind {
 
 pub struct Uma {
     db: UmaDb,
-    requests: mpsc::Sender<WriterThreadRequest>,
+    requests: Option<mpsc::Sender<WriterThreadRequest>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -50,7 +50,7 @@ impl Uma {
         });
         Ok(Uma {
             db: UmaDb::from_arc(mvcc),
-            requests,
+            requests: Some(requests),
             writer: Some(writer),
         })
     }
@@ -78,6 +78,10 @@ impl Uma {
             cancel: None,
         };
         Ok((request, answer))
+    }
+
+    fn requests(&self) -> Result<&mpsc::Sender<WriterThreadRequest>> {
+        Ok(self.requests.as_ref().ok_or("the writer has stopped")?)
     }
 
     fn count(&self, query: Option<DcbQuery>) -> Result<u64> {
@@ -110,14 +114,14 @@ fn query(stream: u32) -> Result<DcbQuery> {
 impl Engine for Uma {
     fn append(&self, events: &[Event], condition: Condition) -> Result<u64> {
         let (request, answer) = Uma::request(events, condition)?;
-        let sent = self.requests.blocking_send(request);
+        let sent = self.requests()?.blocking_send(request);
         sent.map_err(|_| "the writer has stopped")?;
         Ok(answer.blocking_recv()??)
     }
 
     fn begin(&self, events: &[Event], condition: Condition) -> Result<Pending> {
         let (request, answer) = Uma::request(events, condition)?;
-        let sent = self.requests.try_send(request);
+        let sent = self.requests()?.try_send(request);
         sent.map_err(|error| error.to_string())?;
         Ok(Box::pin(async move { Ok(answer.await??) }))
     }
@@ -133,7 +137,9 @@ impl Engine for Uma {
 
 impl Drop for Uma {
     fn drop(&mut self) {
-        let _ = self.requests.blocking_send(WriterThreadRequest::Shutdown);
+        // The writer ends when nobody can ask it any more. A request to shut down is lost if it
+        // comes within a group.
+        self.requests.take();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
