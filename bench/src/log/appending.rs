@@ -25,7 +25,7 @@ pub fn many_threads(plan: Plan, results: &mut Results) -> Result<()> {
             Contender::new(umadb::KIND, Some(RatioAtLeast(2.5))),
             Contender::new(fjall::KIND, None),
         ];
-        alternate(&what, plan.passes, &mut contenders, |engine| {
+        alternate(&what, plan.passes, &mut contenders, results, |engine| {
             let streams = if streams == MANY_STREAMS && plan.fill_streams {
                 fill_each(engine, streams)?
             } else {
@@ -45,7 +45,7 @@ pub fn one_async_task(plan: Plan, results: &mut Results) -> Result<()> {
         Contender::new(tephra::KIND, Some(RatioAtLeast(1.5))),
         Contender::new(raw::KIND, None),
     ];
-    alternate(&what, plan.passes, &mut contenders, |engine| {
+    alternate(&what, plan.passes, &mut contenders, results, |engine| {
         let streams = Streams::empty(FEW_STREAMS);
         one_task(engine, load(plan, IN_FLIGHT, 1, streams))
     })?;
@@ -64,7 +64,7 @@ pub fn batches(plan: Plan, results: &mut Results) -> Result<()> {
             Contender::new(raw::KIND, None),
             Contender::new(umadb::KIND, goal(8.0)),
         ];
-        alternate(&what, plan.passes, &mut contenders, |engine| {
+        alternate(&what, plan.passes, &mut contenders, results, |engine| {
             let streams = Streams::empty(FEW_STREAMS);
             threads(engine, load(plan, writers, BATCH, streams))
         })?;
@@ -91,7 +91,7 @@ pub fn latency(plan: Plan, results: &mut Results) -> Result<()> {
         limit.push(median(
             times.iter().map(|time| time.as_secs_f64() * 1e3).collect(),
         ));
-        alternate(what, 1, &mut contenders, |engine| {
+        alternate(what, 1, &mut contenders, results, |engine| {
             let streams = Streams::empty(FEW_STREAMS);
             threads(engine, load(plan, 1, 1, streams))
         })?;

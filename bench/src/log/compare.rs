@@ -37,8 +37,10 @@ pub fn alternate(
     what: &str,
     passes: usize,
     contenders: &mut [Contender],
+    results: &mut Results,
     measure: impl Fn(&dyn Engine) -> Result<Measured>,
 ) -> Result<()> {
+    let mut disturbed = 0;
     for pass in 0..passes {
         for turn in 0..contenders.len() {
             let which = (pass + turn) % contenders.len();
@@ -49,13 +51,21 @@ pub fn alternate(
                 let folder = tempfile::tempdir()?;
                 let engine = (contender.kind.open)(folder.path())?;
                 let measured = measure(&*engine).map_err(|error| format!("{name}: {error}"))?;
-                if measured.others <= DISTURBED || attempt == TRIES {
+                let quiet = measured.others <= DISTURBED;
+                if quiet || attempt == TRIES {
                     contender.measured.push(measured);
+                    disturbed += usize::from(!quiet);
                     break;
                 }
                 eprintln!("  others used {:.0} % of the time", measured.others * 100.0);
             }
         }
+    }
+    if disturbed > 0 {
+        let all = passes * contenders.len();
+        results.note(format!(
+            "{what}: {disturbed} of {all} passes were disturbed all the same; measure again on a quiet machine"
+        ));
     }
     Ok(())
 }
