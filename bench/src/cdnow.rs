@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use foretell_types::{NewEvent, cloudevents};
 use tokio::task::LocalSet;
 
 use crate::Result;
@@ -64,6 +65,25 @@ pub async fn run(results: &mut Results) -> Result<()> {
     );
     results.add(format!("load, {what}"), "events/s", rate, None, None);
     Ok(())
+}
+
+/// The purchases as events of CloudEvents.
+pub fn events() -> Result<Vec<NewEvent>> {
+    let purchases = read(&find_file()?)?;
+    let events = purchases.iter().enumerate().map(|(line, purchase)| {
+        let Purchase {
+            customer,
+            date,
+            cds,
+            dollars,
+        } = purchase;
+        let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+        let text = format!(
+            r#"{{"specversion":"1.0","id":"cdnow-{line}","source":"/cdnow","type":"cdnow.purchased","subject":"customer/{customer}","time":"{year}-{month}-{day}T00:00:00Z","data":{{"cds":{cds},"total":{dollars}}}}}"#
+        );
+        Ok(cloudevents::from_json(text.as_bytes())?)
+    });
+    events.collect()
 }
 
 async fn load(target: &Target, purchases: &[Purchase]) -> Result<()> {

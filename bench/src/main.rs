@@ -1,10 +1,12 @@
-//! Benches of Foretell. `bench/run publish` builds what is needed and runs this.
+//! Benches of Foretell. `bench/run NAME` builds what is needed and runs this.
 
 mod awake;
 mod cdnow;
 mod client;
 mod inprocess;
+mod log;
 mod measure;
+mod others;
 mod payload;
 mod publish;
 mod rawsync;
@@ -19,10 +21,11 @@ use std::process::ExitCode;
 use results::Results;
 
 /// What goes wrong in a bench ends it with a message.
-type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-const USAGE: &str =
-    "usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)";
+const USAGE: &str = "\
+usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)
+       foretell-bench log [--quick] [--results DIR]";
 
 fn main() -> ExitCode {
     let Some(options) = Options::from_arguments(std::env::args().skip(1)) else {
@@ -38,38 +41,59 @@ fn main() -> ExitCode {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Bench {
+    Publish,
+    Log,
+}
+
 struct Options {
+    bench: Bench,
     quick: bool,
     results: PathBuf,
 }
 
 impl Options {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
-        let mut options = Options {
-            quick: false,
-            results: PathBuf::from("results"),
-        };
-        let mut publish = false;
+        let (mut bench, mut quick, mut results) = (None, false, PathBuf::from("results"));
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "publish" => publish = true,
-                "--quick" => options.quick = true,
-                "--results" => options.results = arguments.next()?.into(),
+                "publish" if bench.is_none() => bench = Some(Bench::Publish),
+                "log" if bench.is_none() => bench = Some(Bench::Log),
+                "--quick" => quick = true,
+                "--results" => results = arguments.next()?.into(),
                 _ => return None,
             }
         }
-        publish.then_some(options)
+        Some(Options {
+            bench: bench?,
+            quick,
+            results,
+        })
     }
 }
 
 fn run(options: &Options) -> Result<()> {
+    let mut results = Results::default();
+    let name = match options.bench {
+        Bench::Publish => {
+            publishing(options.quick, &mut results)?;
+            "publish"
+        }
+        Bench::Log => {
+            log::run(options.quick, &mut results)?;
+            "log"
+        }
+    };
+    results.print()?;
+    results.write(&options.results, name)
+}
+
+fn publishing(quick: bool, results: &mut Results) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut results = Results::default();
-    runtime.block_on(publish::run(options.quick, &mut results))?;
-    inprocess::run(options.quick, &mut results)?;
-    runtime.block_on(cdnow::run(&mut results))?;
-    results.print()?;
-    results.write(&options.results, "publish")
+    runtime.block_on(publish::run(quick, results))?;
+    inprocess::run(quick, results)?;
+    runtime.block_on(cdnow::run(results))
 }

@@ -82,7 +82,7 @@ pub async fn run(quick: bool, results: &mut Results) -> Result<()> {
     }
     configurations.sort_by_key(|configuration| (configuration.connections, configuration.batch));
     report(&configurations, results);
-    results.note(awake.note());
+    results.note(awake.note("publishing"));
     results.note(format!(
         "medians of {} passes of {:?}; a group of the raw writer is a batch of each connection; client and server share the processors",
         plan.passes, plan.measured

@@ -11,7 +11,34 @@ use crate::Result;
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
     AtLeast(f64),
+    AtMost(f64),
     Below(f64),
+    /// Of ours to the peer's.
+    RatioAtLeast(f64),
+    RatioAtMost(f64),
+}
+
+impl Goal {
+    fn value(self) -> f64 {
+        match self {
+            Goal::AtLeast(value)
+            | Goal::AtMost(value)
+            | Goal::Below(value)
+            | Goal::RatioAtLeast(value)
+            | Goal::RatioAtMost(value) => value,
+        }
+    }
+
+    /// Without a peer there is no ratio, and no goal for one is met.
+    fn met(self, ours: f64, ratio: Option<f64>) -> bool {
+        match self {
+            Goal::AtLeast(value) => ours >= value,
+            Goal::AtMost(value) => ours <= value,
+            Goal::Below(value) => ours < value,
+            Goal::RatioAtLeast(value) => ratio.is_some_and(|ratio| ratio >= value),
+            Goal::RatioAtMost(value) => ratio.is_some_and(|ratio| ratio <= value),
+        }
+    }
 }
 
 #[derive(Serialize, Debug)]
@@ -42,20 +69,16 @@ impl Results {
         peer: Option<(&'static str, f64)>,
         goal: Option<Goal>,
     ) {
+        let ratio = peer.map(|(_, value)| ours / value);
         self.rows.push(Row {
             measure: measure.into(),
             unit,
             ours: rounded(ours),
             peer: peer.map(|(_, value)| rounded(value)),
             peer_name: peer.map(|(name, _)| name),
-            ratio: peer.map(|(_, value)| rounded(ours / value)),
-            goal: goal.map(|goal| match goal {
-                Goal::AtLeast(value) | Goal::Below(value) => value,
-            }),
-            met: goal.map(|goal| match goal {
-                Goal::AtLeast(value) => ours >= value,
-                Goal::Below(value) => ours < value,
-            }),
+            ratio: ratio.map(rounded),
+            goal: goal.map(Goal::value),
+            met: goal.map(|goal| goal.met(ours, ratio)),
         });
     }
 
@@ -168,6 +191,15 @@ mod tests {
                  "peer_name": null, "ratio": null, "goal": 11.0, "met": true},
             ])
         );
+    }
+
+    #[test]
+    fn goals_of_ratios() {
+        assert!(Goal::RatioAtLeast(0.9).met(9.0, Some(0.9)));
+        assert!(!Goal::RatioAtLeast(0.9).met(9.0, Some(0.89)));
+        assert!(Goal::RatioAtMost(1.15).met(9.0, Some(1.15)));
+        assert!(!Goal::RatioAtMost(1.15).met(1.0, None));
+        assert!(Goal::AtMost(1.0).met(1.0, None));
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! Conditional appends: of single events by many threads, of single events by one task, of
+//! batches; and how long one takes.
+
+use super::compare::{Contender, alternate, report};
+use super::drive::{Load, fill_each, one_task, threads};
+use super::lane::Streams;
+use super::{FEW_STREAMS, MANY_STREAMS, Plan, fjall, ours, raw, tephra, umadb};
+use crate::Result;
+use crate::rawsync::{self, RawWriter};
+use crate::results::Goal::{RatioAtLeast, RatioAtMost};
+use crate::results::{Results, median};
+
+const IN_FLIGHT: usize = 64;
+const BATCH: usize = 512;
+/// The bytes that one event takes as JSON.
+const EVENT_BYTES: usize = 256;
+
+pub fn many_threads(plan: Plan, results: &mut Results) -> Result<()> {
+    for streams in [FEW_STREAMS, MANY_STREAMS] {
+        let what = format!("conditional append, {IN_FLIGHT} threads, {streams} streams");
+        let mut contenders = [
+            Contender::new(ours::KIND, None),
+            Contender::new(tephra::KIND, Some(RatioAtLeast(1.0))),
+            Contender::new(raw::KIND, Some(RatioAtLeast(0.9))),
+            Contender::new(umadb::KIND, Some(RatioAtLeast(2.5))),
+            Contender::new(fjall::KIND, None),
+        ];
+        alternate(&what, plan.passes, &mut contenders, results, |engine| {
+            let streams = if streams == MANY_STREAMS && plan.fill_streams {
+                fill_each(engine, streams)?
+            } else {
+                Streams::empty(streams)
+            };
+            threads(engine, load(plan, IN_FLIGHT, 1, streams))
+        })?;
+        report(&what, "events/s", &contenders, |m| m.events_per_s, results);
+    }
+    Ok(())
+}
+
+pub fn one_async_task(plan: Plan, results: &mut Results) -> Result<()> {
+    let what = format!("conditional append, one task, {IN_FLIGHT} in flight");
+    let mut contenders = [
+        Contender::new(ours::KIND, None),
+        Contender::new(tephra::KIND, Some(RatioAtLeast(1.5))),
+        Contender::new(raw::KIND, None),
+    ];
+    alternate(&what, plan.passes, &mut contenders, results, |engine| {
+        let streams = Streams::empty(FEW_STREAMS);
+        one_task(engine, load(plan, IN_FLIGHT, 1, streams))
+    })?;
+    report(&what, "events/s", &contenders, |m| m.events_per_s, results);
+    Ok(())
+}
+
+pub fn batches(plan: Plan, results: &mut Results) -> Result<()> {
+    for (writers, goals) in [(1, true), (8, false)] {
+        let goal = |value| goals.then_some(RatioAtLeast(value));
+        let plural = if writers == 1 { "" } else { "s" };
+        let what = format!("batches of {BATCH}, {writers} thread{plural}");
+        let mut contenders = [
+            Contender::new(ours::KIND, None),
+            Contender::new(tephra::KIND, goal(1.2)),
+            Contender::new(raw::KIND, None),
+            Contender::new(umadb::KIND, goal(8.0)),
+        ];
+        alternate(&what, plan.passes, &mut contenders, results, |engine| {
+            let streams = Streams::empty(FEW_STREAMS);
+            threads(engine, load(plan, writers, BATCH, streams))
+        })?;
+        report(&what, "events/s", &contenders, |m| m.events_per_s, results);
+        for contender in &mut contenders {
+            contender.goal = None;
+        }
+        let what = format!("processor time of an event, {what}");
+        report(&what, "ns", &contenders, |m| m.cpu_ns_per_event, results);
+    }
+    Ok(())
+}
+
+pub fn latency(plan: Plan, results: &mut Results) -> Result<()> {
+    let what = "one writer, 1 event, median";
+    let mut contenders = [
+        Contender::new(ours::KIND, None),
+        Contender::new(raw::KIND, None),
+        Contender::new(tephra::KIND, None),
+    ];
+    let mut limit = Vec::new();
+    for _ in 0..plan.passes {
+        let times = RawWriter::new()?.measure(EVENT_BYTES, plan.measured / 2)?;
+        limit.push(median(
+            times.iter().map(|time| time.as_secs_f64() * 1e3).collect(),
+        ));
+        alternate(what, 1, &mut contenders, results, |engine| {
+            let streams = Streams::empty(FEW_STREAMS);
+            threads(engine, load(plan, 1, 1, streams))
+        })?;
+        contenders[1..].rotate_left(1);
+    }
+    contenders[1..].sort_by_key(|contender| contender.kind.name);
+    let ours = contenders[0].median(|m| m.median_ms);
+    let beside = Some((rawsync::NAME, median(limit)));
+    results.add(what, "ms", ours, beside, Some(RatioAtMost(1.15)));
+    report(what, "ms", &contenders, |m| m.median_ms, results);
+    Ok(())
+}
+
+fn load(plan: Plan, writers: usize, batch: usize, streams: Streams) -> Load {
+    Load {
+        writers,
+        batch,
+        streams,
+        warm_up: plan.warm_up,
+        measured: plan.measured,
+    }
+}

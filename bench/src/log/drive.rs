@@ -1,0 +1,188 @@
+//! The driver, the same for all engines: threads that append and wait, or one task that keeps
+//! appends in flight. Only what was answered within the measured time counts.
+
+use std::time::{Duration, Instant};
+
+use super::engine::{Condition, Engine};
+use super::event::Event;
+use super::lane::{Lane, Streams};
+use crate::Result;
+use crate::others::Watch;
+
+/// Events of an append that only fills.
+const FILL_BATCH: u32 = 1_000;
+
+/// What is appended, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Threads with an append each, or appends in flight.
+    pub writers: usize,
+    /// Events of an append.
+    pub batch: usize,
+    pub streams: Streams,
+    /// Appended, but not counted.
+    pub warm_up: Duration,
+    pub measured: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    pub events_per_s: f64,
+    /// Of one append.
+    pub median_ms: f64,
+    /// Of all threads of this process together.
+    pub cpu_ns_per_event: f64,
+    /// The share of the processors' time that others used.
+    pub others: f64,
+}
+
+impl Measured {
+    fn new(mut times: Vec<Duration>, load: Load, (cpu, others): (Duration, f64)) -> Measured {
+        times.sort_unstable();
+        let events = (times.len() * load.batch) as f64;
+        let median = times.get(times.len() / 2);
+        Measured {
+            events_per_s: events / load.measured.as_secs_f64(),
+            median_ms: median.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3),
+            cpu_ns_per_event: cpu.as_secs_f64() * 1e9 / events,
+            others,
+        }
+    }
+}
+
+/// Threads, each of which appends, waits until that is durable, and appends again.
+pub fn threads(engine: &dyn Engine, load: Load) -> Result<Measured> {
+    let lanes = Lane::all(load.writers, load.streams);
+    let from = Instant::now() + load.warm_up;
+    let until = from + load.measured;
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = lanes
+            .into_iter()
+            .map(|lane| scope.spawn(move || writer(engine, lane, load.batch, from, until)))
+            .collect();
+        sleep_until(from);
+        let watch = Watch::start()?;
+        sleep_until(until);
+        let used = (watch.own(), watch.others()?);
+        let mut times = Vec::new();
+        for writer in writers {
+            times.extend(writer.join().map_err(|_| "a writer panicked")??);
+        }
+        Ok(Measured::new(times, load, used))
+    })
+}
+
+fn writer(
+    engine: &dyn Engine,
+    mut lane: Lane,
+    batch: usize,
+    from: Instant,
+    until: Instant,
+) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    loop {
+        let (events, condition) = lane.take(batch);
+        let begun = Instant::now();
+        let position = engine.append(events, condition)?;
+        let answered = Instant::now();
+        lane.done(position);
+        if answered >= until {
+            return Ok(times);
+        }
+        if answered >= from {
+            times.push(answered - begun);
+        }
+    }
+}
+
+/// One task on a runtime of one thread, which keeps an append of each lane in flight.
+pub fn one_task(engine: &dyn Engine, load: Load) -> Result<Measured> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(task(engine, load))
+}
+
+async fn task(engine: &dyn Engine, load: Load) -> Result<Measured> {
+    let from = Instant::now() + load.warm_up;
+    let until = from + load.measured;
+    let mut flying = Vec::with_capacity(load.writers);
+    for mut lane in Lane::all(load.writers, load.streams) {
+        let (events, condition) = lane.take(load.batch);
+        flying.push((Instant::now(), engine.begin(events, condition)?, lane));
+    }
+    let (mut times, mut watch) = (Vec::new(), None);
+    loop {
+        for (begun, pending, lane) in &mut flying {
+            let position = pending.as_mut().await?;
+            let answered = Instant::now();
+            lane.done(position);
+            if answered >= until {
+                let watch: Watch = watch.ok_or("nothing was answered within the measured time")?;
+                let used = (watch.own(), watch.others()?);
+                return Ok(Measured::new(times, load, used));
+            }
+            if answered >= from {
+                if watch.is_none() {
+                    watch = Some(Watch::start()?);
+                }
+                times.push(answered - *begun);
+            }
+            let (events, condition) = lane.take(load.batch);
+            *begun = Instant::now();
+            *pending = engine.begin(events, condition)?;
+        }
+    }
+}
+
+/// Appends one event to each stream, so that none is new to what is measured then.
+pub fn fill_each(engine: &dyn Engine, streams: u32) -> Result<Streams> {
+    fill_rounds(engine, streams, 1)
+}
+
+/// Appends so many events to each stream, one after another to all.
+pub fn fill_rounds(engine: &dyn Engine, streams: u32, rounds: u32) -> Result<Streams> {
+    let mut after = 0;
+    for round in 0..rounds {
+        for first in (0..streams).step_by(FILL_BATCH as usize) {
+            let number = |stream| u64::from(round) << 32 | u64::from(stream);
+            let events: Vec<Event> = (first..streams.min(first + FILL_BATCH))
+                .map(|stream| Event {
+                    number: number(stream),
+                    stream,
+                })
+                .collect();
+            let condition = Condition {
+                stream: first,
+                events: u64::from(round),
+                after,
+            };
+            after = engine.append(&events, condition)?;
+        }
+    }
+    Ok(Streams {
+        count: streams,
+        filled: rounds,
+        after,
+    })
+}
+
+/// Appends so many events of random streams.
+pub fn fill(engine: &dyn Engine, streams: u32, events: u64) -> Result<()> {
+    let mut lanes = Lane::all(1, Streams::empty(streams));
+    let mut left = events;
+    while let Some(lane) = lanes.first_mut().filter(|_| left > 0) {
+        let batch = left.min(u64::from(FILL_BATCH));
+        let (events, condition) = lane.take(batch as usize);
+        let position = engine.append(events, condition)?;
+        lane.done(position);
+        left -= batch;
+    }
+    Ok(())
+}
+
+fn sleep_until(time: Instant) {
+    std::thread::sleep(time.saturating_duration_since(Instant::now()));
+}
+
+#[cfg(test)]
+#[path = "drive_tests.rs"]
+mod tests;

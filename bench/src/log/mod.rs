@@ -1,0 +1,105 @@
+//! The embedded engine beside its peers: the same events, the same driver, in the same run.
+
+mod appending;
+mod compare;
+mod disk;
+mod drive;
+mod engine;
+mod event;
+mod fjall;
+mod group;
+mod lane;
+mod ours;
+mod raw;
+mod reading;
+mod tephra;
+#[cfg(test)]
+mod tests;
+mod umadb;
+
+use std::time::Duration;
+
+use self::compare::{DISTURBED, TRIES};
+use crate::Result;
+use crate::awake::Awake;
+use crate::results::Results;
+
+/// Streams over which events are spread.
+const FEW_STREAMS: u32 = 2_000;
+const MANY_STREAMS: u32 = 1_000_000;
+
+/// How long, how often, how much.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    passes: usize,
+    warm_up: Duration,
+    measured: Duration,
+    /// Each of the many streams has an event before the measure.
+    fill_streams: bool,
+    disk_events: usize,
+    opened_events: u64,
+    hot_streams: u32,
+}
+
+const QUICK: Plan = Plan {
+    passes: 3,
+    warm_up: Duration::from_millis(200),
+    measured: Duration::from_millis(800),
+    fill_streams: false,
+    disk_events: 64_000,
+    opened_events: 1_000_000,
+    hot_streams: 1_000,
+};
+const FULL: Plan = Plan {
+    passes: 5,
+    warm_up: Duration::from_secs(1),
+    measured: Duration::from_secs(4),
+    fill_streams: true,
+    disk_events: 640_000,
+    opened_events: 10_000_000,
+    hot_streams: 5_000,
+};
+
+pub fn run(quick: bool, results: &mut Results) -> Result<()> {
+    let plan = if quick { QUICK } else { FULL };
+    {
+        // Spinning processes would hold up those peers whose syncs change metadata.
+        let awake = Awake::asked();
+        appending::many_threads(plan, results)?;
+        appending::one_async_task(plan, results)?;
+        appending::batches(plan, results)?;
+        let note = awake.map(|awake| awake.note("appending by many"));
+        results.note(note.unwrap_or_else(|| {
+            "the processors were not kept awake while appending by many was measured".to_owned()
+        }));
+    }
+    {
+        let awake = Awake::start();
+        appending::latency(plan, results)?;
+        results.note(awake.note("appending by one"));
+    }
+    disk::run(plan, results)?;
+    reading::open_and_scan(plan, results)?;
+    reading::hot_streams(plan, results)?;
+    results.note(format!(
+        "medians of {} passes of {:?}, engines in turn, each pass on a new folder; an event is 256 bytes of JSON",
+        plan.passes, plan.measured
+    ));
+    results.note(format!(
+        "while others kept the processors more than {:.0} % busy, a pass was measured again, up to {} times",
+        DISTURBED * 100.0,
+        TRIES - 1
+    ));
+    results.note("appends are conditional: on the revision of a stream (Foretell, fjall), or on no event of its tag since the writer's last position (tephra, umadb-core); the raw writer checks nothing");
+    results.note(if plan.fill_streams {
+        "of the 1,000,000 streams, each has an event before the measure"
+    } else {
+        "the 1,000,000 streams are empty at first (the full run gives each an event before)"
+    });
+    results.note("umadb-core runs with its server's writer thread and a page cache of 1 GB; fjall and the raw writer with a thread that groups what waits");
+    results.note(
+        "processor time is that of all threads of the process, those that make the events included",
+    );
+    results.note("opening and reading find all files in the page cache; reading beyond it isn't measured yet");
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Foretell's log in this process.
+
+use std::path::Path;
+
+use foretell_log::{Append, Appended, Environment, EventLog, ReadOptions, Ticket};
+use foretell_types::{Data, ExpectedRevision, NewEvent, Revision, Timestamp};
+
+use super::engine::{Condition, Engine, Kind, Pending};
+use super::event::{self, Event};
+use crate::Result;
+
+const TOPIC: &str = "bench";
+pub const NAME: &str = "Foretell";
+pub const KIND: Kind = Kind {
+    name: NAME,
+    open: |folder| Ok(Box::new(Ours::open(folder)?)),
+};
+
+#[derive(Debug)]
+pub struct Ours {
+    log: EventLog,
+    time: Timestamp,
+}
+
+impl Ours {
+    pub fn open(folder: &Path) -> Result<Ours> {
+        let environment = Environment::real();
+        let log = EventLog::open_folder(folder, &environment)?;
+        if log.topics().is_empty() {
+            let uuid = environment.random.uuid();
+            let topic = Append::new().create_topic(TOPIC.parse()?, uuid, false);
+            log.append(topic)?.wait()?;
+        }
+        Ok(Ours {
+            log,
+            time: event::TIME.parse()?,
+        })
+    }
+
+    /// Appends any events as one unit, without a condition.
+    pub fn append_events(&self, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
+        let append = Append::new().events(TOPIC, events);
+        self.log.append(append)?.wait()?;
+        Ok(())
+    }
+
+    fn hand_over(&self, events: &[Event], condition: Condition) -> Result<Ticket> {
+        let mut made = Vec::with_capacity(events.len());
+        for event in events {
+            made.push(new_event(*event, self.time)?);
+        }
+        let expected = match condition.events.checked_sub(1) {
+            None => ExpectedRevision::None,
+            Some(last) => ExpectedRevision::Exact(Revision::new(last)),
+        };
+        let append = Append::new().events(TOPIC, made).expect(
+            TOPIC,
+            &event::subject(condition.stream)?,
+            expected,
+        );
+        Ok(self.log.append(append)?)
+    }
+}
+
+fn new_event(event: Event, time: Timestamp) -> Result<NewEvent> {
+    Ok(NewEvent {
+        id: event.id()?,
+        source: event::SOURCE.to_owned(),
+        event_type: event::TYPE.to_owned(),
+        subject: Some(event.subject()?),
+        time: Some(time),
+        data: Data::json(event.data()?),
+        ..NewEvent::default()
+    })
+}
+
+impl Engine for Ours {
+    fn append(&self, events: &[Event], condition: Condition) -> Result<u64> {
+        let appended = self.hand_over(events, condition)?.wait()?;
+        Ok(last_position(&appended))
+    }
+
+    fn begin(&self, events: &[Event], condition: Condition) -> Result<Pending> {
+        let ticket = self.hand_over(events, condition)?;
+        Ok(Box::pin(async move { Ok(last_position(&ticket.await?)) }))
+    }
+
+    fn scan(&self) -> Result<u64> {
+        self.count(ReadOptions::default())
+    }
+
+    fn read_stream(&self, stream: u32) -> Result<u64> {
+        self.count(ReadOptions::stream(event::subject(stream)?))
+    }
+}
+
+impl Ours {
+    fn count(&self, options: ReadOptions) -> Result<u64> {
+        let mut reader = self.log.read(TOPIC, options)?;
+        let (mut events, mut bytes) = (0, 0);
+        while let Some(event) = reader.next_event()? {
+            events += 1;
+            bytes += event.id.len() + event.subject.map_or(0, str::len);
+        }
+        std::hint::black_box(bytes);
+        Ok(events)
+    }
+}
+
+fn last_position(appended: &Appended) -> u64 {
+    let last = appended.events.last();
+    last.map_or(0, |event| event.position.get())
+}
