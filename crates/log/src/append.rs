@@ -1,14 +1,10 @@
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use foretell_types::limits::{COMMIT_BYTES, COMMIT_EVENTS, CONDITIONS, REGISTER_BYTES};
 use foretell_types::{
     AppendCondition, Error, ErrorKind, ExpectedRevision, NewEvent, Position, Result, Revision,
     TopicName, validate,
 };
-use tokio::sync::oneshot;
 
 use crate::codec::{FRAME_HEADER, encode_event, encode_register};
 use crate::index::{content_hash, identity_key};
@@ -41,6 +37,21 @@ pub(crate) enum Entry {
     DeleteTopic {
         name: String,
     },
+}
+
+impl Entry {
+    /// About the size of its frame.
+    fn size(&self) -> usize {
+        match self {
+            Entry::Event { event, .. } => {
+                let subject = event.subject.as_ref().map_or(0, String::len);
+                let texts = event.id.len() + event.source.len() + event.event_type.len();
+                128 + 64 * event.extensions.len() + texts + subject + event.data.len()
+            }
+            Entry::Register { key, value } => 64 + key.len() + value.as_ref().map_or(0, Vec::len),
+            Entry::CreateTopic { .. } | Entry::DeleteTopic { .. } => 0,
+        }
+    }
 }
 
 impl Append {
@@ -153,7 +164,7 @@ impl Encoded {
     /// Validates and encodes, on the caller's thread.
     pub fn new(append: Append, seed: u64) -> Result<Encoded> {
         append.check()?;
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(append.entries.iter().map(Entry::size).sum());
         let mut frames = Vec::with_capacity(append.entries.len());
         for entry in &append.entries {
             let start = bytes.len();
@@ -226,32 +237,4 @@ pub struct AppendedEvent {
     pub revision: Option<Revision>,
     /// It was there already, with the same source, id and content: this is its first place.
     pub duplicate: bool,
-}
-
-/// An append that the writer has taken. Await it, or [`Ticket::wait`] for it. Dropping it doesn't
-/// take the append back.
-#[derive(Debug)]
-pub struct Ticket(pub(crate) oneshot::Receiver<Result<Appended>>);
-
-impl Ticket {
-    /// Blocks the thread until the append is durable or has failed; not for async code.
-    pub fn wait(self) -> Result<Appended> {
-        self.0.blocking_recv().unwrap_or_else(|_| Err(stopped()))
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Appended>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0)
-            .poll(context)
-            .map(|got| got.unwrap_or_else(|_| Err(stopped())))
-    }
-}
-
-fn stopped() -> Error {
-    Error::unavailable(
-        "the log's writer has stopped: whether the append happened is only known after the log is opened anew",
-    )
 }

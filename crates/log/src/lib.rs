@@ -47,7 +47,7 @@ mod sealed;
 mod verify;
 mod writer;
 
-pub use append::{Append, Appended, AppendedEvent, Ticket};
+pub use append::{Append, Appended, AppendedEvent};
 pub use backup::{BackupFile, verify_backup};
 pub use codec::EventRef;
 pub use environment::{Clock, Environment, Random};
@@ -62,5 +62,6 @@ pub use log::{EventLog, LogOptions, TopicInfo};
 pub use merkle::Hash;
 pub use proof::{Proof, Proven};
 pub use read::{ReadOptions, Reader};
-pub use sealed::SegmentStore;
+pub use sealed::{Piece, SegmentStore};
 pub use verify::Verified;
+pub use writer::Ticket;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use foretell_types::limits::{APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, SEGMENT_BYTES};
 use foretell_types::{Error, ErrorKind, Instant, Position, Result, Revision};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::append::{Append, Encoded, Ticket};
+use crate::append::{Append, Encoded};
 use crate::backup::{self, BackupFile};
 use crate::environment::Environment;
 use crate::index::Index;
@@ -21,7 +21,7 @@ use crate::prove;
 use crate::read::{ReadOptions, Reader};
 use crate::sealed::{self, InForce, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
-use crate::writer::{Request, Writer};
+use crate::writer::{Answered, End, Request, Ticket, Writer, ticket};
 
 /// The event log: topics over one journal. Clones share it; the writer stops, after what it has
 /// taken, when the last one is dropped.
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     /// What of the sealed files is in force.
     pub in_force: Mutex<InForce>,
     pub wake: Wake,
+    pub answered: Arc<Answered>,
     pub waiting: Waiting,
     /// As in the index.
     pub seed: u64,
@@ -209,6 +210,7 @@ impl EventLog {
             store: store.clone(),
             in_force: Mutex::new(InForce::of(&manifest)),
             wake: Wake::default(),
+            answered: Arc::default(),
             waiting: Waiting::default(),
             heads: Mutex::new(heads),
         });
@@ -224,10 +226,15 @@ impl EventLog {
             let sealer = Sealer::new(store, shared.clone(), manifest);
             Arc::new(Mutex::new(sealer))
         });
-        let mut threads = vec![spawn(
-            "foretell-log",
-            Box::new(move || writer.run(&receiver)),
-        )?];
+        let end = End(shared.answered.clone());
+        let write = move || {
+            // Dropped the other way round: what was never taken is answered before everyone is
+            // woken.
+            let _end = end;
+            let receiver = receiver;
+            writer.run(&receiver);
+        };
+        let mut threads = vec![spawn("foretell-log", Box::new(write))?];
         if let Some(sealer) = sealer.clone().filter(|_| options.seal_in_background) {
             let shared = shared.clone();
             shared.wake.work();
@@ -260,7 +267,7 @@ impl EventLog {
         let encoded = Encoded::new(append, shared.seed)?;
         let bytes = encoded.bytes.len();
         shared.waiting.enter(bytes)?;
-        let (reply, ticket) = oneshot::channel();
+        let (ticket, reply) = ticket(&shared.answered);
         let requests = self.inner.requests.lock();
         let sent = requests
             .as_ref()
@@ -269,7 +276,7 @@ impl EventLog {
             shared.waiting.leave(bytes);
             return Err(Error::unavailable("the log is closed"));
         }
-        Ok(Ticket(ticket))
+        Ok(ticket)
     }
 
     /// Reads events of a topic; see [`ReadOptions`].

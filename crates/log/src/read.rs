@@ -137,6 +137,7 @@ impl Plan {
 /// Where the bytes of the present frame are.
 enum Held {
     Buffer(Range<usize>),
+    Page(Arc<Piece>, Range<usize>),
     Piece(Arc<Piece>, usize),
 }
 
@@ -177,15 +178,18 @@ impl Reader {
 
     /// The next event, or `None` at the end.
     pub fn next_event(&mut self) -> Result<Option<EventRef<'_>>> {
-        while self.left > 0 {
-            let Some(position) = self.next_frame()? else {
-                return Ok(None);
-            };
-            let event = self.decode(position)?;
-            if self.wants(&event) {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let options = &self.options;
+        let all = options.query.is_all() && (options.time_from, options.time_until) == (None, None);
+        while let Some(position) = self.next_frame()? {
+            // Decoded twice if there is something to filter by: the borrow checker can't see that
+            // the loop ends here.
+            if all || self.wants(&self.decode(position, Frame::read)?) {
                 self.left -= 1;
-                // Decoded again: the borrow checker can't see that the loop ends here.
-                return self.decode(position).map(Some);
+                let read = if all { Frame::read } else { Frame::unchecked };
+                return self.decode(position, read).map(Some);
             }
         }
         Ok(None)
@@ -229,8 +233,8 @@ impl Reader {
                     let next = places.pop();
                     match next.map(|(position, place)| self.load(position, place)) {
                         None => None,
-                        Some(Ok(range)) => {
-                            self.held = Held::Buffer(range);
+                        Some(Ok(held)) => {
+                            self.held = held;
                             next.map(|(position, _)| position)
                         }
                         Some(Err(error)) if error.kind() == ErrorKind::NotFound => {
@@ -389,8 +393,20 @@ impl Reader {
         Ok(())
     }
 
+    /// Brings a frame of the journal into reach.
+    fn load(&mut self, position: u64, place: Place) -> Result<Held> {
+        if self.chunk == PICK_BYTES
+            && let Some((page, from)) = self.shared.journal.page(place)?
+            && let Some(length) = page.bytes.get(from..).and_then(Frame::claimed_bytes)
+            && from + length <= page.bytes.len()
+        {
+            return Ok(Held::Page(page, from..from + length));
+        }
+        self.load_buffer(position, place).map(Held::Buffer)
+    }
+
     /// Brings a frame of the journal into the buffer; gives where it lies there.
-    fn load(&mut self, position: u64, place: Place) -> Result<Range<usize>> {
+    fn load_buffer(&mut self, position: u64, place: Place) -> Result<Range<usize>> {
         let offset = |reader: &Reader| {
             place
                 .0
@@ -439,9 +455,14 @@ impl Reader {
         read.map(|_| ())
     }
 
-    fn decode(&self, position: u64) -> Result<EventRef<'_>> {
+    fn decode<'a>(
+        &'a self,
+        position: u64,
+        read: fn(&'a [u8]) -> Result<Frame<'a>>,
+    ) -> Result<EventRef<'a>> {
         let bytes = match &self.held {
             Held::Buffer(range) => self.buffer.get(range.clone()),
+            Held::Page(page, range) => page.bytes.get(range.clone()),
             Held::Piece(piece, index) => piece.frame(*index),
         };
         let here = |error: Error| {
@@ -450,7 +471,7 @@ impl Reader {
                 self.topic
             ))
         };
-        let frame = Frame::read(bytes.unwrap_or(&[])).map_err(here)?;
+        let frame = read(bytes.unwrap_or(&[])).map_err(here)?;
         let same = frame.kind == FrameKind::Event
             && (frame.topic, frame.position) == (self.topic_id, position);
         if !same {

@@ -91,6 +91,17 @@ impl<'a> Frame<'a> {
 
     /// Reads the frame at the begin of `bytes`; what follows it is left alone.
     pub fn read(bytes: &'a [u8]) -> Result<Frame<'a>> {
+        let frame = Frame::unchecked(bytes)?;
+        if checksum(frame.bytes)
+            != u32::from_le_bytes(*frame.bytes[4..].first_chunk().unwrap_or(&[0; 4]))
+        {
+            return Err(damaged("the checksum of a frame is wrong"));
+        }
+        Ok(frame)
+    }
+
+    /// As [`Frame::read`], for one whose checksum was looked at.
+    pub fn unchecked(bytes: &'a [u8]) -> Result<Frame<'a>> {
         let length =
             Frame::claimed_bytes(bytes).ok_or_else(|| damaged("a frame's length is wrong"))?;
         let bytes = bytes
@@ -100,9 +111,6 @@ impl<'a> Frame<'a> {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        if checksum(bytes) != u32_at(4) {
-            return Err(damaged("the checksum of a frame is wrong"));
-        }
         let kind = match bytes[8] {
             1 => FrameKind::Event,
             2 => FrameKind::Register,

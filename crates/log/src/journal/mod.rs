@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foretell_types::Result;
 
-use crate::sealed::SegmentStore;
+use crate::sealed::{Piece, SegmentStore};
 
 pub use disk::DiskJournal;
 pub use group::{Group, GroupMeta};
@@ -80,6 +80,13 @@ pub trait JournalReader: Send + Sync {
     ///
     /// [`ErrorKind::NotFound`]: foretell_types::ErrorKind::NotFound
     fn read(&self, place: Place, buffer: &mut [u8]) -> Result<usize>;
+
+    /// A page of the journal that holds a place, if it is kept in memory, and where in it; for who
+    /// picks single frames. A frame may go on behind the page.
+    fn page(&self, place: Place) -> Result<Option<(Arc<Piece>, usize)>> {
+        let _ = place;
+        Ok(None)
+    }
 
     /// A place in words for error messages.
     fn describe(&self, place: Place) -> String;

@@ -4,22 +4,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-/// A decompressed piece of a sealed file. A block of frames knows where each begins.
+/// A piece of the journal or, decompressed, of a sealed file, as it is kept in memory. A block of frames knows where each begins.
 #[derive(Debug)]
-pub(crate) struct Piece {
-    pub bytes: Vec<u8>,
+pub struct Piece {
+    pub(crate) bytes: Vec<u8>,
     /// Where the frames begin, and the end of the last; empty if the piece holds no frames.
-    pub starts: Vec<u32>,
+    pub(crate) starts: Vec<u32>,
 }
 
 impl Piece {
     /// The frame at an index.
-    pub fn frame(&self, index: usize) -> Option<&[u8]> {
+    pub(crate) fn frame(&self, index: usize) -> Option<&[u8]> {
         let (from, to) = (*self.starts.get(index)?, *self.starts.get(index + 1)?);
         self.bytes.get(from as usize..to as usize)
     }
 
-    pub fn frames(&self) -> usize {
+    pub(crate) fn frames(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 }

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-pub(crate) use cache::Piece;
+pub use cache::Piece;
+pub(crate) use cache::PieceCache;
 pub(crate) use gather::Source;
 pub(crate) use manifest::{InForce, Manifest};
 pub(crate) use nodes::KEPT_HEIGHT;

@@ -49,13 +49,13 @@ impl SegmentStore {
     pub(crate) fn new(
         folder: &Path,
         environment: &Environment,
-        cache_bytes: u64,
+        cache: Arc<PieceCache>,
         segments: Arc<dyn FullSegments>,
     ) -> SegmentStore {
         SegmentStore {
             folder: folder.to_owned(),
             environment: environment.clone(),
-            cache: Arc::new(PieceCache::new(cache_bytes)),
+            cache,
             stop: Arc::default(),
             segments,
         }

@@ -1,13 +1,15 @@
 //! The writer: one thread that batches whatever is waiting into one durable write.
 
+mod answer;
 mod stage;
 
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use foretell_types::{Error, ErrorKind, Result};
-use tokio::sync::oneshot;
 
+pub use self::answer::Ticket;
+pub(crate) use self::answer::{Answered, End, Reply, ticket};
 use self::stage::Stage;
 use crate::append::{Appended, Encoded};
 use crate::codec::{FRAME_HEADER, Frame};
@@ -21,7 +23,7 @@ const GROUP_APPENDS: usize = 4_096;
 
 pub(crate) struct Request {
     pub encoded: Encoded,
-    pub reply: oneshot::Sender<Result<Appended>>,
+    pub reply: Reply,
 }
 
 pub(crate) struct Writer {
@@ -75,7 +77,9 @@ impl Writer {
             for request in &waiting {
                 self.shared.waiting.leave(request.encoded.bytes.len());
             }
+            let group = self.shared.answered.take();
             self.write_group(&mut waiting);
+            self.shared.answered.tell(group);
         }
     }
 
@@ -83,14 +87,14 @@ impl Writer {
     fn write_group(&mut self, waiting: &mut Vec<Request>) {
         if let Some(poison) = &self.poison {
             for request in waiting.drain(..) {
-                let _ = request.reply.send(Err(poison.clone()));
+                request.reply.send(Err(poison.clone()), request.encoded);
             }
             return;
         }
         let answers = self.stage_and_commit(waiting);
         for (request, answer) in waiting.drain(..).zip(answers) {
             // Who asked may be gone; the append stands all the same.
-            let _ = request.reply.send(answer);
+            request.reply.send(answer, request.encoded);
         }
     }
 

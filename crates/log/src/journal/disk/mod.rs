@@ -18,13 +18,15 @@ use super::group::encoded_bytes;
 use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
 use crate::environment::Environment;
 use crate::log::LogOptions;
-use crate::sealed::{FullSegments, Manifest, SegmentStore};
+use crate::sealed::{FullSegments, Manifest, Piece, PieceCache, SegmentStore};
 
 pub use recover::CutTail;
 
 /// The preallocated space grows by at least and at most so many bytes at a time.
 const GROW_LEAST: u64 = 256 * 1024;
 const GROW_MOST: u64 = 8 * 1024 * 1024;
+/// Picked frames are read by pages of this size, which are kept in memory.
+const PAGE_BYTES: u64 = 16 * 1024;
 /// Where the segment's number begins in a [`Place`]; below it lies the offset in the file.
 const SEGMENT_SHIFT: u32 = 40;
 
@@ -59,6 +61,7 @@ struct Shared {
     durable: AtomicU64,
     /// The place behind its group.
     durable_end: AtomicU64,
+    cache: Arc<PieceCache>,
 }
 
 impl DiskJournal {
@@ -90,12 +93,14 @@ impl DiskJournal {
             segments: RwLock::default(),
             durable: AtomicU64::new(0),
             durable_end: AtomicU64::new(0),
+            cache: Arc::new(PieceCache::new(options.cache_bytes)),
         });
-        let store = SegmentStore::new(folder, environment, options.cache_bytes, shared.clone());
+        let cache = shared.cache.clone();
+        let store = SegmentStore::new(folder, environment, cache, shared.clone());
         let manifest = Manifest::load(&store)?.unwrap_or_default();
         let (first, last) = (manifest.next_segment, manifest.catalog.last);
         segment::remove_sealed(folder, &**files, first)?;
-        *shared.segments.write() = segment::open_all(folder, &**files, first)?;
+        *shared.segments.write() = segment::open_all(folder, &**files, first, &shared.cache)?;
         if first > 0 && shared.segments.read().is_empty() {
             // A segment is sealed only once another follows it.
             let what = format!("segment {first} of {} is missing", folder.display());
@@ -173,7 +178,7 @@ impl DiskJournal {
             number,
             first,
             salt,
-            files,
+            (files, &self.shared.cache),
         )?);
         self.shared.segments.write().push(segment.clone());
         if let Some(old) = old {
@@ -281,6 +286,13 @@ impl Journal for DiskJournal {
 }
 
 impl Shared {
+    fn segment(&self, place: Place) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let first = segments.first()?.number;
+        let at = (place.0 >> SEGMENT_SHIFT).checked_sub(first)?;
+        segments.get(at as usize).cloned()
+    }
+
     fn is_durable(&self, last: Seq, end: Place) {
         self.durable_end.store(end.0, Ordering::Release);
         self.durable.store(last.0, Ordering::Release);
@@ -382,20 +394,43 @@ impl JournalReader for Shared {
         Ok(())
     }
 
-    fn read(&self, place: Place, buffer: &mut [u8]) -> Result<usize> {
-        let (number, offset) = (
-            place.0 >> SEGMENT_SHIFT,
-            place.0 & ((1 << SEGMENT_SHIFT) - 1),
-        );
-        let segment = {
-            let segments = self.segments.read();
-            let first = segments.first().map_or(0, |segment| segment.number);
-            if number < first {
-                let message = format!("segment {number} was sealed");
-                return Err(Error::not_found(message));
-            }
-            segments.get((number - first) as usize).cloned()
+    fn page(&self, place: Place) -> Result<Option<(Arc<Piece>, usize)>> {
+        let offset = place.0 & ((1 << SEGMENT_SHIFT) - 1);
+        let begin = offset - offset % PAGE_BYTES;
+        // A page that isn't full yet will change.
+        if place.0 - offset + begin + PAGE_BYTES > self.durable_end.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let Some(segment) = self.segment(place) else {
+            return Ok(None);
         };
+        let within = (offset - begin) as usize;
+        if let Some(page) = self.cache.get(segment.cached, begin) {
+            return Ok(Some((page, within)));
+        }
+        let mut bytes = vec![0; PAGE_BYTES as usize];
+        let count = segment.read(&mut bytes, begin)?;
+        bytes.truncate(count);
+        let starts = Vec::new();
+        let page = Arc::new(Piece { bytes, starts });
+        self.cache.insert(segment.cached, begin, &page);
+        Ok(Some((page, within)))
+    }
+
+    fn read(&self, place: Place, buffer: &mut [u8]) -> Result<usize> {
+        let offset = place.0 & ((1 << SEGMENT_SHIFT) - 1);
+        let number = place.0 >> SEGMENT_SHIFT;
+        let segment = self.segment(place);
+        if segment.is_none()
+            && self
+                .segments
+                .read()
+                .first()
+                .is_some_and(|s| number < s.number)
+        {
+            let message = format!("segment {number} was sealed");
+            return Err(Error::not_found(message));
+        }
         match segment {
             Some(segment) => segment.read(buffer, offset),
             None => Err(Error::new(

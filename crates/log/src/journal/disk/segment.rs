@@ -6,6 +6,7 @@ use foretell_types::{Error, ErrorKind, Result};
 use super::SEGMENT_SHIFT;
 use crate::files::{File, Files};
 use crate::journal::{Place, Seq};
+use crate::sealed::PieceCache;
 
 /// Offset of a segment's first group; before it lies the header's sector.
 pub(super) const FIRST_GROUP: u64 = 512;
@@ -25,6 +26,8 @@ pub(super) struct Segment {
     /// Seeds the checksums, so that no group of another segment passes for one of this.
     pub salt: u64,
     file: Arc<dyn File>,
+    /// Its number in the cache.
+    pub cached: u64,
 }
 
 /// The names of a folder's segments, in order.
@@ -58,13 +61,18 @@ pub(super) fn remove_sealed(folder: &Path, files: &dyn Files, first: u64) -> Res
 
 /// Opens a folder's segments in order, from a number on. A last one whose header never became
 /// durable holds nothing and is removed.
-pub(super) fn open_all(folder: &Path, files: &dyn Files, first: u64) -> Result<Vec<Arc<Segment>>> {
+pub(super) fn open_all(
+    folder: &Path,
+    files: &dyn Files,
+    first: u64,
+    cache: &PieceCache,
+) -> Result<Vec<Arc<Segment>>> {
     let names = names(folder, files)?;
     let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         let path = folder.join(name);
         let newest = index + 1 == names.len();
-        match Segment::open(path.clone(), files)? {
+        match Segment::open(path.clone(), files, cache)? {
             Some(segment) if segment.number == first + index as u64 => {
                 segments.push(Arc::new(segment));
             }
@@ -100,7 +108,7 @@ impl Segment {
         number: u64,
         first: Seq,
         salt: u64,
-        files: &dyn Files,
+        (files, cache): (&dyn Files, &PieceCache),
     ) -> Result<Segment> {
         let path = folder.join(format!("{number:010}{SUFFIX}"));
         let at = |error| Error::io(format_args!("can't make {}", path.display()), error);
@@ -121,11 +129,12 @@ impl Segment {
             first,
             salt,
             file,
+            cached: cache.file(),
         })
     }
 
     /// `None` if the header was never written.
-    fn open(path: PathBuf, files: &dyn Files) -> Result<Option<Segment>> {
+    fn open(path: PathBuf, files: &dyn Files, cache: &PieceCache) -> Result<Option<Segment>> {
         let at = |error| Error::io(format_args!("can't open {}", path.display()), error);
         let file = files.open(&path).map_err(at)?;
         let mut sector = [0; SECTOR];
@@ -142,6 +151,7 @@ impl Segment {
             first,
             salt,
             file,
+            cached: cache.file(),
         }))
     }
 
