@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foretell_log::{Append, Appended, Environment, EventLog, ReadOptions, Ticket};
+use foretell_log::{Append, Appended, Environment, EventLog, LogOptions, ReadOptions, Ticket};
 use foretell_types::{Data, ExpectedRevision, NewEvent, Revision, Timestamp};
 
 use super::engine::{Condition, Engine, Kind, Pending};
@@ -35,6 +35,25 @@ impl Ours {
             log,
             time: event::TIME.parse()?,
         })
+    }
+
+    /// Seals everything in a folder but the last event, and merges the index: the log is opened
+    /// with segments so small that the next one begins, then what is full is sealed.
+    pub fn seal(folder: &Path) -> Result<()> {
+        let options = LogOptions {
+            segment_bytes: 1,
+            ..LogOptions::default()
+        };
+        let log = EventLog::open_folder_with(folder, &Environment::real(), &options)?;
+        let last = NewEvent {
+            id: "the last".into(),
+            source: event::SOURCE.to_owned(),
+            event_type: event::TYPE.to_owned(),
+            ..NewEvent::default()
+        };
+        log.append(Append::new().events(TOPIC, [last]))?.wait()?;
+        while log.seal()? {}
+        Ok(())
     }
 
     /// Appends any events as one unit, without a condition.
