@@ -33,6 +33,8 @@ pub struct EventLog {
 struct Inner {
     shared: Arc<Shared>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
+    /// Unless a thread has it.
+    writer: Mutex<Option<(Writer, mpsc::Receiver<Request>, End)>>,
     /// `None` if the journal has no segments that could be sealed.
     sealer: Option<Arc<Mutex<Sealer>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -91,6 +93,9 @@ pub struct LogOptions {
     pub cache_bytes: u64,
     /// A thread seals full segments; otherwise only [`EventLog::seal`] does.
     pub seal_in_background: bool,
+    /// A thread writes what is appended; otherwise only [`EventLog::write`] does, and who waits for
+    /// a ticket before waits for ever. For simulations, in which nothing happens by chance.
+    pub write_in_background: bool,
 }
 
 impl Default for LogOptions {
@@ -99,6 +104,7 @@ impl Default for LogOptions {
             segment_bytes: SEGMENT_BYTES as u64,
             cache_bytes: CACHE_BYTES as u64,
             seal_in_background: true,
+            write_in_background: true,
         }
     }
 }
@@ -226,15 +232,20 @@ impl EventLog {
             let sealer = Sealer::new(store, shared.clone(), manifest);
             Arc::new(Mutex::new(sealer))
         });
-        let end = End(shared.answered.clone());
-        let write = move || {
-            // Dropped the other way round: what was never taken is answered before everyone is
-            // woken.
-            let _end = end;
-            let receiver = receiver;
-            writer.run(&receiver);
-        };
-        let mut threads = vec![spawn("foretell-log", Box::new(write))?];
+        let mut writer = Some((writer, receiver, End(shared.answered.clone())));
+        let mut threads = Vec::new();
+        if options.write_in_background
+            && let Some((writer, receiver, end)) = writer.take()
+        {
+            let write = move || {
+                // Dropped the other way round: what was never taken is answered before everyone
+                // is woken.
+                let _end = end;
+                let receiver = receiver;
+                writer.run(&receiver);
+            };
+            threads.push(spawn("foretell-log", Box::new(write))?);
+        }
         if let Some(sealer) = sealer.clone().filter(|_| options.seal_in_background) {
             let shared = shared.clone();
             shared.wake.work();
@@ -244,12 +255,22 @@ impl EventLog {
         let inner = Inner {
             shared,
             requests: Mutex::new(Some(requests)),
+            writer: Mutex::new(writer),
             sealer,
             threads: Mutex::new(threads),
         };
         Ok(EventLog {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Writes one group of what waits; false if nothing does, or if a thread writes.
+    pub fn write(&self) -> bool {
+        let mut writer = self.inner.writer.lock();
+        let step = writer
+            .as_mut()
+            .map(|(writer, requests, _)| writer.step(requests));
+        step.unwrap_or(false)
     }
 
     /// Does one piece of the work in the background: seals the oldest full segment, or merges runs

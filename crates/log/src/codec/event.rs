@@ -231,9 +231,17 @@ impl<'a> EventRef<'a> {
             0 => None,
             _ => Some(decode_time(take(TIME_BYTES)?)?),
         };
-        let mut text = |at: usize| std::str::from_utf8(take(usize::from(u16_at(at)))?).ok();
-        let (id, source, event_type) = (text(4)?, text(6)?, text(8)?);
-        let (subject, content_type, schema) = (text(10)?, text(12)?, text(14)?);
+        // All texts at once: one pass over their bytes.
+        let lengths = [4, 6, 8, 10, 12, 14].map(|at| usize::from(u16_at(at)));
+        let mut texts = std::str::from_utf8(take(lengths.iter().sum())?).ok()?;
+        let mut text = |length: usize| {
+            let (text, rest) = texts.split_at_checked(length)?;
+            texts = rest;
+            Some(text)
+        };
+        let (id, source, event_type) = (text(lengths[0])?, text(lengths[1])?, text(lengths[2])?);
+        let (subject, content_type, schema) =
+            (text(lengths[3])?, text(lengths[4])?, text(lengths[5])?);
         let extension_bytes = u32::from_le_bytes(*fixed[16..20].first_chunk()?) as usize;
         let extensions = take(extension_bytes)?;
         let data_bytes = u32::from_le_bytes(*take(4)?.first_chunk()?) as usize;

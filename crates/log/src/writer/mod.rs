@@ -63,24 +63,35 @@ impl Writer {
 
     /// Works until all senders are gone.
     pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
-        let mut waiting: Vec<Request> = Vec::new();
         while let Ok(first) = requests.recv() {
-            let mut bytes = first.encoded.bytes.len();
-            waiting.push(first);
-            while bytes < GROUP_SOFT_BYTES && waiting.len() < GROUP_APPENDS {
-                let Ok(request) = requests.try_recv() else {
-                    break;
-                };
-                bytes += request.encoded.bytes.len();
-                waiting.push(request);
-            }
-            for request in &waiting {
-                self.shared.waiting.leave(request.encoded.bytes.len());
-            }
-            let group = self.shared.answered.take();
-            self.write_group(&mut waiting);
-            self.shared.answered.tell(group);
+            self.write_what_waits(first, requests);
         }
+    }
+
+    /// Writes a group of what waits, if anything does.
+    pub fn step(&mut self, requests: &mpsc::Receiver<Request>) -> bool {
+        let first = requests.try_recv().ok();
+        first
+            .map(|first| self.write_what_waits(first, requests))
+            .is_some()
+    }
+
+    fn write_what_waits(&mut self, first: Request, requests: &mpsc::Receiver<Request>) {
+        let mut bytes = first.encoded.bytes.len();
+        let mut waiting = vec![first];
+        while bytes < GROUP_SOFT_BYTES && waiting.len() < GROUP_APPENDS {
+            let Ok(request) = requests.try_recv() else {
+                break;
+            };
+            bytes += request.encoded.bytes.len();
+            waiting.push(request);
+        }
+        for request in &waiting {
+            self.shared.waiting.leave(request.encoded.bytes.len());
+        }
+        let group = self.shared.answered.take();
+        self.write_group(&mut waiting);
+        self.shared.answered.tell(group);
     }
 
     /// Stages the appends, makes the group durable, applies it, answers.

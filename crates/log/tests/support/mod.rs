@@ -22,6 +22,7 @@ pub fn small_segments() -> LogOptions {
         segment_bytes: 4 * 1024,
         cache_bytes: 256 * 1024,
         seal_in_background: false,
+        ..LogOptions::default()
     }
 }
 
