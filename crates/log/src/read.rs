@@ -361,12 +361,14 @@ impl Reader {
                     Some(Plan::Picks(sealed.clone(), positions))
                 }
                 Candidates::Stream(ordinals) => {
-                    let begin = run.partition(ordinals.start, ordinals.end, |frame, _| {
-                        frame.position < from
-                    })?;
-                    let end =
-                        run.partition(begin, ordinals.end, |frame, _| frame.position <= until)?;
-                    Some(Plan::Stream(run.clone(), begin..end))
+                    let Range { mut start, mut end } = ordinals;
+                    if from > covered.first {
+                        start = run.partition(start, end, |frame, _| frame.position < from)?;
+                    }
+                    if until < covered.last {
+                        end = run.partition(start, end, |frame, _| frame.position <= until)?;
+                    }
+                    Some(Plan::Stream(run.clone(), start..end))
                 }
             };
             if let Some(plan) = plan {

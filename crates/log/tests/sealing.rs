@@ -245,6 +245,44 @@ fn identity_and_conditions_hold_over_what_is_sealed() {
     );
 }
 
+/// A stream that nobody asked for lately costs two reads in each run of the index, and how many
+/// runs there are grows with the logarithm of the log.
+#[test]
+fn a_cold_stream_takes_two_reads_a_run() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 3_000);
+    seal_all(&log);
+    drop(log);
+    let runs = disk
+        .names()
+        .iter()
+        .filter(|n| n.to_string_lossy().ends_with(".run"))
+        .count();
+    let segments = disk
+        .names()
+        .iter()
+        .filter(|n| n.to_string_lossy().ends_with(".sealed"))
+        .count();
+    assert!(
+        segments > 200 && runs <= 12,
+        "{segments} segments, {runs} runs"
+    );
+    let subject = event(4).subject.unwrap();
+    let numbers = (1..=3_000).filter(|n| event(*n).subject.as_ref() == Some(&subject));
+    let log = open(&disk, 2).unwrap();
+    let before = disk.reads();
+    let found = read(&log, ReadOptions::stream(subject.clone()));
+    let reads = disk.reads() - before;
+    assert!(found.iter().map(|e| e.position.get()).eq(numbers));
+    // A stream of so many small events takes up to three blocks of 32 KiB in the largest run.
+    assert!(reads <= 2 * runs as u64 + 4, "{reads} reads, {runs} runs");
+    let before = disk.reads();
+    assert!(read(&log, ReadOptions::stream("nobody")).is_empty());
+    assert!(disk.reads() - before <= runs as u64 + 1);
+}
+
 /// Power is lost at every write and sync of a workload that appends, seals and merges.
 #[test]
 fn nothing_is_lost_when_sealing_is_cut_off() {

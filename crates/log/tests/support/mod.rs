@@ -80,6 +80,7 @@ struct Disk {
     /// Names that a crash keeps.
     durable_names: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
     writes: u64,
+    reads: u64,
     fail_at: Option<(u64, Fault)>,
     capacity: Option<u64>,
 }
@@ -116,6 +117,11 @@ impl FaultDisk {
     /// Writes and syncs so far.
     pub fn operations(&self) -> u64 {
         self.0.lock().unwrap().writes
+    }
+
+    /// Reads so far.
+    pub fn reads(&self) -> u64 {
+        self.0.lock().unwrap().reads
     }
 
     pub fn fail_at(&self, operation: u64, fault: Fault) {
@@ -305,6 +311,7 @@ impl Files for FaultDisk {
 
 impl File for DiskFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.0.lock().unwrap().reads += 1;
         let content = self.content.lock().unwrap();
         let rest = content.now.get(offset as usize..).unwrap_or(&[]);
         let count = rest.len().min(buffer.len());
