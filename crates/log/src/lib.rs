@@ -33,6 +33,8 @@ mod codec;
 pub mod conformance;
 mod environment;
 mod files;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod journal;
 mod lock;

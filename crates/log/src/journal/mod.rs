@@ -14,6 +14,13 @@ pub use disk::DiskJournal;
 pub use group::{Group, GroupMeta};
 pub use memory::MemoryJournal;
 
+/// Reads headers from any bytes; for fuzzing.
+pub(crate) fn disk_decoders(bytes: &[u8]) {
+    let _ = group::decode_header(bytes, 1);
+    let _ = group::check_body(bytes, bytes.len() / 2, 1);
+    disk::decode_segment_header(bytes);
+}
+
 /// Place of a commit in the journal: the first commit is 1, 0 is "none yet".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Seq(pub u64);

@@ -152,7 +152,7 @@ fn read(store: &SegmentStore, name: &str) -> Result<Manifest> {
     Ok(manifest)
 }
 
-fn take(take: &mut Take<'_>) -> Option<(Manifest, Vec<Chunk>)> {
+pub(super) fn take(take: &mut Take<'_>) -> Option<(Manifest, Vec<Chunk>)> {
     let mut manifest = Manifest {
         number: take.varint()?,
         seed: take.u64()?,

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::codec::Take;
+
 pub use cache::Piece;
 pub(crate) use cache::PieceCache;
 pub(crate) use gather::Source;
@@ -28,6 +30,16 @@ pub(crate) use sealer::{Sealer, Wake, run};
 pub(crate) use segment::SealedSegment;
 pub(crate) use store::FullSegments;
 pub use store::SegmentStore;
+
+/// Reads metadata of sealed files from any bytes; for fuzzing.
+pub(crate) fn decoders(bytes: &[u8]) {
+    segment::decoders(bytes);
+    let _ = manifest::take(&mut Take(bytes));
+    let _ = run::RunMeta::take(&mut Take(bytes));
+    let _ = nodes::Nodes::take(&mut Take(bytes));
+    let _ = postings::unpack(bytes, 0, u64::MAX);
+    let _ = postings::join(&[bytes.to_vec()]);
+}
 
 /// The sealed segments and the runs of the index over them, both from the oldest on. Never changed:
 /// another takes its place.

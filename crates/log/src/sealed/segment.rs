@@ -120,31 +120,11 @@ impl SealedSegment {
         let file = ChunkFile::open(store, &Self::name(number), Kind::Segment)?;
         let footer = file.footer()?;
         let error = file.damage(0, "the footer is malformed");
-        let mut take = Take(&footer);
-        let mut read = move || {
-            let (number, first, last) = (take.varint()?, take.varint()?, take.varint()?);
-            let before = MountainRange::take(&mut Take(take.sized()?))?;
-            let after = MountainRange::take(&mut Take(take.sized()?))?;
-            let (nodes, order) = (Chunk::take(&mut take)?, Chunk::take(&mut take)?);
-            let sections = (0..take.count()?).map(|_| take_section(&mut take));
-            let sections = sections.collect::<Option<Vec<_>>>()?;
-            let sound = take.is_empty() && first <= last && before.leaves() <= after.leaves();
-            sound.then_some((number, first, last, before, after, nodes, order, sections))
-        };
-        let (named, first, last, before, after, nodes, order, sections) = read().ok_or(error)?;
+        let (named, segment) = take_footer(&mut Take(&footer)).ok_or(error)?;
         if named != number {
             return Err(file.damage(0, "it is another segment than its name says"));
         }
-        Ok(SealedSegment {
-            file,
-            first: Seq(first),
-            last: Seq(last),
-            before,
-            after,
-            nodes,
-            order,
-            sections,
-        })
+        Ok(segment(file))
     }
 
     pub fn section(&self, source: Source) -> Option<&Section> {
@@ -294,6 +274,37 @@ impl SealedSegment {
         let complete = (self.sections.iter().zip(&next)).all(|(s, next)| *next == s.last() + 1);
         if complete { Ok(()) } else { Err(malformed()) }
     }
+}
+
+/// Reads a footer: the number of the segment, and all of it but its file.
+fn take_footer(
+    take: &mut Take<'_>,
+) -> Option<(u64, impl FnOnce(ChunkFile) -> SealedSegment + use<>)> {
+    let (number, first, last) = (take.varint()?, take.varint()?, take.varint()?);
+    let before = MountainRange::take(&mut Take(take.sized()?))?;
+    let after = MountainRange::take(&mut Take(take.sized()?))?;
+    let (nodes, order) = (Chunk::take(take)?, Chunk::take(take)?);
+    let sections = (0..take.count()?).map(|_| take_section(take));
+    let sections = sections.collect::<Option<Vec<_>>>()?;
+    let sound = take.is_empty()
+        && first <= last
+        && before.leaves() <= after.leaves()
+        && sections.is_sorted_by(|a, b| a.source < b.source);
+    sound.then_some((number, move |file| SealedSegment {
+        file,
+        first: Seq(first),
+        last: Seq(last),
+        before,
+        after,
+        nodes,
+        order,
+        sections,
+    }))
+}
+
+/// Reads a footer from any bytes; for fuzzing.
+pub(super) fn decoders(bytes: &[u8]) {
+    let _ = take_footer(&mut Take(bytes));
 }
 
 fn write_section(

@@ -223,6 +223,13 @@ impl DiskJournal {
     }
 }
 
+/// Reads a segment's header from any bytes; for fuzzing.
+pub(super) fn decode_segment_header(bytes: &[u8]) {
+    if let Some(sector) = bytes.first_chunk() {
+        let _ = segment::decode_header(sector);
+    }
+}
+
 /// An error after the first byte of a group was handed to the file.
 fn unknown_outcome(error: Error) -> Error {
     match error.kind() {

@@ -234,7 +234,7 @@ fn encode_header(number: u64, first: Seq, salt: u64) -> [u8; HEADER_BYTES] {
     out
 }
 
-fn decode_header(sector: &[u8; SECTOR]) -> Result<(u64, Seq, u64)> {
+pub(super) fn decode_header(sector: &[u8; SECTOR]) -> Result<(u64, Seq, u64)> {
     let damaged =
         |what: &str| Error::new(ErrorKind::Damaged, format!("the segment's header {what}"));
     let u32_at = |at: usize| {
