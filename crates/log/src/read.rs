@@ -71,7 +71,10 @@ pub struct Reader {
     held: Held,
     buffer: Vec<u8>,
     buffer_at: Place,
+    /// Bytes of the journal that are read at once.
     chunk: usize,
+    /// Single events are picked, rather than all of a stretch read.
+    picking: bool,
 }
 
 /// Where the events of the present stretch are.
@@ -173,6 +176,7 @@ impl Reader {
             buffer: Vec::new(),
             buffer_at: Place(0),
             chunk: SCAN_BYTES,
+            picking: false,
         })
     }
 
@@ -305,10 +309,16 @@ impl Reader {
             if !backward {
                 places.reverse();
             }
-            self.chunk = if picked.is_some() {
+            self.picking = picked.is_some();
+            // A follower reads one event, not all that could lie behind it.
+            let span = match (places.first(), places.last()) {
+                (Some((_, a)), Some((_, b))) => a.0.abs_diff(b.0) as usize + PICK_BYTES,
+                _ => PICK_BYTES,
+            };
+            self.chunk = if self.picking {
                 PICK_BYTES
             } else {
-                SCAN_BYTES
+                span.min(SCAN_BYTES)
             };
             self.plan = Plan::Places(places);
             self.past(from, until);
@@ -397,7 +407,7 @@ impl Reader {
 
     /// Brings a frame of the journal into reach.
     fn load(&mut self, position: u64, place: Place) -> Result<Held> {
-        if self.chunk == PICK_BYTES
+        if self.picking
             && let Some((page, from)) = self.shared.journal.page(place)?
             && let Some(length) = page.bytes.get(from..).and_then(Frame::claimed_bytes)
             && from + length <= page.bytes.len()
@@ -425,7 +435,7 @@ impl Reader {
             return Ok(from..from + length);
         }
         // Going backward, what is read next lies before.
-        let back = if self.options.backward && self.chunk == SCAN_BYTES {
+        let back = if self.options.backward && !self.picking {
             (place.0 & ((1 << 40) - 1)).min((self.chunk * 3 / 4) as u64)
         } else {
             0

@@ -142,7 +142,6 @@ fn of_segment(
     follow: &mut Follow,
     range: &mut MountainRange,
 ) -> Result<()> {
-    segment.file.verify()?;
     let expected = follow.catalog.last.0 + 1;
     if segment.first.0 != expected || segment.before != *range {
         let what = format!("it does not follow commit {}", expected - 1);
@@ -152,6 +151,8 @@ fn of_segment(
         range.push(leaf(frame));
         follow.frame(frame)
     })?;
+    // The frames first: what is wrong with one of them says where it is.
+    segment.file.verify()?;
     if segment.after != *range {
         return Err(segment
             .file

@@ -10,7 +10,8 @@ mod support;
 
 use std::path::Path;
 
-use foretell_log::{Append, EventLog, ReadOptions, verify_backup};
+use foretell_log::{Append, Environment, EventLog, LogOptions, ReadOptions, verify_backup};
+use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{
     Data, ErrorKind, ExpectedRevision, ExtensionValue, NewEvent, Position, Query, QueryItem,
     RecordedEvent, Revision,
@@ -243,6 +244,35 @@ fn identity_and_conditions_hold_over_what_is_sealed() {
         done.events[0].revision,
         Some(Revision::after(Some(revision)))
     );
+}
+
+/// Who appends faster than segments are sealed waits, so that what is held in memory is bounded.
+#[test]
+fn what_is_not_sealed_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        seal_in_background: true,
+        ..small_segments()
+    };
+    let environment = Environment::real();
+    let log = EventLog::open_folder_with(folder.path(), &environment, &options).unwrap();
+    make(&log);
+    let mut most = 0;
+    for n in 0..200 {
+        fill(&log, n * 30 + 1, n * 30 + 30);
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        let unsealed = names.filter(|name| {
+            let name = name.as_ref().unwrap().file_name();
+            name.to_string_lossy().ends_with(".segment")
+        });
+        most = most.max(unsealed.count());
+    }
+    // A commit may begin a segment behind the bound, another is being removed.
+    assert!(most <= UNSEALED_SEGMENTS + 3, "{most} segments");
+    drop(log);
+    let log = EventLog::open_folder_with(folder.path(), &environment, &options).unwrap();
+    check(&log, 6_000);
+    log.verify(&mut |_, _| {}).unwrap();
 }
 
 /// A stream that nobody asked for lately costs two reads in each run of the index, and how many

@@ -64,6 +64,8 @@ limits! {
     GROUP_BYTES = 48 * 1024 * 1024, "bytes";
     /// A segment file, unless one group alone is larger.
     SEGMENT_BYTES = 64 * 1024 * 1024, "bytes";
+    /// Segments that wait to be sealed before appending waits for that: they are indexed in memory.
+    UNSEALED_SEGMENTS = 8, "segments";
     /// Streams, types and tags of one run of the index; larger ones are not merged.
     RUN_KEYS = 16 * 1024 * 1024, "keys";
     /// Memory for pieces of sealed segments and of the index that were read lately.

@@ -145,17 +145,21 @@ fn mergeable(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
     found.map(|(at, _)| at..at + FAN)
 }
 
-/// Tells the thread that seals that there may be work, or that it is to end.
+/// Tells the thread that seals that there may be work, or that it is to end; and tells the writer
+/// when sealing has fallen behind.
 #[derive(Default)]
 pub(crate) struct Wake {
     state: Mutex<State>,
     changed: Condvar,
+    progress: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     work: bool,
     stop: bool,
+    /// A thread seals, and its last piece of work succeeded.
+    gets_on: bool,
 }
 
 impl Wake {
@@ -167,6 +171,15 @@ impl Wake {
     pub fn stop(&self) {
         self.state.lock().stop = true;
         self.changed.notify_one();
+        self.progress.notify_all();
+    }
+
+    /// Waits while sealing is behind, as long as it gets on.
+    pub fn catch_up(&self, is_behind: impl Fn() -> bool) {
+        let mut state = self.state.lock();
+        while state.gets_on && !state.stop && is_behind() {
+            self.progress.wait(&mut state);
+        }
     }
 
     /// Waits for work; false if the thread is to end.
@@ -178,18 +191,28 @@ impl Wake {
         state.work = false;
         !state.stop
     }
+
+    /// Takes in how a piece of work went; false if the thread is to end.
+    fn went(&self, well: bool) -> bool {
+        let mut state = self.state.lock();
+        state.gets_on = well;
+        self.progress.notify_all();
+        !state.stop
+    }
 }
 
 /// Works whenever there is something to do, behind everything else that runs.
 pub(crate) fn run(sealer: &Mutex<Sealer>, wake: &Wake) {
     // Only a courtesy: sealing is right at any priority.
     let _ = rustix::process::nice(10);
+    wake.went(true);
     while wake.wait() {
         loop {
             // Another step may be asked for in between, so the lock is taken for each.
             let done = sealer.lock().step();
+            let goes_on = wake.went(done.is_ok());
             match done {
-                Ok(true) if !wake.state.lock().stop => {}
+                Ok(true) if goes_on => {}
                 Ok(_) => break,
                 Err(error) => {
                     if error.kind() != ErrorKind::Unavailable {
@@ -200,4 +223,5 @@ pub(crate) fn run(sealer: &Mutex<Sealer>, wake: &Wake) {
             }
         }
     }
+    wake.went(false);
 }

@@ -143,8 +143,22 @@ impl SealedSegment {
         position: u64,
         keep: bool,
     ) -> Result<(Arc<Piece>, usize)> {
-        let (first, chunk) = section.blocks[section.block_of(position)];
-        let piece = self.file.block(chunk, keep)?;
+        let at = section.block_of(position);
+        let (first, chunk) = section.blocks[at];
+        let piece = self.file.block(chunk, keep).map_err(|error| {
+            let next = section
+                .blocks
+                .get(at + 1)
+                .map_or(section.last() + 1, |(next, _)| *next);
+            let last = next - 1;
+            match section.source.is_topic() {
+                true => error.context(format_args!(
+                    "positions {first} to {last} of topic number {}",
+                    section.source.0
+                )),
+                false => error.context("registers or topics"),
+            }
+        })?;
         let index = (position - first) as usize;
         if index >= piece.frames() {
             return Err(self

@@ -6,6 +6,7 @@ mod stage;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{Error, ErrorKind, Result};
 
 pub use self::answer::Ticket;
@@ -88,6 +89,12 @@ impl Writer {
         }
         for request in &waiting {
             self.shared.waiting.leave(request.encoded.bytes.len());
+        }
+        // What isn't sealed is held in memory, which has to end somewhere.
+        let shared = &self.shared;
+        if shared.index.read().recent.len() > UNSEALED_SEGMENTS {
+            let is_behind = || shared.index.read().recent.len() > UNSEALED_SEGMENTS;
+            shared.wake.catch_up(is_behind);
         }
         let group = self.shared.answered.take();
         self.write_group(&mut waiting);
