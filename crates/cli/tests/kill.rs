@@ -1,4 +1,5 @@
 //! `kill -9` in the middle of publishing: every acknowledged event is there, in order, once.
+//! Segments are small, so that the server is killed while it seals and merges, too.
 //! `FORETELL_KILL_ROUNDS=100` runs the long form.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
@@ -31,10 +32,13 @@ fn nothing_acknowledged_is_lost() {
         .as_str()
         .unwrap()
         .to_owned();
+    let app = folder.path().join("app");
+    std::fs::create_dir(&app).unwrap();
+    std::fs::write(app.join("foretell.toml"), "[log]\nsegment_bytes = 65536\n").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut told = vec![Told::default(); CONNECTIONS as usize];
     for round in 1..=rounds {
-        let mut server = Server::start(&data, &[]);
+        let mut server = Server::start(&data, &[app.to_str().unwrap()]);
         // Other moments in each round, and the same in each run.
         let kill_after = 20 + round * 7919 % 400;
         told = runtime.block_on(publish_until_killed(&mut server, &key, told, kill_after));
@@ -43,7 +47,14 @@ fn nothing_acknowledged_is_lost() {
         check(&data, &mut told, last);
     }
     let total: u64 = told.iter().map(|told| told.acknowledged).sum();
-    println!("{rounds} rounds, {total} events acknowledged");
+    let names = std::fs::read_dir(data.join("journal")).unwrap();
+    let sealed = names.filter(|name| {
+        let name = name.as_ref().unwrap().file_name();
+        name.to_string_lossy().ends_with(".sealed")
+    });
+    let sealed = sealed.count();
+    println!("{rounds} rounds, {total} events acknowledged, {sealed} segments sealed");
+    assert!(sealed > 0);
     assert!(total > rounds * 20);
 }
 

@@ -64,6 +64,10 @@ limits! {
     GROUP_BYTES = 48 * 1024 * 1024, "bytes";
     /// A segment file, unless one group alone is larger.
     SEGMENT_BYTES = 64 * 1024 * 1024, "bytes";
+    /// The least that a segment, or the cache of the log, can be set to.
+    LOG_BYTES_LEAST = 64 * 1024, "bytes";
+    /// The most that they can be set to.
+    LOG_BYTES_MOST = 1024 * 1024 * 1024, "bytes";
     /// Segments that wait to be sealed before appending waits for that: they are indexed in memory.
     UNSEALED_SEGMENTS = 8, "segments";
     /// Streams, types and tags of one run of the index; larger ones are not merged.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foretell_delivery::RetryPolicy;
+use foretell_log::LogOptions;
 use foretell_types::limits::{SUBSCRIPTIONS_PER_TOPIC, TOPICS};
 use foretell_types::{Error, Result, SubscriptionName, TopicName, is_system_topic};
 
@@ -99,6 +100,8 @@ impl Application {
             }
             table.check(&path, name)?;
         }
+        self.log_options()
+            .map_err(|error| error.context(format_args!("{path}, [log]")))?;
         if seen.len() > TOPICS {
             return Err(Error::invalid(format!(
                 "{path} has {} topics: at most {TOPICS} are allowed",
@@ -117,6 +120,12 @@ impl Application {
             allow_insecure_network: false,
         };
         self.file.as_ref().map_or(NONE, |file| &file.access)
+    }
+
+    /// How the log is opened.
+    pub(super) fn log_options(&self) -> Result<LogOptions> {
+        let file = self.file.as_ref();
+        file.map_or_else(|| Ok(LogOptions::default()), |file| file.log.options())
     }
 
     /// The folder of the storage account.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use foretell_log::LogOptions;
 use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition};
-use foretell_types::Result;
+use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
+use foretell_types::{Error, Result};
 use serde::Deserialize;
 
 use super::subscribe::StartAt;
@@ -16,6 +18,7 @@ pub(super) struct File {
     pub(super) storage: StorageTable,
     pub(super) delivery: DeliveryTable,
     pub(super) access: AccessSettings,
+    pub(super) log: LogTable,
     pub(super) functions: BTreeMap<String, FunctionTable>,
 }
 
@@ -53,6 +56,34 @@ pub(super) struct StorageTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DeliveryTable {
     pub(super) retry_schedule: Option<Vec<String>>,
+}
+
+/// `[log]`: memory and disk that the log takes at a time.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LogTable {
+    pub(super) segment_bytes: Option<u64>,
+    pub(super) cache_bytes: Option<u64>,
+}
+
+impl LogTable {
+    pub(super) fn options(&self) -> Result<LogOptions> {
+        let defaults = LogOptions::default();
+        let checked = |name: &str, given: Option<u64>, default: u64| {
+            let value = given.unwrap_or(default);
+            if (LOG_BYTES_LEAST as u64..=LOG_BYTES_MOST as u64).contains(&value) {
+                return Ok(value);
+            }
+            Err(Error::invalid(format!(
+                "{name} is {value}: from {LOG_BYTES_LEAST} to {LOG_BYTES_MOST} bytes are possible"
+            )))
+        };
+        Ok(LogOptions {
+            segment_bytes: checked("segment_bytes", self.segment_bytes, defaults.segment_bytes)?,
+            cache_bytes: checked("cache_bytes", self.cache_bytes, defaults.cache_bytes)?,
+            ..defaults
+        })
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foretell_delivery::Subscription;
-use foretell_log::{Append, DirectoryLock, DiskJournal, Environment, EventLog};
+use foretell_log::{Append, DirectoryLock, Environment, EventLog, LogOptions};
 use foretell_storage::Account;
 use foretell_types::{ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
@@ -21,7 +21,8 @@ impl Node {
             Ok((lock, keys::master_key(&data, &*random)?))
         })
         .await?;
-        let log = open_log(&options.data, &environment).await?;
+        let log_options = options.application.log_options()?;
+        let log = open_log(&options.data, &environment, log_options).await?;
         let storage = Account::local(&options.application.storage_folder(&options.data))?;
         make_system_topics(&log, &environment).await?;
         let reading = log.clone();
@@ -87,13 +88,9 @@ impl Node {
     }
 }
 
-async fn open_log(data: &Path, environment: &Environment) -> Result<EventLog> {
+async fn open_log(data: &Path, environment: &Environment, options: LogOptions) -> Result<EventLog> {
     let (folder, environment) = (data.join("journal"), environment.clone());
-    blocking(move || {
-        let journal = DiskJournal::open(&folder, &environment)?;
-        EventLog::open(Box::new(journal), &environment, &mut |_, _| {})
-    })
-    .await
+    blocking(move || EventLog::open_folder_with(&folder, &environment, &options)).await
 }
 
 /// The product's own topics are there from the first start.
