@@ -99,6 +99,8 @@ async fn a_wrong_file_is_named_and_takes_no_effect() {
         ("[delivery]\nretry_schedule = []".into(), "retry_schedule"),
         ("[access]\nallow = true".into(), "allow"),
         ("[topics".into(), "foretell.toml"),
+        ("[log]\nsegment_bytes = 1".into(), "segment_bytes is 1"),
+        ("[log]\ncache = 1".into(), "cache"),
     ] {
         let error = application(folder.path(), &toml)
             .err()
