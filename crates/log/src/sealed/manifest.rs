@@ -76,11 +76,14 @@ impl Manifest {
         refused.filter(|_| !nothing_sealed).map_or(Ok(None), Err)
     }
 
-    /// Makes the manifest durable, and with it the names of all files of the folder; then removes
-    /// the one before.
+    /// Makes the manifest durable, behind the names of all files that it names; then removes the
+    /// one before.
     pub fn store(&self, store: &SegmentStore) -> Result<()> {
         let (folder, files, name) = (&store.folder, store.files(), Self::name(self.number));
         let at = |error| Error::io(format_args!("can't store {name}"), error);
+        // A crash may keep any of the names made since the last sync of the folder, and so the
+        // manifest's alone, if it were made before this one.
+        files.sync_dir(folder).map_err(at)?;
         let mut writer = ChunkWriter::create(store, &name, Kind::Manifest)?;
         let mut blocks = Vec::new();
         let mut raw = Vec::new();
