@@ -67,13 +67,28 @@ impl Manifest {
         let mut refused = None;
         for name in names.iter().rev().filter(|name| name.ends_with(SUFFIX)) {
             match read(store, name) {
-                Ok(manifest) => return Ok(Some(manifest)),
+                Ok(manifest) => {
+                    if manifest.replaces(name, &names) {
+                        make_durable(store, name)?;
+                    }
+                    return Ok(Some(manifest));
+                }
                 Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
         let nothing_sealed = names.contains(&FIRST_SEGMENT.to_owned());
         refused.filter(|_| !nothing_sealed).map_or(Ok(None), Err)
+    }
+
+    /// Whether anything is there that this manifest takes the place of. If not, it was durable
+    /// when that was removed.
+    fn replaces(&self, name: &str, names: &[String]) -> bool {
+        let first = format!("{:010}.segment", self.next_segment);
+        names.iter().any(|other| {
+            other.ends_with(SUFFIX) && other != name
+                || other.ends_with(".segment") && *other < first
+        })
     }
 
     /// Makes the manifest durable, behind the names of all files that it names; then removes the
@@ -134,6 +149,22 @@ impl Manifest {
         self.catalog.put(&mut out);
         out
     }
+}
+
+/// The process that wrote a manifest may have died before its sync, or the sync failed and the
+/// system only remembers the pages: written again they are dirty again, and this sync tells the
+/// truth. Only then what it replaces may go.
+fn make_durable(store: &SegmentStore, name: &str) -> Result<()> {
+    let path = store.folder.join(name);
+    let again = || {
+        let file = store.files().open(&path)?;
+        let mut bytes = vec![0; file.len()? as usize];
+        let count = file.read_at(&mut bytes, 0)?;
+        file.write_all_at(&bytes[..count], 0)?;
+        file.sync_data()?;
+        store.files().sync_dir(&store.folder)
+    };
+    again().map_err(|error| Error::io(format_args!("can't write {} again", path.display()), error))
 }
 
 fn read(store: &SegmentStore, name: &str) -> Result<Manifest> {
