@@ -73,8 +73,11 @@ impl Manifest {
                     }
                     return Ok(Some(manifest));
                 }
-                Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
-                Err(error) => refused = refused.or(Some(error)),
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    refused = refused.or(Some(error));
+                }
+                // It may be the one in force, though it can't be read now.
+                Err(error) => return Err(error),
             }
         }
         let nothing_sealed = names.contains(&FIRST_SEGMENT.to_owned());
