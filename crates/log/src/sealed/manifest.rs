@@ -120,12 +120,34 @@ impl Manifest {
         }
         writer.finish(&self.footer(&blocks))?;
         files.sync_dir(folder).map_err(at)?;
-        for old in files.list(folder).map_err(at)? {
+        // It is in force. What can't be removed now is removed behind the next one.
+        if let Err(error) = self.remove_older(store) {
+            tracing::warn!(%error, "an older manifest can't be removed");
+        }
+        Ok(())
+    }
+
+    fn remove_older(&self, store: &SegmentStore) -> std::io::Result<()> {
+        let (folder, files, name) = (&store.folder, store.files(), Self::name(self.number));
+        for old in files.list(folder)? {
             if old.ends_with(SUFFIX) && old < name {
-                files.remove(&folder.join(old)).map_err(at)?;
+                files.remove(&folder.join(old))?;
             }
         }
-        files.sync_dir(folder).map_err(at)
+        files.sync_dir(folder)
+    }
+
+    /// After [`Manifest::store`] failed the manifest may be durable all the same, or become it.
+    /// Takes it back for certain, so that the files that it names may be made again.
+    pub fn take_back(&self, store: &SegmentStore) -> Result<()> {
+        let path = store.folder.join(Self::name(self.number));
+        let files = store.files();
+        let gone = match files.remove(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        gone.and_then(|()| files.sync_dir(&store.folder))
+            .map_err(|error| Error::io(format_args!("can't remove {}", path.display()), error))
     }
 
     fn footer(&self, blocks: &[Chunk]) -> Vec<u8> {
