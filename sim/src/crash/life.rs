@@ -143,7 +143,7 @@ impl Cycle {
         self.held.push(Held {
             reader,
             topic: (*name).clone(),
-            uuid: topic.uuid,
+            number: topic.number,
             left: topic.read(&options, topic.head()).into(),
         });
         Ok(Next::GoOn)
@@ -156,7 +156,7 @@ impl Cycle {
         }
         let mut held = self.held.swap_remove(at);
         let topic = self.model.topics.get(&held.topic);
-        let topic = topic.filter(|topic| topic.uuid == held.uuid);
+        let topic = topic.filter(|topic| topic.number == held.number);
         for _ in 0..1 + self.random.below(30) {
             let before = self.disk.struck();
             let read = held.reader.next_recorded();

@@ -51,7 +51,7 @@ impl Counts {
 struct Held {
     reader: Reader,
     topic: String,
-    uuid: uuid::Uuid,
+    number: u64,
     left: VecDeque<u64>,
 }
 

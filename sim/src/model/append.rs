@@ -133,6 +133,7 @@ impl Model {
                 (Entry::Create(name, uuid, reuse_ids), _) => {
                     self.made += 1;
                     let topic = Topic {
+                        number: self.made,
                         uuid: *uuid,
                         reuse_ids: *reuse_ids,
                         created: recorded,

@@ -20,6 +20,8 @@ pub struct Event {
 
 #[derive(Clone, Debug)]
 pub struct Topic {
+    /// Tells it from others of the name, also of the same UUID.
+    pub number: u64,
     pub uuid: uuid::Uuid,
     pub reuse_ids: bool,
     pub created: i64,
