@@ -67,13 +67,31 @@ impl Manifest {
         let mut refused = None;
         for name in names.iter().rev().filter(|name| name.ends_with(SUFFIX)) {
             match read(store, name) {
-                Ok(manifest) => return Ok(Some(manifest)),
-                Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
-                Err(error) => refused = refused.or(Some(error)),
+                Ok(manifest) => {
+                    if manifest.replaces(name, &names) {
+                        make_durable(store, name)?;
+                    }
+                    return Ok(Some(manifest));
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    refused = refused.or(Some(error));
+                }
+                // It may be the one in force, though it can't be read now.
+                Err(error) => return Err(error),
             }
         }
         let nothing_sealed = names.contains(&FIRST_SEGMENT.to_owned());
         refused.filter(|_| !nothing_sealed).map_or(Ok(None), Err)
+    }
+
+    /// Whether anything is there that this manifest takes the place of. If not, it was durable
+    /// when that was removed.
+    fn replaces(&self, name: &str, names: &[String]) -> bool {
+        let first = format!("{:010}.segment", self.next_segment);
+        names.iter().any(|other| {
+            other.ends_with(SUFFIX) && other != name
+                || other.ends_with(".segment") && *other < first
+        })
     }
 
     /// Makes the manifest durable, behind the names of all files that it names; then removes the
@@ -102,12 +120,34 @@ impl Manifest {
         }
         writer.finish(&self.footer(&blocks))?;
         files.sync_dir(folder).map_err(at)?;
-        for old in files.list(folder).map_err(at)? {
+        // It is in force. What can't be removed now is removed behind the next one.
+        if let Err(error) = self.remove_older(store) {
+            tracing::warn!(%error, "an older manifest can't be removed");
+        }
+        Ok(())
+    }
+
+    fn remove_older(&self, store: &SegmentStore) -> std::io::Result<()> {
+        let (folder, files, name) = (&store.folder, store.files(), Self::name(self.number));
+        for old in files.list(folder)? {
             if old.ends_with(SUFFIX) && old < name {
-                files.remove(&folder.join(old)).map_err(at)?;
+                files.remove(&folder.join(old))?;
             }
         }
-        files.sync_dir(folder).map_err(at)
+        files.sync_dir(folder)
+    }
+
+    /// After [`Manifest::store`] failed the manifest may be durable all the same, or become it.
+    /// Takes it back for certain, so that the files that it names may be made again.
+    pub fn take_back(&self, store: &SegmentStore) -> Result<()> {
+        let path = store.folder.join(Self::name(self.number));
+        let files = store.files();
+        let gone = match files.remove(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        gone.and_then(|()| files.sync_dir(&store.folder))
+            .map_err(|error| Error::io(format_args!("can't remove {}", path.display()), error))
     }
 
     fn footer(&self, blocks: &[Chunk]) -> Vec<u8> {
@@ -134,6 +174,22 @@ impl Manifest {
         self.catalog.put(&mut out);
         out
     }
+}
+
+/// The process that wrote a manifest may have died before its sync, or the sync failed and the
+/// system only remembers the pages: written again they are dirty again, and this sync tells the
+/// truth. Only then what it replaces may go.
+fn make_durable(store: &SegmentStore, name: &str) -> Result<()> {
+    let path = store.folder.join(name);
+    let again = || {
+        let file = store.files().open(&path)?;
+        let mut bytes = vec![0; file.len()? as usize];
+        let count = file.read_at(&mut bytes, 0)?;
+        file.write_all_at(&bytes[..count], 0)?;
+        file.sync_data()?;
+        store.files().sync_dir(&store.folder)
+    };
+    again().map_err(|error| Error::io(format_args!("can't write {} again", path.display()), error))
 }
 
 fn read(store: &SegmentStore, name: &str) -> Result<Manifest> {

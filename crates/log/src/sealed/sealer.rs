@@ -25,6 +25,8 @@ pub(crate) struct Sealer {
     shared: Arc<Shared>,
     /// The one in force.
     manifest: Manifest,
+    /// Why nothing more is sealed: a manifest that may be in force or not.
+    stopped: Option<Error>,
 }
 
 impl Sealer {
@@ -33,11 +35,15 @@ impl Sealer {
             store,
             shared,
             manifest,
+            stopped: None,
         }
     }
 
     /// Does one piece of work; false if there is none.
     pub fn step(&mut self) -> Result<bool> {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.clone());
+        }
         if let Some((number, bytes)) = self.store.segments.oldest()? {
             self.check_space(bytes)?;
             self.seal(number)?;
@@ -93,7 +99,7 @@ impl Sealer {
         drop(gathered);
         next.number += 1;
         next.next_segment = number + 1;
-        next.store(&self.store)?;
+        self.store_manifest(&next)?;
         *self.shared.in_force.lock() = InForce::of(&next);
         self.manifest = next;
         let now = self.shared.index.read().sealed.clone();
@@ -101,6 +107,17 @@ impl Sealer {
         let runs = now.runs.iter().cloned().chain(sealed.1).collect();
         self.put_in_force(Sealed::new(segments, runs), Some(number));
         self.store.segments.remove(number)
+    }
+
+    fn store_manifest(&mut self, next: &Manifest) -> Result<()> {
+        next.store(&self.store).inspect_err(|error| {
+            if let Err(also) = next.take_back(&self.store) {
+                let message = format!(
+                    "nothing is sealed until the log is opened anew, since {error}, then {also}"
+                );
+                self.stopped = Some(Error::new(ErrorKind::Unavailable, message));
+            }
+        })
     }
 
     fn put_in_force(&self, sealed: Sealed, through: Option<u64>) {
@@ -123,7 +140,7 @@ impl Sealer {
         let mut next = self.manifest.clone();
         next.number += 1;
         next.runs.splice(range.clone(), [merged.meta.segments]);
-        next.store(&self.store)?;
+        self.store_manifest(&next)?;
         *self.shared.in_force.lock() = InForce::of(&next);
         self.manifest = next;
         let mut runs = sealed.runs.clone();

@@ -139,10 +139,13 @@ impl DiskJournal {
         // What is read back must be durable before anyone sees it. The last group may not be: the
         // process died between write and sync, or its sync failed and the system only remembers
         // the pages. Written again it is dirty again, and this sync tells the truth.
-        if let Some(last_group) = &recovered.last_group {
-            segment.write_again(last_group.clone())?;
-        }
+        // The same goes for the header of a segment without groups, and for its name.
+        let last_written = recovered.last_group.unwrap_or(0..FIRST_GROUP);
+        segment.write_again(last_written)?;
         segment.sync()?;
+        let folder = &self.shared.folder;
+        let at = |error| Error::io(format_args!("can't sync {}", folder.display()), error);
+        self.environment.files.sync_dir(folder).map_err(at)?;
         self.shared
             .is_durable(self.last, segment.place(self.offset));
         Ok(())

@@ -120,8 +120,10 @@ impl Segment {
             .and_then(|()| file.sync_data())
             .and_then(|()| files.sync_dir(folder));
         if let Err(error) = made {
-            let _ = files.remove(&path);
-            return Err(at(error));
+            // The segment before may take another group only if this one is gone for certain:
+            // otherwise the outcome is unknown, whatever the error was.
+            let gone = files.remove(&path).and_then(|()| files.sync_dir(folder));
+            return Err(gone.map_or_else(|also| at(std::io::Error::other(also)), |()| at(error)));
         }
         Ok(Segment {
             path,

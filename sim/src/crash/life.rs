@@ -1,0 +1,207 @@
+//! What happens between an opening and the end: steps by chance, with a fault at some call.
+
+use foretell_log::{EventLog, ReadOptions};
+use foretell_types::ErrorKind;
+
+use super::{Cycle, Held};
+use crate::check;
+use crate::disk::Fault;
+use crate::failure::Failure;
+use crate::workload::read_options;
+
+/// Whether a life goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    GoOn,
+    End,
+}
+
+impl Cycle {
+    pub(super) fn live(&mut self, log: &EventLog) -> Result<(), Failure> {
+        let steps = 10 + self.random.below(80);
+        self.plan_a_fault();
+        for _ in 0..steps {
+            self.counts.steps += 1;
+            let struck = self.disk.struck();
+            if self.step(log)? == Next::End {
+                return Ok(());
+            }
+            if struck.is_none() && self.disk.struck().is_some() {
+                self.counts.faults += 1;
+                // The log goes on; so may the misfortune.
+                if self.random.chance(60) {
+                    self.plan_a_fault();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_a_fault(&mut self) {
+        let plan = self.random.chance(85).then(|| self.plan_of(120));
+        self.say(|| format!("is to meet {plan:?}"));
+        self.disk.plan(plan);
+    }
+
+    fn step(&mut self, log: &EventLog) -> Result<Next, Failure> {
+        match self.random.below(100) {
+            0..=34 => self.submit(log),
+            35..=59 => self.write(log),
+            60..=79 => self.seal(log),
+            80..=89 => self.query(log),
+            90..=93 => self.hold(log),
+            94..=98 => self.read_on(),
+            _ => match self.waiting.is_empty() {
+                true => self.examine(log),
+                false => Ok(Next::GoOn),
+            },
+        }
+    }
+
+    /// An append that waits for the next group.
+    fn submit(&mut self, log: &EventLog) -> Result<Next, Failure> {
+        if self.waiting.len() > 5 {
+            return Ok(Next::GoOn);
+        }
+        let request = self.workload.request(&self.model);
+        self.say(|| format!("submits {}", brief(&request)));
+        let ticket = request
+            .append()
+            .and_then(|append| log.append(append))
+            .map_err(|error| Self::broken("submitting", &error))?;
+        self.waiting.push((request, ticket));
+        Ok(Next::GoOn)
+    }
+
+    /// A piece of the work in the background.
+    fn seal(&mut self, log: &EventLog) -> Result<Next, Failure> {
+        let before = self.disk.struck();
+        let done = log.seal();
+        self.say(|| format!("seals: {done:?}"));
+        match done {
+            Ok(done) => self.counts.sealed += u64::from(done),
+            Err(error) if self.disk.struck().is_none() => {
+                return Err(Self::broken("sealing", &error));
+            }
+            Err(_) => {}
+        }
+        Ok(self.after(before))
+    }
+
+    /// Whether a fault that may have struck leaves the log in use.
+    fn after(&self, before: Option<(Fault, crate::disk::Struck)>) -> Next {
+        match self.disk.struck() {
+            Some((Fault::Stop, _)) => Next::End,
+            struck if struck == before => Next::GoOn,
+            _ if self.random.chance(25) => Next::End,
+            _ => Next::GoOn,
+        }
+    }
+
+    /// What a check says, unless a fault struck in it.
+    fn unless_struck(&self, checked: Result<(), Failure>) -> Result<Next, Failure> {
+        match (checked, self.disk.struck()) {
+            (_, Some((Fault::Stop, _))) => Ok(Next::End),
+            (Err(_), Some((Fault::Error, _))) => Ok(Next::GoOn),
+            (checked, _) => checked.map(|()| Next::GoOn),
+        }
+    }
+
+    fn query(&mut self, log: &EventLog) -> Result<Next, Failure> {
+        let names: Vec<&String> = self.model.topics.keys().collect();
+        let Some(name) = self.random.pick(&names) else {
+            return Ok(Next::GoOn);
+        };
+        let fresh = self.disk.struck().is_none();
+        let checked = check::one_query(log, name, &self.model.topics[*name], &self.random);
+        match fresh {
+            true => self.unless_struck(checked),
+            false => checked.map(|()| Next::GoOn),
+        }
+    }
+
+    fn examine(&mut self, log: &EventLog) -> Result<Next, Failure> {
+        let fresh = self.disk.struck().is_none();
+        let checked = check::everything(log, &self.model, &self.random);
+        match fresh {
+            true => self.unless_struck(checked),
+            false => checked.map(|()| Next::GoOn),
+        }
+    }
+
+    /// Makes a reader that is read on later, when segments were sealed and runs merged.
+    fn hold(&mut self, log: &EventLog) -> Result<Next, Failure> {
+        let names: Vec<&String> = self.model.topics.keys().collect();
+        let Some(name) = self.random.pick(&names) else {
+            return Ok(Next::GoOn);
+        };
+        let topic = &self.model.topics[*name];
+        let options: ReadOptions = read_options(&self.random, topic.head());
+        let reader = log
+            .read(name, options.clone())
+            .map_err(|error| Self::broken("reading", &error))?;
+        self.held.push(Held {
+            reader,
+            topic: (*name).clone(),
+            number: topic.number,
+            left: topic.read(&options, topic.head()).into(),
+        });
+        Ok(Next::GoOn)
+    }
+
+    fn read_on(&mut self) -> Result<Next, Failure> {
+        let at = self.random.below(self.held.len() as u64) as usize;
+        if self.held.is_empty() {
+            return Ok(Next::GoOn);
+        }
+        let mut held = self.held.swap_remove(at);
+        let topic = self.model.topics.get(&held.topic);
+        let topic = topic.filter(|topic| topic.number == held.number);
+        for _ in 0..1 + self.random.below(30) {
+            let before = self.disk.struck();
+            let read = held.reader.next_recorded();
+            let failure = |what| Failure::new("a reader held open", what);
+            match (read, topic, self.disk.struck()) {
+                (_, _, struck) if struck != before => return Ok(self.after(before)),
+                // Of a topic that was deleted meanwhile, a reader may give what it had planned.
+                (Ok(_), None, _) => return Ok(Next::GoOn),
+                (Err(error), None, _) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(Next::GoOn);
+                }
+                (Err(error), ..) => return Err(failure(format!("{error} ({:?})", error.kind()))),
+                (Ok(None), Some(_), _) if held.left.is_empty() => return Ok(Next::GoOn),
+                (Ok(None), Some(_), _) => {
+                    return Err(failure(format!("ends where {:?} must follow", held.left)));
+                }
+                (Ok(Some(event)), Some(topic), _) => {
+                    let position = event.position.get();
+                    if held.left.pop_front() != Some(position) {
+                        return Err(failure(format!("gives {position} out of turn")));
+                    }
+                    check::one_event(&held.topic, &event, &topic.events[position as usize - 1])?;
+                }
+            }
+        }
+        self.held.push(held);
+        Ok(Next::GoOn)
+    }
+}
+
+fn brief(request: &crate::request::Request) -> String {
+    use crate::request::Entry;
+    let entries = request.entries.iter().map(|entry| match entry {
+        Entry::Event(topic, event) => format!(
+            "{topic}:{}{}:{:?}:{}",
+            event.source,
+            event.id,
+            event.subject,
+            event.data.len()
+        ),
+        Entry::Register(key, value) => format!("{key}={:?}", value.as_ref().map(Vec::len)),
+        Entry::Create(name, ..) => format!("+{name}"),
+        Entry::Delete(name) => format!("-{name}"),
+    });
+    let entries: Vec<String> = entries.collect();
+    let (expectations, conditions) = (&request.expectations, &request.conditions);
+    format!("{} {expectations:?} {conditions:?}", entries.join(" "))
+}

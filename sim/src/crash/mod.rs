@@ -1,0 +1,152 @@
+//! Cycles of work, fault, crash and recovery, each from its own seed.
+
+mod life;
+mod recover;
+mod write;
+
+use std::collections::VecDeque;
+
+use foretell_log::{EventLog, LogOptions, Reader, Ticket};
+
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::model::Model;
+use crate::random::{HandClock, Seeded};
+use crate::request::Request;
+use crate::workload::Workload;
+
+/// What happened, for the summary of a run.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Counts {
+    pub steps: u64,
+    /// Openings after a crash, or after a process that ended.
+    pub openings: u64,
+    pub power_losses: u64,
+    /// Faults other than a stop of the machine.
+    pub faults: u64,
+    pub acknowledged: u64,
+    pub refused: u64,
+    /// Pieces of work in the background: segments sealed, runs merged.
+    pub sealed: u64,
+    /// Groups without an answer that were found there, or not there.
+    pub unknown_there: u64,
+    pub unknown_gone: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Counts) {
+        self.steps += other.steps;
+        self.openings += other.openings;
+        self.power_losses += other.power_losses;
+        self.faults += other.faults;
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.sealed += other.sealed;
+        self.unknown_there += other.unknown_there;
+        self.unknown_gone += other.unknown_gone;
+    }
+}
+
+/// A reader that was made earlier, and what it still has to give.
+struct Held {
+    reader: Reader,
+    topic: String,
+    number: u64,
+    left: VecDeque<u64>,
+}
+
+struct Cycle {
+    random: Seeded,
+    workload: Workload,
+    disk: Disk,
+    clock: HandClock,
+    options: LogOptions,
+    model: Model,
+    /// What an append without an answer may have made of the model.
+    maybe: Option<Model>,
+    waiting: Vec<(Request, Ticket)>,
+    held: Vec<Held>,
+    counts: Counts,
+    /// Says what happens, step by step.
+    trace: bool,
+}
+
+/// Runs one cycle.
+pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
+    let random = Seeded::new(seed);
+    let mut cycle = Cycle {
+        workload: Workload::new(random.fork()),
+        disk: Disk::new(random.fork()),
+        clock: HandClock::default(),
+        options: LogOptions {
+            segment_bytes: [2, 3, 4, 8][random.below(4) as usize] * 1024,
+            cache_bytes: 64 * 1024,
+            seal_in_background: false,
+            write_in_background: false,
+        },
+        model: Model::default(),
+        maybe: None,
+        waiting: Vec::new(),
+        held: Vec::new(),
+        counts: Counts::default(),
+        trace,
+        random,
+    };
+    cycle
+        .run()
+        .map_err(|failure| (failure, cycle.counts.steps))?;
+    Ok(cycle.counts)
+}
+
+impl Cycle {
+    fn run(&mut self) -> Result<(), Failure> {
+        let lives = 2 + self.random.below(5);
+        for _ in 0..lives {
+            let log = self.open()?;
+            self.live(&log)?;
+            // Whoever still holds the log when the machine stops does nothing more with it.
+            self.held.clear();
+            self.waiting.clear();
+            drop(log);
+            self.end();
+        }
+        self.open().map(drop)
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            let line = format!(
+                "{:>5} {:>6}  {}\n",
+                self.counts.steps,
+                self.disk.calls(),
+                what()
+            );
+            crate::print(&line);
+        }
+    }
+
+    fn broken(check: &'static str, error: &foretell_types::Error) -> Failure {
+        Failure::new(check, format!("{error} ({:?})", error.kind()))
+    }
+
+    /// Sets the model, and forgets what may have been.
+    fn settle(&mut self, log: &EventLog) -> Result<(), Failure> {
+        let (frames, _) = log
+            .root()
+            .map_err(|error| Self::broken("opening", &error))?;
+        if let Some(maybe) = self.maybe.take() {
+            if frames == maybe.frames && frames != self.model.frames {
+                self.model = maybe;
+                self.counts.unknown_there += 1;
+            } else {
+                self.counts.unknown_gone += 1;
+            }
+        }
+        if frames == self.model.frames {
+            return Ok(());
+        }
+        let expected = self.model.frames;
+        let message = format!("the log has {frames} frames, acknowledged are {expected}");
+        Err(Failure::new("what is there after opening", message))
+    }
+}

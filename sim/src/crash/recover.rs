@@ -1,0 +1,80 @@
+//! The end of a life, and the next opening.
+
+use std::path::Path;
+
+use foretell_log::EventLog;
+
+use super::Cycle;
+use crate::check;
+use crate::disk::{Disk, Fault, Loss, Plan};
+use crate::failure::Failure;
+use crate::random::environment;
+
+pub const FOLDER: &str = "/log";
+
+impl Cycle {
+    /// The machine stops, or only the process: what of the disk is left.
+    pub(super) fn end(&mut self) {
+        let loss = match self.random.below(10) {
+            0..=2 => None,
+            3..=4 => Some(Loss::All),
+            _ => Some(Loss::Some),
+        };
+        self.say(|| format!("the end: power lost {loss:?}"));
+        match loss {
+            None => self.disk.plan(None),
+            Some(loss) => {
+                self.counts.power_losses += 1;
+                self.disk = Disk::crash(&self.disk, loss);
+            }
+        }
+    }
+
+    /// Opens the log, which may take several attempts, and checks everything.
+    pub(super) fn open(&mut self) -> Result<EventLog, Failure> {
+        let log = self.open_at_last()?;
+        self.disk.plan(None);
+        self.settle(&log)?;
+        check::everything(&log, &self.model, &self.random)?;
+        Ok(log)
+    }
+
+    fn open_at_last(&mut self) -> Result<EventLog, Failure> {
+        for attempt in 0.. {
+            let planned = attempt < 3 && self.random.chance(35);
+            let plan = planned.then(|| self.plan_of(40));
+            self.disk.plan(plan);
+            self.counts.openings += 1;
+            self.say(|| format!("opens, with {plan:?}"));
+            let environment = environment(&self.disk, &self.clock, &self.random);
+            let opened = EventLog::open_folder_with(Path::new(FOLDER), &environment, &self.options);
+            match (opened, self.disk.struck()) {
+                (Ok(log), struck) => {
+                    let stopped = struck.is_some_and(|(fault, _)| fault == Fault::Stop);
+                    if !stopped {
+                        return Ok(log);
+                    }
+                }
+                (Err(error), None) => return Err(Self::broken("opening", &error)),
+                (Err(error), Some(_)) => self.say(|| format!("can't open: {error}")),
+            }
+            self.end();
+        }
+        Err(Failure::new("opening", "there is no next attempt"))
+    }
+
+    /// A fault within about so many calls.
+    pub(super) fn plan_of(&self, calls: u64) -> Plan {
+        let fault = match self.random.below(10) {
+            0..=4 => Fault::Stop,
+            5..=6 => Fault::Error,
+            7..=8 => Fault::Full,
+            _ => Fault::LowSpace,
+        };
+        Plan {
+            fault,
+            after: self.random.below(calls),
+            writing_only: self.random.chance(80),
+        }
+    }
+}

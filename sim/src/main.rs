@@ -1,0 +1,82 @@
+//! `sim crash|run|bugs`: see docs/reliability.md.
+
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use sim::crash::{self, Counts};
+use sim::random::seed_of;
+use sim::{print, runner};
+
+const USAGE: &str = "usage: sim crash --cycles N [--seed S] [--from N] [--trace]
+       sim run --seeds N [--seed S] [--from N] [--trace]
+       sim bugs
+";
+
+struct Options {
+    count: u64,
+    seed: u64,
+    from: u64,
+    trace: bool,
+}
+
+fn options(arguments: &[String]) -> Option<Options> {
+    let mut options = Options {
+        count: 1,
+        seed: 0,
+        from: 0,
+        trace: false,
+    };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|n| n.parse::<u64>().ok());
+        match &**argument {
+            "--cycles" | "--seeds" => options.count = number()?,
+            "--seed" => options.seed = number()?,
+            "--from" => options.from = number()?,
+            "--trace" => options.trace = true,
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+fn crash(options: &Options) -> ExitCode {
+    let counts = Mutex::new(Counts::default());
+    let found = runner::many(
+        "crash cycles",
+        options.from..options.from + options.count,
+        |number| crash::cycle(seed_of(options.seed, number), options.trace),
+        |counted| {
+            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.add(&counted);
+        },
+    );
+    let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    print(&format!("{counts:#?}\n"));
+    report("crash --cycles 1", options, found)
+}
+
+fn report(command: &str, options: &Options, found: Result<(), runner::Found>) -> ExitCode {
+    let Err(found) = found else {
+        return ExitCode::SUCCESS;
+    };
+    print(&format!(
+        "FAILED at number {}, step {}\n{}\nreplay: cargo run --release -- {command} --seed {} --from {} --trace\n",
+        found.number, found.step, found.failure, options.seed, found.number,
+    ));
+    ExitCode::FAILURE
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = arguments
+        .split_first()
+        .map_or(("", &[][..]), |(c, r)| (c, r));
+    match (command, options(rest)) {
+        ("crash", Some(options)) => crash(&options),
+        _ => {
+            print(USAGE);
+            ExitCode::from(2)
+        }
+    }
+}

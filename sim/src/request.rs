@@ -1,0 +1,56 @@
+//! An append as plain data, for the log and for the model.
+
+use std::sync::Arc;
+
+use foretell_log::Append;
+use foretell_types::{AppendCondition, ExpectedRevision, NewEvent};
+
+#[derive(Clone, Debug)]
+pub enum Entry {
+    Event(String, Arc<NewEvent>),
+    Register(String, Option<Vec<u8>>),
+    Create(String, uuid::Uuid, bool),
+    Delete(String),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    pub entries: Vec<Entry>,
+    pub expectations: Vec<(String, String, ExpectedRevision)>,
+    pub conditions: Vec<(String, AppendCondition)>,
+}
+
+impl Request {
+    pub fn is_conditional(&self) -> bool {
+        !self.expectations.is_empty() || !self.conditions.is_empty()
+    }
+
+    pub fn events(&self) -> impl Iterator<Item = (&str, &NewEvent)> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Event(topic, event) => Some((&**topic, &**event)),
+            _ => None,
+        })
+    }
+
+    /// As the log takes it.
+    pub fn append(&self) -> foretell_types::Result<Append> {
+        let mut append = Append::new();
+        for entry in &self.entries {
+            append = match entry {
+                Entry::Event(topic, event) => append.events(topic, [NewEvent::clone(event)]),
+                Entry::Register(key, value) => append.register(key.clone(), value.clone()),
+                Entry::Create(name, uuid, reuse) => {
+                    append.create_topic(name.parse()?, *uuid, *reuse)
+                }
+                Entry::Delete(name) => append.delete_topic(name),
+            };
+        }
+        for (topic, subject, revision) in &self.expectations {
+            append = append.expect(topic, subject, *revision);
+        }
+        for (topic, condition) in &self.conditions {
+            append = append.condition(topic, condition.clone());
+        }
+        Ok(append)
+    }
+}
