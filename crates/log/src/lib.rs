@@ -60,7 +60,7 @@ pub use journal::{
     MemoryJournal, Place, Seq,
 };
 pub use lock::{DirectoryLock, Holder};
-pub use log::{EventLog, LogOptions, TopicInfo};
+pub use log::{EventLog, LogOptions, Sealing, TopicInfo};
 pub use merkle::Hash;
 pub use proof::{Proof, Proven};
 pub use read::{ReadOptions, Reader};

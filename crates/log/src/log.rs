@@ -84,6 +84,18 @@ impl Waiting {
     }
 }
 
+/// How far sealing is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sealing {
+    /// Segments of the journal that hold events and are indexed in memory.
+    pub unsealed_segments: u64,
+    pub sealed_segments: u64,
+    /// Runs of the index over what is sealed.
+    pub runs: u64,
+    /// A thread seals, and its last try succeeded.
+    pub gets_on: bool,
+}
+
 /// How a log is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogOptions {
@@ -394,6 +406,18 @@ impl EventLog {
     /// and revision; see [`Verified`].
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
         verify::verify(&self.inner.shared, progress)
+    }
+
+    /// How far sealing is.
+    pub fn sealing(&self) -> Sealing {
+        let shared = &self.inner.shared;
+        let index = shared.index.read();
+        Sealing {
+            unsealed_segments: index.recent.len() as u64,
+            sealed_segments: index.sealed.segments.len() as u64,
+            runs: index.sealed.runs.len() as u64,
+            gets_on: shared.wake.gets_on(),
+        }
     }
 
     /// The files that make up a backup of the log as it is now.

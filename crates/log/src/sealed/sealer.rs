@@ -199,6 +199,11 @@ impl Wake {
         }
     }
 
+    /// Whether a thread seals, and its last piece of work succeeded.
+    pub fn gets_on(&self) -> bool {
+        self.state.lock().gets_on
+    }
+
     /// Waits for work; false if the thread is to end.
     fn wait(&self) -> bool {
         let mut state = self.state.lock();

@@ -51,20 +51,34 @@ pub async fn metrics(State(node): Server) -> Response {
         let _ = writeln!(out, "{name} {}", counter.load(Ordering::Relaxed));
     }
     let (bytes, files) = node.log.size();
-    header_lines(
-        &mut out,
-        "foretell_journal_bytes",
-        "Bytes that the journal takes",
-        "gauge",
-    );
-    let _ = writeln!(out, "foretell_journal_bytes {bytes}");
-    header_lines(
-        &mut out,
-        "foretell_journal_files",
-        "Segment files of the journal",
-        "gauge",
-    );
-    let _ = writeln!(out, "foretell_journal_files {files}");
+    let sealing = node.log.sealing();
+    for (name, about, value) in [
+        ("foretell_log_bytes", "Bytes that the log takes", bytes),
+        ("foretell_log_files", "Files of the log", files as u64),
+        (
+            "foretell_log_unsealed_segments",
+            "Segments of the log that are indexed in memory",
+            sealing.unsealed_segments,
+        ),
+        (
+            "foretell_log_sealed_segments",
+            "Segments of the log that are sealed",
+            sealing.sealed_segments,
+        ),
+        (
+            "foretell_log_index_runs",
+            "Runs of the index over what is sealed",
+            sealing.runs,
+        ),
+        (
+            "foretell_log_sealing",
+            "1 if full segments are being sealed; 0 if the last try failed, see the server's log",
+            u64::from(sealing.gets_on),
+        ),
+    ] {
+        header_lines(&mut out, name, about, "gauge");
+        let _ = writeln!(out, "{name} {value}");
+    }
     let topics = node.log.topics();
     header_lines(
         &mut out,
