@@ -100,6 +100,6 @@ pub fn run(quick: bool, results: &mut Results) -> Result<()> {
     results.note(
         "processor time is that of all threads of the process, those that make the events included",
     );
-    results.note("opening and reading find all files in the page cache; reading beyond it isn't measured yet");
+    results.note("but for cold streams, opening and reading find all files in the page cache");
     Ok(())
 }

@@ -15,6 +15,17 @@ pub const KIND: Kind = Kind {
     name: NAME,
     open: |folder| Ok(Box::new(Ours::open(folder)?)),
 };
+/// Nothing is sealed: all events lie in the journal, indexed in memory.
+pub const UNSEALED: Kind = Kind {
+    name: NAME,
+    open: |folder| {
+        let options = LogOptions {
+            seal_in_background: false,
+            ..LogOptions::default()
+        };
+        Ok(Box::new(Ours::open_with(folder, &options)?))
+    },
+};
 
 #[derive(Debug)]
 pub struct Ours {
@@ -24,8 +35,12 @@ pub struct Ours {
 
 impl Ours {
     pub fn open(folder: &Path) -> Result<Ours> {
+        Ours::open_with(folder, &LogOptions::default())
+    }
+
+    fn open_with(folder: &Path, options: &LogOptions) -> Result<Ours> {
         let environment = Environment::real();
-        let log = EventLog::open_folder(folder, &environment)?;
+        let log = EventLog::open_folder_with(folder, &environment, options)?;
         if log.topics().is_empty() {
             let uuid = environment.random.uuid();
             let topic = Append::new().create_topic(TOPIC.parse()?, uuid, false);
