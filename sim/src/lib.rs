@@ -2,6 +2,7 @@
 //! seed gives the same history, byte for byte. What it does: docs/reliability.md.
 
 mod check;
+pub mod clients;
 pub mod crash;
 pub mod disk;
 mod failure;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+use sim::clients::{self, Ran};
 use sim::crash::{self, Counts};
 use sim::random::seed_of;
 use sim::{print, runner};
@@ -56,6 +57,26 @@ fn crash(options: &Options) -> ExitCode {
     report("crash --cycles 1", options, found)
 }
 
+fn run(options: &Options) -> ExitCode {
+    let sum = Mutex::new(Ran::default());
+    let found = runner::many(
+        "seeds, each twice",
+        options.from..options.from + options.count,
+        |number| clients::twice(seed_of(options.seed, number), options.trace),
+        |ran| {
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.operations += ran.operations;
+            sum.openings += ran.openings;
+        },
+    );
+    let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    print(&format!(
+        "{} operations, {} openings\n",
+        sum.operations, sum.openings
+    ));
+    report("run --seeds 1", options, found)
+}
+
 fn report(command: &str, options: &Options, found: Result<(), runner::Found>) -> ExitCode {
     let Err(found) = found else {
         return ExitCode::SUCCESS;
@@ -74,6 +95,7 @@ fn main() -> ExitCode {
         .map_or(("", &[][..]), |(c, r)| (c, r));
     match (command, options(rest)) {
         ("crash", Some(options)) => crash(&options),
+        ("run", Some(options)) => run(&options),
         _ => {
             print(USAGE);
             ExitCode::from(2)

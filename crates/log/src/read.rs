@@ -4,6 +4,7 @@ use std::sync::Arc;
 use foretell_types::limits::COMMIT_BYTES;
 use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, Result};
 
+use crate::bugs::{self, Bug};
 use crate::codec::{EventRef, Frame, FrameKind};
 use crate::journal::Place;
 use crate::log::Shared;
@@ -364,8 +365,9 @@ impl Reader {
                     let begin = run.partition(ordinals.start, ordinals.end, |frame, _| {
                         frame.position < from
                     })?;
-                    let end =
-                        run.partition(begin, ordinals.end, |frame, _| frame.position <= until)?;
+                    let end = run.partition(begin, ordinals.end, |frame, _| {
+                        frame.position <= until - u64::from(bugs::on(Bug::StreamBoundExclusive))
+                    })?;
                     Some(Plan::Stream(run.clone(), begin..end))
                 }
             };

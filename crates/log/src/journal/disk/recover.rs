@@ -11,6 +11,7 @@ use foretell_types::{Error, Result};
 
 use super::scan::{Scanner, is_damage};
 use super::segment::{SECTOR, Segment};
+use crate::bugs::{self, Bug};
 use crate::files::Files;
 use crate::journal::Seq;
 use crate::journal::group::{HEADER_BYTES, MAGIC, decode_header, encoded_bytes};
@@ -182,7 +183,9 @@ fn cut(
     file.sync_data()
         .and_then(|()| files.sync_dir(&aside))
         .map_err(at)?;
-    segment.fill_zeros(offset, end)?;
+    if !bugs::on(Bug::TornTailNotCleared) {
+        segment.fill_zeros(offset, end)?;
+    }
     let bytes = end - offset;
     tracing::warn!(
         segment = %segment.path.display(), offset, bytes, kept_in = %kept_in.display(),
