@@ -1,6 +1,8 @@
 //! Proves the log durable and right by simulation: everything happens from a seed, and the same
 //! seed gives the same history, byte for byte. What it does: docs/reliability.md.
 
+#[cfg(feature = "seeded-bugs")]
+pub mod bugs;
 mod check;
 pub mod clients;
 pub mod crash;

@@ -10,7 +10,7 @@ use sim::{print, runner};
 
 const USAGE: &str = "usage: sim crash --cycles N [--seed S] [--from N] [--trace]
        sim run --seeds N [--seed S] [--from N] [--trace]
-       sim bugs
+       sim bugs [--seed S]
 ";
 
 struct Options {
@@ -77,6 +77,34 @@ fn run(options: &Options) -> ExitCode {
     report("run --seeds 1", options, found)
 }
 
+#[cfg(feature = "seeded-bugs")]
+fn bugs(options: &Options) -> ExitCode {
+    // What panics is caught and counted; its text would only hide the table.
+    std::panic::set_hook(Box::new(|_| {}));
+    let bounds = sim::bugs::Bounds {
+        cycles: 20_000,
+        seeds: 500,
+    };
+    let rows = sim::bugs::all(options.seed, bounds);
+    print(&format!("\n{}\n", sim::bugs::HEAD));
+    for row in &rows {
+        print(&format!("{}\n", sim::bugs::line(row)));
+    }
+    let survived = rows.iter().filter(|row| row.survived()).count();
+    print(&format!("{} bugs, {survived} survived\n", rows.len()));
+    if survived == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+fn bugs(_: &Options) -> ExitCode {
+    print("the bugs are only there with --features seeded-bugs\n");
+    ExitCode::from(2)
+}
+
 fn report(command: &str, options: &Options, found: Result<(), runner::Found>) -> ExitCode {
     let Err(found) = found else {
         return ExitCode::SUCCESS;
@@ -96,6 +124,7 @@ fn main() -> ExitCode {
     match (command, options(rest)) {
         ("crash", Some(options)) => crash(&options),
         ("run", Some(options)) => run(&options),
+        ("bugs", Some(options)) => bugs(&options),
         _ => {
             print(USAGE);
             ExitCode::from(2)

@@ -11,6 +11,9 @@ pub enum Bug {
     SealedNamesNotSynced,
     SealedFileNotSynced,
     ManifestNotDurableAtOpening,
+    ManifestNotTakenBack,
+    OlderManifestOnInputError,
+    UnmadeSegmentLeft,
     SegmentRemovedBeforeManifest,
     LastGroupNotWrittenAgain,
     TornTailNotCleared,
@@ -62,7 +65,7 @@ mod switch {
     }
 
     impl Bug {
-        pub const ALL: [Bug; 26] = [
+        pub const ALL: [Bug; 29] = [
             Bug::AckBeforeSync,
             Bug::FailedSyncTriedAgain,
             Bug::WriterGoesOnAfterError,
@@ -70,6 +73,9 @@ mod switch {
             Bug::SealedNamesNotSynced,
             Bug::SealedFileNotSynced,
             Bug::ManifestNotDurableAtOpening,
+            Bug::ManifestNotTakenBack,
+            Bug::OlderManifestOnInputError,
+            Bug::UnmadeSegmentLeft,
             Bug::SegmentRemovedBeforeManifest,
             Bug::LastGroupNotWrittenAgain,
             Bug::TornTailNotCleared,

@@ -76,7 +76,10 @@ impl Manifest {
                     }
                     return Ok(Some(manifest));
                 }
-                Err(error) if error.kind() == ErrorKind::Damaged => {
+                Err(error)
+                    if error.kind() == ErrorKind::Damaged
+                        || bugs::on(Bug::OlderManifestOnInputError) =>
+                {
                     refused = refused.or(Some(error));
                 }
                 // It may be the one in force, though it can't be read now.

@@ -272,19 +272,12 @@ impl Journal for DiskJournal {
         // From here on something of the group may lie in the file: also a full disk (a file system
         // that copies on write has them here) leaves the outcome unknown, and is no refusal.
         written
-            .and_then(|()| {
-                if bugs::on(Bug::AckBeforeSync) {
-                    Ok(())
-                } else {
-                    segment.sync()
-                }
-            })
-            .or_else(|error| {
-                if bugs::on(Bug::FailedSyncTriedAgain) {
-                    segment.sync()
-                } else {
-                    Err(error)
-                }
+            .and_then(|()| match bugs::on(Bug::AckBeforeSync) {
+                true => Ok(()),
+                false => match segment.sync() {
+                    Err(_) if bugs::on(Bug::FailedSyncTriedAgain) => segment.sync(),
+                    synced => synced,
+                },
             })
             .map_err(unknown_outcome)?;
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
