@@ -1,5 +1,7 @@
 //! The disk keeps what was synced, and only that for certain.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::path::Path;
 
 use foretell_log::Files;

@@ -17,6 +17,7 @@ pub enum Bug {
     SegmentRemovedBeforeManifest,
     LastGroupNotWrittenAgain,
     TornTailNotCleared,
+    TornTailNotClearedAgain,
     BodyChecksumUnread,
     WatermarkOneShort,
     RecordedTimeGoesBack,
@@ -65,7 +66,7 @@ mod switch {
     }
 
     impl Bug {
-        pub const ALL: [Bug; 29] = [
+        pub const ALL: [Bug; 30] = [
             Bug::AckBeforeSync,
             Bug::FailedSyncTriedAgain,
             Bug::WriterGoesOnAfterError,
@@ -79,6 +80,7 @@ mod switch {
             Bug::SegmentRemovedBeforeManifest,
             Bug::LastGroupNotWrittenAgain,
             Bug::TornTailNotCleared,
+            Bug::TornTailNotClearedAgain,
             Bug::BodyChecksumUnread,
             Bug::WatermarkOneShort,
             Bug::RecordedTimeGoesBack,

@@ -54,7 +54,10 @@ pub(super) fn recover(segment: &Segment, folder: &Path, files: &dyn Files) -> Re
     scanner.offset = offset;
     let end = last_nonzero(&mut scanner, offset, segment.len()?)?;
     let cut = match (damage, end) {
-        (None, None) => None,
+        (None, None) => {
+            clear_again(segment, offset, folder, files)?;
+            None
+        }
         (damage, end) => {
             let end = end.map_or(offset, |at| at + 1);
             let torn = is_torn(&mut scanner, segment, offset, end)?;
@@ -141,6 +144,27 @@ fn valid_group_follows(
         at += step;
     }
     Ok(false)
+}
+
+/// An opening before this one may have cut the end here and died before its zeros were durable, or
+/// their sync failed: the torn bytes would come back behind later groups. What it kept aside tells.
+fn clear_again(segment: &Segment, offset: u64, folder: &Path, files: &dyn Files) -> Result<()> {
+    let aside = folder.join("cut");
+    let at = |error| Error::io(format_args!("can't read {}", aside.display()), error);
+    let names = match files.list(&aside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(at)?,
+    };
+    let here = format!("{:010}-{offset}-", segment.number);
+    let mut end = offset;
+    for name in names.iter().filter(|name| name.starts_with(&here)) {
+        let file = files.open(&aside.join(name)).map_err(at)?;
+        end = end.max(offset + file.len().map_err(at)?);
+    }
+    if bugs::on(Bug::TornTailNotClearedAgain) || end == offset {
+        return Ok(());
+    }
+    segment.fill_zeros(offset, end.min(segment.len()?))
 }
 
 /// Copies the torn bytes aside, then makes them zero again.
