@@ -1,7 +1,10 @@
 //! Proves the log durable and right by simulation: everything happens from a seed, and the same
 //! seed gives the same history, byte for byte. What it does: docs/reliability.md.
 
+#[cfg(feature = "seeded-bugs")]
+pub mod bugs;
 mod check;
+pub mod clients;
 pub mod crash;
 pub mod disk;
 mod failure;

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+use sim::clients::{self, Ran};
 use sim::crash::{self, Counts};
 use sim::random::seed_of;
 use sim::{print, runner};
 
 const USAGE: &str = "usage: sim crash --cycles N [--seed S] [--from N] [--trace]
        sim run --seeds N [--seed S] [--from N] [--trace]
-       sim bugs
+       sim bugs [--seed S]
 ";
 
 struct Options {
@@ -56,6 +57,54 @@ fn crash(options: &Options) -> ExitCode {
     report("crash --cycles 1", options, found)
 }
 
+fn run(options: &Options) -> ExitCode {
+    let sum = Mutex::new(Ran::default());
+    let found = runner::many(
+        "seeds, each twice",
+        options.from..options.from + options.count,
+        |number| clients::twice(seed_of(options.seed, number), options.trace),
+        |ran| {
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.operations += ran.operations;
+            sum.openings += ran.openings;
+        },
+    );
+    let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    print(&format!(
+        "{} operations, {} openings\n",
+        sum.operations, sum.openings
+    ));
+    report("run --seeds 1", options, found)
+}
+
+#[cfg(feature = "seeded-bugs")]
+fn bugs(options: &Options) -> ExitCode {
+    // What panics is caught and counted; its text would only hide the table.
+    std::panic::set_hook(Box::new(|_| {}));
+    let bounds = sim::bugs::Bounds {
+        cycles: 20_000,
+        seeds: 500,
+    };
+    let rows = sim::bugs::all(options.seed, bounds);
+    print(&format!("\n{}\n", sim::bugs::HEAD));
+    for row in &rows {
+        print(&format!("{}\n", sim::bugs::line(row)));
+    }
+    let survived = rows.iter().filter(|row| row.survived()).count();
+    print(&format!("{} bugs, {survived} survived\n", rows.len()));
+    if survived == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+fn bugs(_: &Options) -> ExitCode {
+    print("the bugs are only there with --features seeded-bugs\n");
+    ExitCode::from(2)
+}
+
 fn report(command: &str, options: &Options, found: Result<(), runner::Found>) -> ExitCode {
     let Err(found) = found else {
         return ExitCode::SUCCESS;
@@ -74,6 +123,8 @@ fn main() -> ExitCode {
         .map_or(("", &[][..]), |(c, r)| (c, r));
     match (command, options(rest)) {
         ("crash", Some(options)) => crash(&options),
+        ("run", Some(options)) => run(&options),
+        ("bugs", Some(options)) => bugs(&options),
         _ => {
             print(USAGE);
             ExitCode::from(2)

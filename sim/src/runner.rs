@@ -34,7 +34,7 @@ pub fn many<T: Send>(
             if number >= numbers.end {
                 return;
             }
-            match one(number) {
+            match guarded(|| one(number)) {
                 Ok(counted) => sum(counted),
                 Err((failure, step)) => {
                     stop.store(true, Ordering::Relaxed);
@@ -65,4 +65,13 @@ pub fn many<T: Send>(
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
         .map_or(Ok(()), Err)
+}
+
+/// Makes a failure of a panic: the log must not, whatever the disk does.
+pub fn guarded<T>(one: impl FnOnce() -> Result<T, (Failure, u64)>) -> Result<T, (Failure, u64)> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(one)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err((Failure::new("no panic", text.unwrap_or_default()), 0))
+    })
 }

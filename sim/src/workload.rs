@@ -219,7 +219,7 @@ impl Workload {
     }
 }
 
-fn subject(random: &Seeded) -> Option<String> {
+pub fn subject(random: &Seeded) -> Option<String> {
     match random.below(10) {
         0 => None,
         1..=3 => Some(format!("order/{}", random.below(50))),

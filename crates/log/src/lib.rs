@@ -29,6 +29,10 @@
 
 mod append;
 mod backup;
+#[cfg(not(feature = "seeded-bugs"))]
+mod bugs;
+#[cfg(feature = "seeded-bugs")]
+pub mod bugs;
 mod codec;
 pub mod conformance;
 mod environment;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use foretell_types::limits::COMMIT_BYTES;
 use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, Result};
 
+use crate::bugs::{self, Bug};
 use crate::codec::{EventRef, Frame, FrameKind};
 use crate::journal::Place;
 use crate::log::Shared;
@@ -376,7 +377,9 @@ impl Reader {
                         start = run.partition(start, end, |frame, _| frame.position < from)?;
                     }
                     if until < covered.last {
-                        end = run.partition(start, end, |frame, _| frame.position <= until)?;
+                        end = run.partition(start, end, |frame, _| {
+                            frame.position <= until - u64::from(bugs::on(Bug::StreamBoundExclusive))
+                        })?;
                     }
                     Some(Plan::Stream(run.clone(), start..end))
                 }

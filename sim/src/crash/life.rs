@@ -43,6 +43,15 @@ impl Cycle {
         self.disk.plan(plan);
     }
 
+    /// At times, a fault in what is done next: there most of the rare places are.
+    pub(super) fn plan_near(&mut self, calls: u64) {
+        if self.disk.struck().is_none() && self.random.chance(5) {
+            let plan = self.plan_of(calls);
+            self.say(|| format!("is to meet {plan:?}"));
+            self.disk.plan(Some(plan));
+        }
+    }
+
     fn step(&mut self, log: &EventLog) -> Result<Next, Failure> {
         match self.random.below(100) {
             0..=34 => self.submit(log),
@@ -75,6 +84,7 @@ impl Cycle {
 
     /// A piece of the work in the background.
     fn seal(&mut self, log: &EventLog) -> Result<Next, Failure> {
+        self.plan_near(30);
         let before = self.disk.struck();
         let done = log.seal();
         self.say(|| format!("seals: {done:?}"));

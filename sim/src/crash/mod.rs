@@ -6,6 +6,7 @@ mod write;
 
 use std::collections::VecDeque;
 
+pub use self::write::{answer, poll};
 use foretell_log::{EventLog, LogOptions, Reader, Ticket};
 
 use crate::disk::Disk;

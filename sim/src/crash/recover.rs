@@ -41,8 +41,9 @@ impl Cycle {
 
     fn open_at_last(&mut self) -> Result<EventLog, Failure> {
         for attempt in 0.. {
-            let planned = attempt < 3 && self.random.chance(35);
-            let plan = planned.then(|| self.plan_of(40));
+            let planned = attempt < 4 && self.random.chance(45);
+            let calls = [8, 20, 60][self.random.below(3) as usize];
+            let plan = planned.then(|| self.plan_of(calls));
             self.disk.plan(plan);
             self.counts.openings += 1;
             self.say(|| format!("opens, with {plan:?}"));

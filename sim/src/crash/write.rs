@@ -37,6 +37,7 @@ impl Cycle {
     /// Has what waits written as one group.
     pub(super) fn write(&mut self, log: &EventLog) -> std::result::Result<Next, Failure> {
         self.clock.move_by_chance(&self.random);
+        self.plan_near(12);
         let recorded = self.clock.nanos().max(self.model.recorded);
         let before = self.disk.struck();
         if log.write() == self.waiting.is_empty() {

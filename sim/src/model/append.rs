@@ -1,4 +1,4 @@
-use foretell_types::{AppendCondition, ErrorKind, ExpectedRevision, NewEvent, Position, Revision};
+use foretell_types::{AppendCondition, ErrorKind, ExpectedRevision, NewEvent, Revision};
 
 use super::{Event, Model, Topic, identity};
 use crate::request::{Entry, Request};
@@ -28,7 +28,7 @@ impl Model {
                 expected.holds(self.topics[topic].revision(subject).map(Revision::new))
             };
             let stands = |(topic, condition): &(String, AppendCondition)| {
-                self.topics[topic].last_match(condition).is_none()
+                self.topics[topic].matches(condition).is_empty()
             };
             if !request.expectations.iter().all(holds) || !request.conditions.iter().all(stands) {
                 return Err(ErrorKind::ConditionFailed);
@@ -171,7 +171,7 @@ impl Topic {
         Some((placed, content(&there.event) == content(event)))
     }
 
-    fn push(&mut self, mut new: Event) -> Placed {
+    pub(super) fn push(&mut self, mut new: Event) -> Placed {
         if let Some(subject) = &new.event.subject {
             let count = self.streams.entry(subject.clone()).or_insert(0);
             new.revision = Some(*count);
@@ -185,15 +185,6 @@ impl Topic {
             revision,
             duplicate: false,
         }
-    }
-
-    /// The last event that refuses the condition.
-    pub fn last_match(&self, condition: &AppendCondition) -> Option<u64> {
-        let after = Position::as_count(condition.after);
-        let query = &condition.fail_if_events_match;
-        (after + 1..=self.head())
-            .rev()
-            .find(|position| query.matches(&self.events[*position as usize - 1].event))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Event {
     pub recorded: i64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Topic {
     /// Tells it from others of the name, also of the same UUID.
     pub number: u64,

@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use foretell_log::ReadOptions;
-use foretell_types::{Instant, Position};
+use foretell_types::{AppendCondition, Instant, Position, RecordedEvent};
 
 use super::{Event, Topic};
 
@@ -11,6 +13,35 @@ impl Event {
 }
 
 impl Topic {
+    /// A topic made of events, in the order of their positions.
+    pub fn replayed(events: &[RecordedEvent]) -> Topic {
+        let mut topic = Topic::default();
+        for recorded in events {
+            topic.push(Event {
+                event: Arc::new(recorded.event.clone()),
+                revision: None,
+                recorded: recorded.recorded_time.as_nanos(),
+            });
+        }
+        topic
+    }
+
+    /// The last revision of a stream when the topic had this head.
+    pub fn revision_at(&self, subject: &str, head: u64) -> Option<u64> {
+        let events = self.events[..head as usize].iter().rev();
+        let mut of_stream = events.filter(|e| e.event.subject.as_deref() == Some(subject));
+        of_stream.next().and_then(|event| event.revision)
+    }
+
+    /// The positions that refuse the condition.
+    pub fn matches(&self, condition: &AppendCondition) -> Vec<u64> {
+        let after = Position::as_count(condition.after);
+        let query = &condition.fail_if_events_match;
+        (after + 1..=self.head())
+            .filter(|position| query.matches(&self.events[*position as usize - 1].event))
+            .collect()
+    }
+
     /// The positions that a read must give, of the events up to a head.
     pub fn read(&self, options: &ReadOptions, head: u64) -> Vec<u64> {
         let (low, high) = match options.backward {

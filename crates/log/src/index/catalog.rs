@@ -7,6 +7,7 @@ use foretell_types::limits::TOPICS;
 use foretell_types::{Error, ErrorKind, Result};
 use hashbrown::HashMap;
 
+use crate::bugs::{self, Bug};
 use crate::codec::{Frame, FrameKind, Take, put_bytes, put_varint, register_parts, topic_parts};
 use crate::journal::Seq;
 
@@ -83,6 +84,7 @@ impl Catalog {
                     register_parts(frame.body).ok_or_else(|| damaged("a register is malformed"))?;
                 match value {
                     Some(value) => self.registers.insert(key.to_owned(), value.into()),
+                    None if bugs::on(Bug::RegisterComesBack) => None,
                     None => self.registers.remove(key),
                 };
                 Ok(())
@@ -97,14 +99,17 @@ impl Catalog {
         if deleted {
             self.names.remove(name);
             if let Some(topic) = self.topics.get_mut(frame.topic as usize) {
-                topic.deleted = true;
+                topic.deleted = !bugs::on(Bug::DeletedTopicComesBack);
             }
             return Ok(());
         }
         if frame.topic as usize != self.topics.len() || self.topics.len() >= TOPICS {
             return Err(damaged(format!("topic {} is out of order", frame.topic)));
         }
-        self.names.insert(name.into(), frame.topic);
+        let of_name = |topic: &Topic| bugs::on(Bug::DeletedTopicComesBack) && *topic.name == *name;
+        let old = self.topics.iter().position(of_name);
+        self.names
+            .insert(name.into(), old.map_or(frame.topic, |old| old as u32));
         self.topics.push(Topic {
             name: name.into(),
             uuid,

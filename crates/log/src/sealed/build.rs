@@ -14,6 +14,7 @@ use super::run::{
     Covered, ENTRY_BYTES, Entry, Identities, Key, Named, PAGE_ENTRIES, Run, RunMeta, key,
 };
 use super::store::SegmentStore;
+use crate::bugs::{self, Bug};
 use crate::codec::{EventRef, Frame};
 use crate::index::identity_key;
 
@@ -411,6 +412,9 @@ fn merge_lists(writer: &mut RunWriter, runs: &[Arc<Run>]) -> Result<()> {
                 count = count.saturating_add(entry.count);
                 last = entry.last_position;
             }
+        }
+        if bugs::on(Bug::MergeInWrongOrder) {
+            lists.reverse();
         }
         if !lists.is_empty() {
             let joined = postings::join(&lists).ok_or_else(|| {

@@ -5,6 +5,7 @@ use foretell_types::{Error, ErrorKind, Result};
 
 use super::chunk::{Chunk, ChunkFile, ChunkWriter, Kind};
 use super::store::SegmentStore;
+use crate::bugs::{self, Bug};
 use crate::codec::{
     Frame, FrameKind, Take, close_frame, encode_register, fill_frame, put_bytes, put_varint,
 };
@@ -68,12 +69,17 @@ impl Manifest {
         for name in names.iter().rev().filter(|name| name.ends_with(SUFFIX)) {
             match read(store, name) {
                 Ok(manifest) => {
-                    if manifest.replaces(name, &names) {
+                    if manifest.replaces(name, &names)
+                        && !bugs::on(Bug::ManifestNotDurableAtOpening)
+                    {
                         make_durable(store, name)?;
                     }
                     return Ok(Some(manifest));
                 }
-                Err(error) if error.kind() == ErrorKind::Damaged => {
+                Err(error)
+                    if error.kind() == ErrorKind::Damaged
+                        || bugs::on(Bug::OlderManifestOnInputError) =>
+                {
                     refused = refused.or(Some(error));
                 }
                 // It may be the one in force, though it can't be read now.
@@ -101,7 +107,9 @@ impl Manifest {
         let at = |error| Error::io(format_args!("can't store {name}"), error);
         // A crash may keep any of the names made since the last sync of the folder, and so the
         // manifest's alone, if it were made before this one.
-        files.sync_dir(folder).map_err(at)?;
+        if !bugs::on(Bug::SealedNamesNotSynced) {
+            files.sync_dir(folder).map_err(at)?;
+        }
         let mut writer = ChunkWriter::create(store, &name, Kind::Manifest)?;
         let mut blocks = Vec::new();
         let mut raw = Vec::new();

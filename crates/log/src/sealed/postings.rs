@@ -5,12 +5,15 @@
 //! differences from one position to the next
 //! ```
 
+use crate::bugs::{self, Bug};
 use crate::codec::{Take, put_varint};
 
 const PIECE: usize = 1_024;
 
 /// Packs ascending positions.
 pub(crate) fn pack(positions: &[u64]) -> Vec<u8> {
+    let dropped = usize::from(bugs::on(Bug::PostingsDropLast) && positions.len() > 1);
+    let positions = &positions[..positions.len() - dropped];
     let (mut head, mut body) = (Vec::new(), Vec::new());
     put_varint(&mut head, positions.len().div_ceil(PIECE) as u64);
     for piece in positions.chunks(PIECE) {

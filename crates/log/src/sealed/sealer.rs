@@ -14,6 +14,7 @@ use super::run::{PAGE_ENTRIES, Run};
 use super::segment::SealedSegment;
 use super::store::SegmentStore;
 use super::{Sealed, build};
+use crate::bugs::{self, Bug};
 use crate::journal::Seq;
 use crate::log::Shared;
 
@@ -99,6 +100,9 @@ impl Sealer {
         drop(gathered);
         next.number += 1;
         next.next_segment = number + 1;
+        if bugs::on(Bug::SegmentRemovedBeforeManifest) {
+            self.store.segments.remove(number)?;
+        }
         self.store_manifest(&next)?;
         *self.shared.in_force.lock() = InForce::of(&next);
         self.manifest = next;
@@ -111,7 +115,9 @@ impl Sealer {
 
     fn store_manifest(&mut self, next: &Manifest) -> Result<()> {
         next.store(&self.store).inspect_err(|error| {
-            if let Err(also) = next.take_back(&self.store) {
+            if !bugs::on(Bug::ManifestNotTakenBack)
+                && let Err(also) = next.take_back(&self.store)
+            {
                 let message = format!(
                     "nothing is sealed until the log is opened anew, since {error}, then {also}"
                 );
@@ -125,6 +131,7 @@ impl Sealer {
         let mut index = self.shared.index.write();
         index.sealed = sealed;
         if let Some(through) = through {
+            let through = through + u64::from(bugs::on(Bug::RecentIndexDroppedEarly));
             index.recent.retain(|recent| recent.segment > through);
         }
     }

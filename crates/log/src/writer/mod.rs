@@ -13,6 +13,7 @@ pub use self::answer::Ticket;
 pub(crate) use self::answer::{Answered, End, Reply, ticket};
 use self::stage::Stage;
 use crate::append::{Appended, Encoded};
+use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, Frame};
 use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
 use crate::log::Shared;
@@ -148,7 +149,11 @@ impl Writer {
             nonce: self.shared.environment.random.next(),
             root: self.range.root(),
         });
-        now.max(index.catalog.recorded)
+        if bugs::on(Bug::RecordedTimeGoesBack) {
+            now
+        } else {
+            now.max(index.catalog.recorded)
+        }
     }
 
     fn commit(&mut self, stage: &Stage<'_>) -> Result<()> {
@@ -176,7 +181,8 @@ impl Writer {
         tracing::error!(%error, "the log's writer stops: open the log anew");
         let message =
             format!("the log takes no more appends until it is opened anew, since {error}");
-        self.poison = Some(Error::new(ErrorKind::Unavailable, message));
+        self.poison = (!bugs::on(Bug::WriterGoesOnAfterError))
+            .then(|| Error::new(ErrorKind::Unavailable, message));
     }
 
     /// Shows everyone what is durable now.

@@ -5,6 +5,7 @@ use foretell_types::{AppendCondition, Error, ErrorKind, NewEvent, Position, Resu
 use hashbrown::HashMap;
 
 use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
+use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, close_frame, encode_topic, fill_frame};
 use crate::index::{Facts, Index, Topic};
 use crate::journal::Group;
@@ -95,7 +96,7 @@ impl<'a> Stage<'a> {
             .entries
             .iter()
             .any(|e| matches!(e, Entry::Event { .. }));
-        if !(has_events && all_known) {
+        if !(has_events && all_known) || bugs::on(Bug::ConditionBeforeIdentity) {
             if append.is_conditional() && known.iter().any(Option::is_some) {
                 return Err(Error::new(
                     ErrorKind::Conflict,
@@ -136,6 +137,11 @@ impl<'a> Stage<'a> {
                     }
                     let staged = topic.stage(event, frame.key, frame.content);
                     events.push(staged.appended(false)?);
+                    if bugs::on(Bug::RegisterWithoutItsEvent)
+                        && entries.iter().any(|e| matches!(e, Entry::Register { .. }))
+                    {
+                        continue;
+                    }
                     let facts = Facts {
                         topic: topic.id,
                         position: staged.position,
@@ -395,7 +401,7 @@ impl<'a> Stage<'a> {
                 && event.position > after
                 && query.matches_parts(event.event_type, event.subject, event.tags)
         });
-        match staged {
+        match staged.filter(|_| !bugs::on(Bug::ConditionIgnoresGroup)) {
             Some(staged) => Ok(Some(staged.position)),
             None if topic.fresh => Ok(None),
             None => self
@@ -407,7 +413,11 @@ impl<'a> Stage<'a> {
     fn check_conditions(&mut self, index: &Index, append: &'a Append) -> Result<()> {
         let failed = |message| Err(Error::new(ErrorKind::ConditionFailed, message));
         for (name, subject, expected) in &append.expectations {
-            let last = self.topic(index, name)?.last_revision(index, subject)?;
+            let topic = self.topic(index, name)?;
+            let last = match bugs::on(Bug::RevisionIgnoresGroup) && !topic.fresh {
+                true => index.last_revision(topic.id, subject)?,
+                false => topic.last_revision(index, subject)?,
+            };
             if !expected.holds(last.map(Revision::new)) {
                 let last = last.map_or("no events".to_owned(), |r| format!("revision {r}"));
                 return failed(format!(
@@ -468,7 +478,9 @@ impl<'a> StagedTopic<'a> {
         key: u128,
         event: &NewEvent,
     ) -> Result<Option<StagedIdentity>> {
-        if let Some(staged) = self.identities.get(&key) {
+        if let Some(staged) = self.identities.get(&key)
+            && !bugs::on(Bug::TwinsInGroupUnseen)
+        {
             return Ok(Some(*staged));
         }
         if self.fresh {

@@ -16,6 +16,7 @@ use self::scan::Scanner;
 use self::segment::{FIRST_GROUP, Segment};
 use super::group::encoded_bytes;
 use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
+use crate::bugs::{self, Bug};
 use crate::environment::Environment;
 use crate::log::LogOptions;
 use crate::sealed::{FullSegments, Manifest, Piece, PieceCache, SegmentStore};
@@ -141,7 +142,9 @@ impl DiskJournal {
         // the pages. Written again it is dirty again, and this sync tells the truth.
         // The same goes for the header of a segment without groups, and for its name.
         let last_written = recovered.last_group.unwrap_or(0..FIRST_GROUP);
-        segment.write_again(last_written)?;
+        if !bugs::on(Bug::LastGroupNotWrittenAgain) {
+            segment.write_again(last_written)?;
+        }
         segment.sync()?;
         let folder = &self.shared.folder;
         let at = |error| Error::io(format_args!("can't sync {}", folder.display()), error);
@@ -276,7 +279,13 @@ impl Journal for DiskJournal {
         // From here on something of the group may lie in the file: also a full disk (a file system
         // that copies on write has them here) leaves the outcome unknown, and is no refusal.
         written
-            .and_then(|()| segment.sync())
+            .and_then(|()| match bugs::on(Bug::AckBeforeSync) {
+                true => Ok(()),
+                false => match segment.sync() {
+                    Err(_) if bugs::on(Bug::FailedSyncTriedAgain) => segment.sync(),
+                    synced => synced,
+                },
+            })
             .map_err(unknown_outcome)?;
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
         self.offset += needed;
@@ -305,7 +314,12 @@ impl Shared {
 
     fn is_durable(&self, last: Seq, end: Place) {
         self.durable_end.store(end.0, Ordering::Release);
-        self.durable.store(last.0, Ordering::Release);
+        let last = if bugs::on(Bug::WatermarkOneShort) {
+            last.0.saturating_sub(1)
+        } else {
+            last.0
+        };
+        self.durable.store(last, Ordering::Release);
     }
 }
 

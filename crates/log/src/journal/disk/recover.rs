@@ -11,6 +11,7 @@ use foretell_types::{Error, Result};
 
 use super::scan::{Scanner, is_damage};
 use super::segment::{SECTOR, Segment};
+use crate::bugs::{self, Bug};
 use crate::files::Files;
 use crate::journal::Seq;
 use crate::journal::group::{HEADER_BYTES, MAGIC, decode_header, encoded_bytes};
@@ -53,7 +54,10 @@ pub(super) fn recover(segment: &Segment, folder: &Path, files: &dyn Files) -> Re
     scanner.offset = offset;
     let end = last_nonzero(&mut scanner, offset, segment.len()?)?;
     let cut = match (damage, end) {
-        (None, None) => None,
+        (None, None) => {
+            clear_again(segment, offset, folder, files)?;
+            None
+        }
         (damage, end) => {
             let end = end.map_or(offset, |at| at + 1);
             let torn = is_torn(&mut scanner, segment, offset, end)?;
@@ -142,6 +146,27 @@ fn valid_group_follows(
     Ok(false)
 }
 
+/// An opening before this one may have cut the end here and died before its zeros were durable, or
+/// their sync failed: the torn bytes would come back behind later groups. What it kept aside tells.
+fn clear_again(segment: &Segment, offset: u64, folder: &Path, files: &dyn Files) -> Result<()> {
+    let aside = folder.join("cut");
+    let at = |error| Error::io(format_args!("can't read {}", aside.display()), error);
+    let names = match files.list(&aside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(at)?,
+    };
+    let here = format!("{:010}-{offset}-", segment.number);
+    let mut end = offset;
+    for name in names.iter().filter(|name| name.starts_with(&here)) {
+        let file = files.open(&aside.join(name)).map_err(at)?;
+        end = end.max(offset + file.len().map_err(at)?);
+    }
+    if bugs::on(Bug::TornTailNotClearedAgain) || end == offset {
+        return Ok(());
+    }
+    segment.fill_zeros(offset, end.min(segment.len()?))
+}
+
 /// Copies the torn bytes aside, then makes them zero again.
 fn cut(
     scanner: &mut Scanner<'_>,
@@ -182,7 +207,9 @@ fn cut(
     file.sync_data()
         .and_then(|()| files.sync_dir(&aside))
         .map_err(at)?;
-    segment.fill_zeros(offset, end)?;
+    if !bugs::on(Bug::TornTailNotCleared) {
+        segment.fill_zeros(offset, end)?;
+    }
     let bytes = end - offset;
     tracing::warn!(
         segment = %segment.path.display(), offset, bytes, kept_in = %kept_in.display(),

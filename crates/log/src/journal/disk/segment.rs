@@ -4,6 +4,7 @@ use std::sync::Arc;
 use foretell_types::{Error, ErrorKind, Result};
 
 use super::SEGMENT_SHIFT;
+use crate::bugs::{self, Bug};
 use crate::files::{File, Files};
 use crate::journal::{Place, Seq};
 use crate::sealed::PieceCache;
@@ -118,11 +119,20 @@ impl Segment {
         let made = file
             .write_all_at(&sector, 0)
             .and_then(|()| file.sync_data())
-            .and_then(|()| files.sync_dir(folder));
+            .and_then(|()| {
+                if bugs::on(Bug::SegmentNameNotSynced) {
+                    Ok(())
+                } else {
+                    files.sync_dir(folder)
+                }
+            });
         if let Err(error) = made {
             // The segment before may take another group only if this one is gone for certain:
             // otherwise the outcome is unknown, whatever the error was.
-            let gone = files.remove(&path).and_then(|()| files.sync_dir(folder));
+            let left = bugs::on(Bug::UnmadeSegmentLeft);
+            let gone = files
+                .remove(&path)
+                .and_then(|()| if left { Ok(()) } else { files.sync_dir(folder) });
             return Err(gone.map_or_else(|also| at(std::io::Error::other(also)), |()| at(error)));
         }
         Ok(Segment {
