@@ -41,7 +41,9 @@ impl Cycle {
 
     fn open_at_last(&mut self) -> Result<EventLog, Failure> {
         for attempt in 0.. {
-            let planned = attempt < 4 && self.random.chance(45);
+            // A group without an answer may have left a torn end, which takes work to clear.
+            let unknown = self.maybe.is_some();
+            let planned = attempt < 4 && self.random.chance(if unknown { 65 } else { 45 });
             let calls = [8, 14, 60][self.random.below(3) as usize];
             let plan = planned.then(|| self.plan_of(calls));
             self.disk.plan(plan);
