@@ -1,6 +1,7 @@
 //! Several clients at once, interleaved by a seeded scheduler. What they saw must be explained by
 //! one order of all appends, and the same seed must give the same history.
 
+mod client;
 mod explain;
 mod history;
 mod schedule;

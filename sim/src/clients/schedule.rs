@@ -1,41 +1,29 @@
 //! Who acts next: a client, the writer, the work in the background, or misfortune.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use foretell_log::{EventLog, LogOptions, ReadOptions, Ticket};
-use foretell_types::{AppendCondition, Error, ExpectedRevision, Position, Revision};
+use foretell_log::{EventLog, LogOptions, ReadOptions};
+use foretell_types::Error;
 
-use super::history::{History, Kind, Op, Outcome};
-use crate::crash::{answer, poll};
+use super::client::Client;
+use super::history::History;
+use crate::crash::poll;
 use crate::disk::{Disk, Fault, Loss, Plan};
 use crate::failure::Failure;
-use crate::model::Placed;
 use crate::random::{HandClock, Seeded, environment};
 use crate::request::{Entry, Request};
-use crate::workload::{Workload, query, read_options, subject};
+use crate::workload::Workload;
 
-const TOPICS: [&str; 2] = ["alpha", "beta"];
-
-/// A client: what it waits for, and what it remembers.
-#[derive(Default)]
-struct Client {
-    waits: Option<(usize, Ticket)>,
-    /// Sent again after its outcome stayed unknown.
-    again: Option<Request>,
-    heads: BTreeMap<String, u64>,
-    revisions: BTreeMap<(String, String), u64>,
-}
+pub(super) const TOPICS: [&str; 2] = ["alpha", "beta"];
 
 pub struct Schedule {
-    random: Seeded,
-    workload: Workload,
-    disk: Disk,
+    pub(super) random: Seeded,
+    pub(super) workload: Workload,
+    pub(super) disk: Disk,
     clock: HandClock,
-    clients: Vec<Client>,
-    time: u64,
-    trace: bool,
+    pub(super) clients: Vec<Client>,
+    pub(super) time: u64,
+    pub(super) trace: bool,
     pub openings: u64,
     pub history: History,
 }
@@ -154,170 +142,6 @@ impl Schedule {
         }
     }
 
-    /// A client asks for something, or for its answer.
-    fn act(&mut self, log: &EventLog) -> Result<(), Failure> {
-        let client = self.random.below(self.clients.len() as u64) as usize;
-        if self.clients[client].waits.is_some() {
-            return self.ask(client);
-        }
-        let topic = TOPICS[self.random.below(2) as usize].to_owned();
-        match self.random.below(10) {
-            0..=5 => self.append(log, client, &topic),
-            6..=8 => self.read(log, client, topic),
-            _ => self.revision(log, client, topic),
-        }
-    }
-
-    fn append(&mut self, log: &EventLog, client: usize, topic: &str) -> Result<(), Failure> {
-        let again = self.clients[client].again.take();
-        let request = again.unwrap_or_else(|| self.request(client, topic));
-        let ticket = request
-            .append()
-            .and_then(|append| log.append(append))
-            .map_err(|error| broken("submitting", &error))?;
-        self.clients[client].waits = Some((self.history.ops.len(), ticket));
-        self.note(client, Kind::Append(request), Outcome::Unknown);
-        Ok(())
-    }
-
-    fn note(&mut self, client: usize, kind: Kind, outcome: Outcome) {
-        if self.trace {
-            crate::print(&format!(
-                "{:>5} client {client} {kind:?} {outcome:?}\n",
-                self.time
-            ));
-        }
-        self.history.ops.push(Op {
-            client,
-            kind,
-            invoked: self.time,
-            returned: self.time,
-            outcome,
-        });
-    }
-
-    fn request(&mut self, client: usize, topic: &str) -> Request {
-        let mut request = Request::default();
-        for _ in 0..1 + self.random.below(3) {
-            let event = Arc::new(self.workload.event());
-            let other = TOPICS[self.random.below(2) as usize];
-            let topic = if self.random.chance(10) { other } else { topic };
-            request.entries.push(Entry::Event(topic.to_owned(), event));
-        }
-        if self.random.chance(50) {
-            // Says which of the client's appends was the last.
-            let number = self.history.ops.len().to_string().into_bytes();
-            let key = format!("client/{client}");
-            request.entries.push(Entry::Register(key, Some(number)));
-        }
-        let memory = &self.clients[client];
-        if self.random.chance(30) {
-            let written = request
-                .events()
-                .find_map(|(_, event)| event.subject.clone());
-            let subject = written.or_else(|| subject(&self.random));
-            let subject = subject.unwrap_or_else(|| "cart/1".into());
-            let of = (topic.to_owned(), subject.clone());
-            let expected = memory
-                .revisions
-                .get(&of)
-                .map_or(ExpectedRevision::None, |r| {
-                    ExpectedRevision::Exact(Revision::new(*r))
-                });
-            request
-                .expectations
-                .push((topic.to_owned(), subject, expected));
-        }
-        if self.random.chance(30) {
-            let condition = AppendCondition {
-                fail_if_events_match: query(&self.random),
-                after: Position::new(memory.heads.get(topic).copied().unwrap_or(0)),
-            };
-            request.conditions.push((topic.to_owned(), condition));
-        }
-        request
-    }
-
-    /// Asks for the answer; once the log is gone, there may be none.
-    fn ask(&mut self, client: usize) -> Result<(), Failure> {
-        let Some((number, mut ticket)) = self.clients[client].waits.take() else {
-            return Ok(());
-        };
-        let Some(found) = poll(&mut ticket) else {
-            self.clients[client].waits = Some((number, ticket));
-            return Ok(());
-        };
-        let outcome = match answer(found) {
-            Ok(placed) => Outcome::Appended(placed),
-            Err(foretell_types::ErrorKind::Io | foretell_types::ErrorKind::Unavailable) => {
-                Outcome::Unknown
-            }
-            Err(kind) => Outcome::Refused(kind),
-        };
-        if self.trace {
-            let time = self.time;
-            crate::print(&format!("{time:>5} client {client} is told {outcome:?}\n"));
-        }
-        let op = &mut self.history.ops[number];
-        (op.returned, op.outcome) = (self.time, outcome.clone());
-        let request = op.request().cloned();
-        let Some(request) = request else {
-            return Ok(());
-        };
-        let memory = &mut self.clients[client];
-        match outcome {
-            Outcome::Appended(placed) => memory.learn(&request, &placed),
-            Outcome::Unknown if self.random.chance(70) => memory.again = Some(request),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, log: &EventLog, client: usize, topic: String) -> Result<(), Failure> {
-        let head = self.clients[client].heads.get(&topic).copied();
-        let options = match self.random.chance(30) {
-            true => ReadOptions::default(),
-            false => read_options(&self.random, head.unwrap_or(0)),
-        };
-        let read = log
-            .read(&topic, options.clone())
-            .and_then(foretell_log::Reader::collect);
-        let events = match read {
-            Ok(events) => events,
-            Err(_) if self.disk.struck().is_some() => return Ok(()),
-            Err(error) => return Err(broken("reading", &error)),
-        };
-        let memory = &mut self.clients[client];
-        for event in &events {
-            memory.see(&topic, event.position.get());
-            if let (Some(subject), Some(revision)) = (&event.event.subject, event.revision) {
-                let of = (topic.clone(), subject.clone());
-                let known = memory.revisions.entry(of).or_insert(0);
-                *known = revision.get().max(*known);
-            }
-        }
-        self.note(client, Kind::Read(topic, options), Outcome::Events(events));
-        Ok(())
-    }
-
-    fn revision(&mut self, log: &EventLog, client: usize, topic: String) -> Result<(), Failure> {
-        let subject = subject(&self.random).unwrap_or_else(|| "cart/1".into());
-        match log.revision(&topic, &subject) {
-            Ok(found) => {
-                let found = found.map(Revision::get);
-                if let Some(last) = found {
-                    let of = (topic.clone(), subject.clone());
-                    self.clients[client].revisions.insert(of, last);
-                }
-                let kind = Kind::Revision(topic, subject);
-                self.note(client, kind, Outcome::Revision(found));
-                Ok(())
-            }
-            Err(_) if self.disk.struck().is_some() => Ok(()),
-            Err(error) => Err(broken("revisions", &error)),
-        }
-    }
-
     /// What the log holds in the end.
     fn look(&mut self, log: &EventLog) -> Result<(), Failure> {
         for topic in TOPICS {
@@ -335,23 +159,6 @@ impl Schedule {
     }
 }
 
-impl Client {
-    fn see(&mut self, topic: &str, position: u64) {
-        let head = self.heads.entry(topic.to_owned()).or_insert(0);
-        *head = position.max(*head);
-    }
-
-    fn learn(&mut self, request: &Request, placed: &[Placed]) {
-        for ((topic, event), placed) in request.events().zip(placed) {
-            self.see(topic, placed.position);
-            if let (Some(subject), Some(revision)) = (&event.subject, placed.revision) {
-                let of = (topic.to_owned(), subject.clone());
-                self.revisions.insert(of, revision);
-            }
-        }
-    }
-}
-
-fn broken(check: &'static str, error: &Error) -> Failure {
+pub(super) fn broken(check: &'static str, error: &Error) -> Failure {
     Failure::new(check, format!("{error} ({:?})", error.kind()))
 }

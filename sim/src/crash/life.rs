@@ -18,6 +18,11 @@ pub(super) enum Next {
 
 impl Cycle {
     pub(super) fn live(&mut self, log: &EventLog) -> Result<(), Failure> {
+        if self.random.chance(25) {
+            // A short life: one group, on what the opening left.
+            self.submit(log)?;
+            return self.write(log).map(drop);
+        }
         let steps = 10 + self.random.below(80);
         self.plan_a_fault();
         for _ in 0..steps {

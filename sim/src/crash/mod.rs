@@ -101,7 +101,7 @@ pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
 
 impl Cycle {
     fn run(&mut self) -> Result<(), Failure> {
-        let lives = 2 + self.random.below(5);
+        let lives = 2 + self.random.below(6);
         for _ in 0..lives {
             let log = self.open()?;
             self.live(&log)?;
@@ -109,7 +109,7 @@ impl Cycle {
             self.held.clear();
             self.waiting.clear();
             drop(log);
-            self.end();
+            self.end(30);
         }
         self.open().map(drop)
     }

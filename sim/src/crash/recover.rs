@@ -13,11 +13,11 @@ use crate::random::environment;
 pub const FOLDER: &str = "/log";
 
 impl Cycle {
-    /// The machine stops, or only the process: what of the disk is left.
-    pub(super) fn end(&mut self) {
+    /// The machine stops, or by so many percent only the process: what of the disk is left.
+    pub(super) fn end(&mut self, only_the_process: u64) {
         let loss = match self.random.below(10) {
-            0..=2 => None,
-            3..=4 => Some(Loss::All),
+            _ if self.random.chance(only_the_process) => None,
+            0..=2 => Some(Loss::All),
             _ => Some(Loss::Some),
         };
         self.say(|| format!("the end: power lost {loss:?}"));
@@ -41,8 +41,10 @@ impl Cycle {
 
     fn open_at_last(&mut self) -> Result<EventLog, Failure> {
         for attempt in 0.. {
-            let planned = attempt < 4 && self.random.chance(45);
-            let calls = [8, 20, 60][self.random.below(3) as usize];
+            // A group without an answer may have left a torn end, which takes work to clear.
+            let unknown = self.maybe.is_some();
+            let planned = attempt < 4 && self.random.chance(if unknown { 65 } else { 45 });
+            let calls = [8, 14, 60][self.random.below(3) as usize];
             let plan = planned.then(|| self.plan_of(calls));
             self.disk.plan(plan);
             self.counts.openings += 1;
@@ -59,7 +61,8 @@ impl Cycle {
                 (Err(error), None) => return Err(Self::broken("opening", &error)),
                 (Err(error), Some(_)) => self.say(|| format!("can't open: {error}")),
             }
-            self.end();
+            // What an opening left undone, the next one must know of without a power loss too.
+            self.end(55);
         }
         Err(Failure::new("opening", "there is no next attempt"))
     }
