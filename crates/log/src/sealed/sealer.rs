@@ -244,7 +244,8 @@ pub(crate) fn run(sealer: &Mutex<Sealer>, wake: &Wake) {
                 Ok(true) if goes_on => {}
                 Ok(_) => break,
                 Err(error) => {
-                    if error.kind() != ErrorKind::Unavailable {
+                    // A merge that is given up at closing is no failure.
+                    if goes_on {
                         tracing::error!(%error, "a segment can't be sealed; the log goes on");
                     }
                     break;
