@@ -8,7 +8,7 @@ use sim::bugs::{Bounds, Row, all};
 fn no_seeded_bug_survives() {
     std::panic::set_hook(Box::new(|_| {}));
     let bounds = Bounds {
-        cycles: 20_000,
+        cycles: 60_000,
         seeds: 20,
     };
     let rows = all(0, bounds);
