@@ -47,7 +47,7 @@ impl Sealer {
         }
         if let Some((number, bytes)) = self.store.segments.oldest()? {
             self.check_space(bytes)?;
-            self.seal(number)?;
+            self.seal(number, bytes)?;
             return Ok(true);
         }
         let sealed = self.shared.index.read().sealed.clone();
@@ -70,10 +70,12 @@ impl Sealer {
         Err(Error::new(ErrorKind::Full, message))
     }
 
-    fn seal(&mut self, number: u64) -> Result<()> {
+    fn seal(&mut self, number: u64, bytes: u64) -> Result<()> {
         let mut next = self.manifest.clone();
         let mut gathered = Gathered {
             first: Seq(next.catalog.last.0 + 1),
+            // Grown by doubling it would take twice as much.
+            arena: Vec::with_capacity(bytes as usize),
             ..Gathered::default()
         };
         let before = next.range.clone();
