@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -145,14 +145,25 @@ async fn piece(client: &Client, name: &str, offset: u64, bytes: u64) -> Result<V
 }
 
 async fn is_same(client: &Client, name: &str, path: &Path, bytes: u64) -> Result<bool> {
-    let Ok(there) = fs::read(path) else {
-        return Ok(false);
-    };
-    if there.len() as u64 != bytes || bytes < TRAILER_BYTES {
+    if bytes < TRAILER_BYTES {
         return Ok(false);
     }
     let from = bytes - TRAILER_BYTES;
-    Ok(piece(client, name, from, TRAILER_BYTES).await? == there[from as usize..])
+    let Ok(there) = trailer(path, bytes, from) else {
+        return Ok(false);
+    };
+    Ok(piece(client, name, from, TRAILER_BYTES).await? == there)
+}
+
+/// What a file of this length holds from an offset on; nothing if it has another length.
+fn trailer(path: &Path, bytes: u64, from: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut end = Vec::new();
+    if file.metadata()?.len() == bytes {
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_end(&mut end)?;
+    }
+    Ok(end)
 }
 
 /// Copies a file under another name, and gives it its own once it is durable.
