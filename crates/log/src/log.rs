@@ -36,7 +36,7 @@ struct Inner {
     /// Unless a thread has it.
     writer: Mutex<Option<(Writer, mpsc::Receiver<Request>, End)>>,
     /// `None` if the journal has no segments that could be sealed.
-    sealer: Option<Arc<Mutex<Sealer>>>,
+    sealer: Option<Arc<Sealer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     /// What of the sealed files is in force.
     pub in_force: Mutex<InForce>,
     pub wake: Wake,
+    pub merging: Wake,
     pub answered: Arc<Answered>,
     pub waiting: Waiting,
     /// As in the index.
@@ -92,7 +93,7 @@ pub struct Sealing {
     pub sealed_segments: u64,
     /// Runs of the index over what is sealed.
     pub runs: u64,
-    /// A thread seals, and its last try succeeded.
+    /// Threads seal and merge, and their last try succeeded.
     pub gets_on: bool,
 }
 
@@ -228,6 +229,7 @@ impl EventLog {
             store: store.clone(),
             in_force: Mutex::new(InForce::of(&manifest)),
             wake: Wake::default(),
+            merging: Wake::default(),
             answered: Arc::default(),
             waiting: Waiting::default(),
             heads: Mutex::new(heads),
@@ -240,10 +242,7 @@ impl EventLog {
                 .spawn(work)
                 .map_err(|error| Error::io(format_args!("can't start the thread {name}"), error))
         };
-        let sealer = store.map(|store| {
-            let sealer = Sealer::new(store, shared.clone(), manifest);
-            Arc::new(Mutex::new(sealer))
-        });
+        let sealer = store.map(|store| Arc::new(Sealer::new(store, shared.clone(), manifest)));
         let mut writer = Some((writer, receiver, End(shared.answered.clone())));
         let mut threads = Vec::new();
         if options.write_in_background
@@ -259,10 +258,14 @@ impl EventLog {
             threads.push(spawn("foretell-log", Box::new(write))?);
         }
         if let Some(sealer) = sealer.clone().filter(|_| options.seal_in_background) {
-            let shared = shared.clone();
             shared.wake.work();
-            let work = move || sealed::run(&sealer, &shared.wake);
-            threads.push(spawn("foretell-seal", Box::new(work))?);
+            shared.merging.work();
+            let mine = (sealer.clone(), shared.clone());
+            let seal = move || sealed::seal(&mine.0, &mine.1);
+            threads.push(spawn("foretell-seal", Box::new(seal))?);
+            let shared = shared.clone();
+            let merge = move || sealed::merge(&sealer, &shared);
+            threads.push(spawn("foretell-merge", Box::new(merge))?);
         }
         let inner = Inner {
             shared,
@@ -289,7 +292,7 @@ impl EventLog {
     /// of the index. False if there is none. For tests and tools; the log does it by itself.
     pub fn seal(&self) -> Result<bool> {
         match &self.inner.sealer {
-            Some(sealer) => sealer.lock().step(),
+            Some(sealer) => sealer.step(),
             None => Ok(false),
         }
     }
@@ -416,7 +419,7 @@ impl EventLog {
             unsealed_segments: index.recent.len() as u64,
             sealed_segments: index.sealed.segments.len() as u64,
             runs: index.sealed.runs.len() as u64,
-            gets_on: shared.wake.gets_on(),
+            gets_on: shared.wake.gets_on() && shared.merging.gets_on(),
         }
     }
 
@@ -464,6 +467,7 @@ impl Drop for Inner {
             store.stop.store(true, Ordering::Relaxed);
         }
         self.shared.wake.stop();
+        self.shared.merging.stop();
         for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
         }

@@ -70,6 +70,8 @@ limits! {
     LOG_BYTES_MOST = 1024 * 1024 * 1024, "bytes";
     /// Segments that wait to be sealed before appending waits for that: they are indexed in memory.
     UNSEALED_SEGMENTS = 6, "segments";
+    /// Runs of the index before sealing waits for merging: each costs a read of a stream two reads.
+    UNMERGED_RUNS = 64, "runs";
     /// Streams, types and tags of one run of the index; larger ones are not merged.
     RUN_KEYS = 16 * 1024 * 1024, "keys";
     /// Memory for pieces of sealed segments and of the index that were read lately.

@@ -9,11 +9,11 @@ use foretell_types::limits::IDENTITY_WINDOW;
 use super::cache::Piece;
 use super::chunk::{ChunkWriter, Kind};
 use super::gather::{Gathered, GatheredSource, Source};
-use super::postings;
 use super::run::{
     Covered, ENTRY_BYTES, Entry, Identities, Key, Named, PAGE_ENTRIES, Run, RunMeta, key,
 };
 use super::store::SegmentStore;
+use super::{filter, postings};
 use crate::bugs::{self, Bug};
 use crate::codec::{EventRef, Frame};
 use crate::index::identity_key;
@@ -173,6 +173,11 @@ impl RunWriter {
             }
             self.meta.pages.push((page[0].0, self.writer.put(&bytes)?));
         }
+        let filter = filter::build(self.entries.iter().map(|(key, _)| key));
+        self.meta.filter.0 = filter.len() as u64;
+        for chunk in filter.chunks(filter::CHUNK_BYTES) {
+            self.meta.filter.1.push(self.writer.put(chunk)?);
+        }
         let footer = self.meta.put();
         Ok(Run {
             file: self.writer.finish(&footer)?,
@@ -317,19 +322,19 @@ impl Cursor {
     }
 }
 
-/// Joins neighbouring runs into one of a higher level. `oldest` gives the first position of a
+/// Joins neighbouring runs into one of the given level. `oldest` gives the first position of a
 /// topic whose identity is still wanted.
 pub(crate) fn merge(
     store: &SegmentStore,
     seed: u64,
     runs: &[Arc<Run>],
+    level: u32,
     oldest: &dyn Fn(u32) -> u64,
 ) -> Result<Run> {
     let segments = (
         runs.first().map_or(0, |run| run.meta.segments.0),
         runs.last().map_or(0, |run| run.meta.segments.1),
     );
-    let level = runs.iter().map(|run| run.meta.level).max().unwrap_or(0) + 1;
     let mut writer = RunWriter::create(store, seed, segments, level)?;
     let mut covered = BTreeMap::<u32, Covered>::new();
     for part in runs.iter().flat_map(|run| &run.meta.covered) {

@@ -1,6 +1,7 @@
 //! Files that are written once: a header, chunks one behind the other, a footer, a trailer. Every
 //! byte is under a checksum. Byte layout: docs/format.md, "Sealed files".
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +16,9 @@ use crate::files::File;
 
 const HEADER_BYTES: u64 = 32;
 const TRAILER_BYTES: u64 = 32;
-const VERSION: u32 = 1;
 const TRAILER_MAGIC: [u8; 8] = *b"FTsealed";
 /// Bytes that are gathered before they are written.
 const WRITE_BYTES: usize = 1024 * 1024;
-const LEVEL: i32 = 3;
 /// What a chunk may claim to be decompressed.
 const CHUNK_BYTES: usize = 64 * 1024 * 1024;
 
@@ -37,6 +36,22 @@ impl Kind {
             Kind::Segment => *b"FTsegmnt",
             Kind::Run => *b"FTindexr",
             Kind::Manifest => *b"FTmanfst",
+        }
+    }
+
+    /// The newest version of the format that is read; the one that is written.
+    fn version(self) -> u32 {
+        match self {
+            Kind::Run => 2,
+            Kind::Segment | Kind::Manifest => 1,
+        }
+    }
+
+    /// Of compression: a run is written again and again as it is merged.
+    fn level(self) -> i32 {
+        match self {
+            Kind::Run => 1,
+            Kind::Segment | Kind::Manifest => 3,
         }
     }
 }
@@ -89,12 +104,12 @@ impl ChunkWriter {
             .map_err(|error| failed("make", &path, error))?;
         let mut header = Vec::with_capacity(HEADER_BYTES as usize);
         header.extend_from_slice(&kind.magic());
-        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&kind.version().to_le_bytes());
         header.extend_from_slice(&[0; 4]);
         header.extend_from_slice(&salt.to_le_bytes());
         header.extend_from_slice(&[0; 4]);
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
-        let compressor = zstd::bulk::Compressor::new(LEVEL)
+        let compressor = zstd::bulk::Compressor::new(kind.level())
             .map_err(|error| Error::io("can't compress", error))?;
         let mut writer = ChunkWriter {
             path,
@@ -248,10 +263,11 @@ impl ChunkFile {
         let Some(salt) = salt.filter(|_| sound) else {
             return Err(damaged(&path, 0, "the header is wrong"));
         };
-        if version.is_none_or(|version| version > VERSION) {
+        if version.is_none_or(|version| version > kind.version()) {
             let message = format!(
-                "{} has a newer format than this foretell reads ({VERSION}): use a newer foretell",
-                path.display()
+                "{} has a newer format than this foretell reads ({}): use a newer foretell",
+                path.display(),
+                kind.version()
             );
             return Err(Error::new(ErrorKind::NewerFormat, message));
         }
@@ -306,7 +322,7 @@ impl ChunkFile {
             Some(0) => Ok(take.0.to_vec()),
             Some(size) if size - 1 <= CHUNK_BYTES as u64 => {
                 let size = (size - 1) as usize;
-                let unpacked = zstd::bulk::decompress(take.0, size);
+                let unpacked = decompress(take.0, size);
                 let unpacked = unpacked.ok().filter(|bytes| bytes.len() == size);
                 unpacked.ok_or_else(|| self.damage(chunk.offset, "a chunk can't be decompressed"))
             }
@@ -377,6 +393,21 @@ impl ChunkFile {
     pub fn damage(&self, offset: u64, what: impl std::fmt::Display) -> Error {
         damaged(&self.path, offset, what)
     }
+}
+
+thread_local! {
+    /// It has tables of its own, which take longer to make than a chunk takes to decompress.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(bytes: &[u8], size: usize) -> std::io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(zstd::bulk::Decompressor::new()?),
+        };
+        decompressor.decompress(bytes, size)
+    })
 }
 
 fn read_trailer(bytes: &[u8], salt: u64, begin: u64) -> Option<(Chunk, u32)> {

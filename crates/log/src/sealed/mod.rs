@@ -5,6 +5,7 @@
 mod build;
 mod cache;
 mod chunk;
+mod filter;
 mod gather;
 mod manifest;
 mod nodes;
@@ -26,7 +27,7 @@ pub(crate) use gather::Source;
 pub(crate) use manifest::{InForce, Manifest};
 pub(crate) use nodes::KEPT_HEIGHT;
 pub(crate) use run::{Candidates, Named, Run, key};
-pub(crate) use sealer::{Sealer, Wake, run};
+pub(crate) use sealer::{Sealer, Wake, merge, seal};
 pub(crate) use segment::SealedSegment;
 pub(crate) use store::FullSegments;
 pub use store::SegmentStore;

@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::cache::Piece;
 use super::chunk::{Chunk, ChunkFile, Kind};
-use super::postings;
 use super::store::SegmentStore;
+use super::{filter, postings};
 use crate::codec::{EventRef, Frame, Take, put_varint};
 
 /// Entries of one page of the table of keys.
@@ -113,6 +113,9 @@ pub(crate) struct RunMeta {
     /// Where each block of the posting lists begins in all of them.
     pub postings: Vec<(u64, Chunk)>,
     pub identities: Vec<Identities>,
+    /// Which keys surely aren't there, see [`filter`]: its bytes and its chunks. Empty in a run of
+    /// version 1.
+    pub filter: (u64, Vec<Chunk>),
 }
 
 impl RunMeta {
@@ -146,6 +149,11 @@ impl RunMeta {
             put_varint(&mut out, identities.first);
             identities.chunk.put(&mut out);
         }
+        put_varint(&mut out, self.filter.0);
+        put_varint(&mut out, self.filter.1.len() as u64);
+        for chunk in &self.filter.1 {
+            chunk.put(&mut out);
+        }
         out
     }
 
@@ -176,7 +184,14 @@ impl RunMeta {
                 chunk: Chunk::take(take)?,
             });
         }
+        if !take.is_empty() {
+            meta.filter.0 = take.varint()?;
+            for _ in 0..take.count()? {
+                meta.filter.1.push(Chunk::take(take)?);
+            }
+        }
         let sound = take.is_empty()
+            && meta.filter.0.div_ceil(filter::CHUNK_BYTES as u64) == meta.filter.1.len() as u64
             && meta.covered.is_sorted_by(|a, b| a.topic < b.topic)
             && meta
                 .covered
@@ -237,6 +252,9 @@ impl Run {
         else {
             return Ok(None);
         };
+        if !self.may_hold(key)? {
+            return Ok(None);
+        }
         let piece = self.file.piece(pages[page].1)?;
         let entries = piece.bytes.len() / ENTRY_BYTES;
         let (mut low, mut high) = (0, entries);
@@ -250,6 +268,19 @@ impl Run {
             }
         }
         Ok(None)
+    }
+
+    fn may_hold(&self, key: &Key) -> Result<bool> {
+        let (bytes, chunks) = &self.meta.filter;
+        if chunks.is_empty() {
+            return Ok(true);
+        }
+        let (chunk, at) = filter::place(key, *bytes);
+        let piece = self.file.piece(chunks[chunk])?;
+        filter::may_hold(key, &piece.bytes, at).ok_or_else(|| {
+            self.file
+                .damage(chunks[chunk].offset, "a filter is cut short")
+        })
     }
 
     /// The posting list of an entry, packed.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use foretell_types::limits::{DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, RUN_KEYS};
+use foretell_types::limits::{DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, RUN_KEYS, UNMERGED_RUNS};
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
 
@@ -20,11 +20,22 @@ use crate::log::Shared;
 
 /// So many neighbouring runs of one level are merged into one of the next.
 const FAN: usize = 4;
+/// Where merging has fallen behind, so many are merged at once, into one of the level after that:
+/// half the work.
+const WIDE: usize = FAN * FAN;
 
+/// Seals on one thread and merges on another, if there are any; both put into force what they
+/// have made, one at a time.
 pub(crate) struct Sealer {
     store: Arc<SegmentStore>,
     shared: Arc<Shared>,
-    /// The one in force.
+    state: Mutex<Force>,
+    /// One segment is sealed at a time, and one merge is done.
+    sealing: Mutex<()>,
+    merging: Mutex<()>,
+}
+
+struct Force {
     manifest: Manifest,
     /// Why nothing more is sealed: a manifest that may be in force or not.
     stopped: Option<Error>,
@@ -35,26 +46,31 @@ impl Sealer {
         Sealer {
             store,
             shared,
-            manifest,
-            stopped: None,
+            state: Mutex::new(Force {
+                manifest,
+                stopped: None,
+            }),
+            sealing: Mutex::new(()),
+            merging: Mutex::new(()),
         }
     }
 
     /// Does one piece of work; false if there is none.
-    pub fn step(&mut self) -> Result<bool> {
-        if let Some(stopped) = &self.stopped {
-            return Err(stopped.clone());
-        }
-        if let Some((number, bytes)) = self.store.segments.oldest()? {
-            self.check_space(bytes)?;
-            self.seal(number, bytes)?;
-            return Ok(true);
-        }
-        let sealed = self.shared.index.read().sealed.clone();
-        match mergeable(&sealed.runs) {
-            Some(range) => self.merge(&sealed, range).map(|()| true),
-            None => Ok(false),
-        }
+    pub fn step(&self) -> Result<bool> {
+        Ok(self.seal()? || self.merge()?)
+    }
+
+    /// The manifest in force.
+    fn manifest(&self) -> Result<Manifest> {
+        let state = self.state.lock();
+        let stopped = state.stopped.clone();
+        stopped.map_or_else(|| Ok(state.manifest.clone()), Err)
+    }
+
+    /// Whether sealing waits for merging.
+    fn merging_is_behind(&self) -> bool {
+        let runs = &self.shared.index.read().sealed.runs;
+        runs.len() >= UNMERGED_RUNS && mergeable(runs).is_some()
     }
 
     fn check_space(&self, wanted: u64) -> Result<()> {
@@ -70,52 +86,82 @@ impl Sealer {
         Err(Error::new(ErrorKind::Full, message))
     }
 
-    fn seal(&mut self, number: u64, bytes: u64) -> Result<()> {
-        let mut next = self.manifest.clone();
+    /// Seals the oldest full segment; false if there is none.
+    pub fn seal(&self) -> Result<bool> {
+        let _one = self.sealing.lock();
+        let Manifest {
+            mut catalog,
+            mut range,
+            seed,
+            ..
+        } = self.manifest()?;
+        let Some((number, bytes)) = self.store.segments.oldest()? else {
+            return Ok(false);
+        };
+        self.check_space(bytes)?;
         let mut gathered = Gathered {
-            first: Seq(next.catalog.last.0 + 1),
+            first: Seq(catalog.last.0 + 1),
             // Grown by doubling it would take twice as much.
             arena: Vec::with_capacity(bytes as usize),
             ..Gathered::default()
         };
-        let before = next.range.clone();
+        let before = range.clone();
         self.store.segments.walk(number, &mut |meta, _, body| {
-            if meta.first.0 != next.catalog.last.0 + 1 || meta.root != next.range.root() {
+            if meta.first.0 != catalog.last.0 + 1 || meta.root != range.root() {
                 let what = format!("commit {} does not follow what is sealed", meta.first.0);
                 return Err(Error::new(ErrorKind::Damaged, what));
             }
-            gathered.push(body, &mut next.catalog, &mut next.range)?;
-            next.catalog.last = meta.last();
-            next.catalog.epoch = next.catalog.epoch.max(meta.epoch);
+            gathered.push(body, &mut catalog, &mut range)?;
+            catalog.last = meta.last();
+            catalog.epoch = catalog.epoch.max(meta.epoch);
             Ok(())
         })?;
-        gathered.last = next.catalog.last;
-        let mut sealed = (Vec::new(), Vec::new());
+        gathered.last = catalog.last;
+        let mut made = None;
         if !gathered.sources.is_empty() {
             let what = (number, &gathered);
-            let segment = SealedSegment::write(&self.store, what, (&before, &next.range))?;
-            let run = build::of_segment(&self.store, next.seed, what)?;
-            next.segments.push(number);
-            next.runs.push(run.meta.segments);
-            sealed = (vec![Arc::new(segment)], vec![Arc::new(run)]);
+            let segment = SealedSegment::write(&self.store, what, (&before, &range))?;
+            let run = build::of_segment(&self.store, seed, what)?;
+            made = Some((Arc::new(segment), Arc::new(run)));
         }
         drop(gathered);
-        next.number += 1;
-        next.next_segment = number + 1;
         if bugs::on(Bug::SegmentRemovedBeforeManifest) {
             self.store.segments.remove(number)?;
         }
-        self.store_manifest(&next)?;
-        *self.shared.in_force.lock() = InForce::of(&next);
-        self.manifest = next;
-        let now = self.shared.index.read().sealed.clone();
-        let segments = now.segments.iter().cloned().chain(sealed.0).collect();
-        let runs = now.runs.iter().cloned().chain(sealed.1).collect();
-        self.put_in_force(Sealed::new(segments, runs), Some(number));
-        self.store.segments.remove(number)
+        let change = |manifest: &mut Manifest| {
+            manifest.next_segment = number + 1;
+            manifest.catalog = catalog;
+            manifest.range = range;
+            if let Some((_, run)) = &made {
+                manifest.segments.push(number);
+                manifest.runs.push(run.meta.segments);
+            }
+        };
+        self.put_in_force(change, Some(number), |now| {
+            let (segment, run) = made.clone().unzip();
+            Sealed::new(
+                now.segments.iter().cloned().chain(segment).collect(),
+                now.runs.iter().cloned().chain(run).collect(),
+            )
+        })?;
+        self.store.segments.remove(number)?;
+        Ok(true)
     }
 
-    fn store_manifest(&mut self, next: &Manifest) -> Result<()> {
+    /// Makes a changed manifest durable, then shows what it says.
+    fn put_in_force(
+        &self,
+        change: impl FnOnce(&mut Manifest),
+        through: Option<u64>,
+        sealed: impl FnOnce(&Sealed) -> Sealed,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        if let Some(stopped) = &state.stopped {
+            return Err(stopped.clone());
+        }
+        let mut next = state.manifest.clone();
+        next.number += 1;
+        change(&mut next);
         next.store(&self.store).inspect_err(|error| {
             if !bugs::on(Bug::ManifestNotTakenBack)
                 && let Err(also) = next.take_back(&self.store)
@@ -123,56 +169,70 @@ impl Sealer {
                 let message = format!(
                     "nothing is sealed until the log is opened anew, since {error}, then {also}"
                 );
-                self.stopped = Some(Error::new(ErrorKind::Unavailable, message));
+                state.stopped = Some(Error::new(ErrorKind::Unavailable, message));
             }
-        })
-    }
-
-    fn put_in_force(&self, sealed: Sealed, through: Option<u64>) {
-        let sealed = Arc::new(sealed);
+        })?;
+        *self.shared.in_force.lock() = InForce::of(&next);
+        state.manifest = next;
+        let now = self.shared.index.read().sealed.clone();
+        let sealed = Arc::new(sealed(&now));
         let mut index = self.shared.index.write();
         index.sealed = sealed;
         if let Some(through) = through {
             let through = through + u64::from(bugs::on(Bug::RecentIndexDroppedEarly));
             index.recent.retain(|recent| recent.segment > through);
         }
+        Ok(())
     }
 
-    fn merge(&mut self, sealed: &Sealed, range: std::ops::Range<usize>) -> Result<()> {
-        let old = &sealed.runs[range.clone()];
-        let topics = &self.manifest.catalog.topics;
+    /// Merges the oldest runs that are to be merged; false if there are none.
+    pub fn merge(&self) -> Result<bool> {
+        let _one = self.merging.lock();
+        let runs = self.shared.index.read().sealed.runs.clone();
+        let Some((range, level)) = mergeable(&runs) else {
+            return Ok(false);
+        };
+        let old = &runs[range.clone()];
+        let Manifest { catalog, seed, .. } = self.manifest()?;
         let oldest = |topic: u32| {
-            let head = topics.get(topic as usize).map_or(0, |topic| topic.head);
+            let head = catalog.topics.get(topic as usize).map_or(0, |t| t.head);
             (head + 1).saturating_sub(IDENTITY_WINDOW as u64)
         };
-        let merged = build::merge(&self.store, self.manifest.seed, old, &oldest)?;
-        let mut next = self.manifest.clone();
-        next.number += 1;
-        next.runs.splice(range.clone(), [merged.meta.segments]);
-        self.store_manifest(&next)?;
-        *self.shared.in_force.lock() = InForce::of(&next);
-        self.manifest = next;
-        let mut runs = sealed.runs.clone();
-        runs.splice(range, [Arc::new(merged)]);
-        self.put_in_force(Sealed::new(sealed.segments.clone(), runs), None);
-        self.store.tidy(Some(&self.manifest))
+        let merged = Arc::new(build::merge(&self.store, seed, old, level, &oldest)?);
+        // Sealing may have added runs at the end meanwhile, which are left as they are.
+        let change = |manifest: &mut Manifest| {
+            let merged = [merged.meta.segments];
+            manifest.runs.splice(range.clone(), merged);
+        };
+        self.put_in_force(change, None, |now| {
+            let mut runs = now.runs.clone();
+            runs.splice(range.clone(), [merged.clone()]);
+            Sealed::new(now.segments.clone(), runs)
+        })?;
+        self.store
+            .remove(old.iter().map(|run| Run::name(run.meta.segments)))?;
+        Ok(true)
     }
 }
 
-/// The oldest neighbouring runs that are to be merged.
-fn mergeable(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
-    let mut windows = runs.windows(FAN).enumerate();
-    let found = windows.find(|(_, window)| {
-        let level = window[0].meta.level;
-        let pages = window.iter().map(|run| run.meta.pages.len());
-        window.iter().all(|run| run.meta.level == level)
-            && pages.sum::<usize>() * PAGE_ENTRIES <= RUN_KEYS
-    });
-    found.map(|(at, _)| at..at + FAN)
+/// The oldest neighbouring runs that are to be merged, and the level of what comes of it.
+fn mergeable(runs: &[Arc<Run>]) -> Option<(std::ops::Range<usize>, u32)> {
+    let fits = |count: usize| {
+        let mut windows = runs.windows(count).enumerate();
+        let found = windows.find(|(_, window)| {
+            let level = window[0].meta.level;
+            let pages = window.iter().map(|run| run.meta.pages.len());
+            window.iter().all(|run| run.meta.level == level)
+                && pages.sum::<usize>() * PAGE_ENTRIES <= RUN_KEYS
+        });
+        found.map(|(at, window)| (at..at + count, window[0].meta.level))
+    };
+    let wide = fits(WIDE).map(|(range, level)| (range, level + 2));
+    wide.or_else(|| fits(FAN).map(|(range, level)| (range, level + 1)))
 }
 
-/// Tells the thread that seals that there may be work, or that it is to end; and tells the writer
-/// when sealing has fallen behind.
+/// Tells a thread in the background that there may be work, or that it is to end; and tells who
+/// must not get too far ahead of it how far it is.
 #[derive(Default)]
 pub(crate) struct Wake {
     state: Mutex<State>,
@@ -184,7 +244,7 @@ pub(crate) struct Wake {
 struct State {
     work: bool,
     stop: bool,
-    /// A thread seals, and its last piece of work succeeded.
+    /// A thread works, and its last piece of work succeeded.
     gets_on: bool,
 }
 
@@ -200,7 +260,7 @@ impl Wake {
         self.progress.notify_all();
     }
 
-    /// Waits while sealing is behind, as long as it gets on.
+    /// Waits while the work is behind, as long as it gets on.
     pub fn catch_up(&self, is_behind: impl Fn() -> bool) {
         let mut state = self.state.lock();
         while state.gets_on && !state.stop && is_behind() {
@@ -208,7 +268,7 @@ impl Wake {
         }
     }
 
-    /// Whether a thread seals, and its last piece of work succeeded.
+    /// Whether a thread works, and its last piece of work succeeded.
     pub fn gets_on(&self) -> bool {
         self.state.lock().gets_on
     }
@@ -230,30 +290,48 @@ impl Wake {
         self.progress.notify_all();
         !state.stop
     }
-}
 
-/// Works whenever there is something to do, behind everything else that runs.
-pub(crate) fn run(sealer: &Mutex<Sealer>, wake: &Wake) {
-    // Only a courtesy: sealing is right at any priority.
-    let _ = rustix::process::nice(10);
-    wake.went(true);
-    while wake.wait() {
-        loop {
-            // Another step may be asked for in between, so the lock is taken for each.
-            let done = sealer.lock().step();
-            let goes_on = wake.went(done.is_ok());
-            match done {
-                Ok(true) if goes_on => {}
-                Ok(_) => break,
-                Err(error) => {
-                    // A merge that is given up at closing is no failure.
-                    if goes_on {
-                        tracing::error!(%error, "a segment can't be sealed; the log goes on");
+    /// Does one piece of work after the other, as long as there are any, whenever there may be
+    /// some; until it is to end.
+    fn serve(&self, step: impl Fn() -> Result<bool>) {
+        self.went(true);
+        while self.wait() {
+            loop {
+                let done = step();
+                let goes_on = self.went(done.is_ok());
+                match done {
+                    Ok(true) if goes_on => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        // A merge that is given up at closing is no failure.
+                        if goes_on {
+                            tracing::error!(%error, "a segment can't be sealed; the log goes on");
+                        }
+                        break;
                     }
-                    break;
                 }
             }
         }
+        self.went(false);
     }
-    wake.went(false);
+}
+
+/// Seals whenever there is something to seal.
+pub(crate) fn seal(sealer: &Sealer, shared: &Shared) {
+    // Only a courtesy: sealing is right at any priority.
+    let _ = rustix::process::nice(10);
+    shared.wake.serve(|| {
+        let done = sealer.seal()?;
+        if done {
+            shared.merging.work();
+            shared.merging.catch_up(|| sealer.merging_is_behind());
+        }
+        Ok(done)
+    });
+}
+
+/// Merges whenever there is something to merge, behind everything else that runs.
+pub(crate) fn merge(sealer: &Sealer, shared: &Shared) {
+    let _ = rustix::process::nice(15);
+    shared.merging.serve(|| sealer.merge());
 }

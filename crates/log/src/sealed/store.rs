@@ -117,7 +117,7 @@ impl SegmentStore {
         Ok(Sealed::new(segments, runs))
     }
 
-    /// Removes files that no manifest names: a crash left them.
+    /// Removes files that no manifest names: a crash left them. Only while nothing is being made.
     pub(crate) fn tidy(&self, manifest: Option<&Manifest>) -> Result<()> {
         let named: Vec<String> = manifest.map_or(Vec::new(), |manifest| {
             let segments = manifest.segments.iter().map(|n| SealedSegment::name(*n));
@@ -126,16 +126,28 @@ impl SegmentStore {
                 .collect()
         });
         let folder = &self.folder;
+        let there = self.files().list(folder);
+        let there = there
+            .map_err(|error| Error::io(format_args!("can't list {}", folder.display()), error))?;
+        let of_ours = |name: &String| {
+            let extension = Path::new(name).extension();
+            extension.is_some_and(|extension| extension == "sealed" || extension == "run")
+        };
+        self.remove(
+            there
+                .into_iter()
+                .filter(|name| of_ours(name) && !named.contains(name)),
+        )
+    }
+
+    /// Removes files that nothing in force names any more.
+    pub(crate) fn remove(&self, names: impl Iterator<Item = String>) -> Result<()> {
+        let folder = &self.folder;
         let at = |error| Error::io(format_args!("can't tidy {}", folder.display()), error);
         let mut removed = false;
-        for name in self.files().list(folder).map_err(at)? {
-            let of_ours = Path::new(&name)
-                .extension()
-                .is_some_and(|extension| extension == "sealed" || extension == "run");
-            if of_ours && !named.contains(&name) {
-                self.files().remove(&folder.join(&name)).map_err(at)?;
-                removed = true;
-            }
+        for name in names {
+            self.files().remove(&folder.join(name)).map_err(at)?;
+            removed = true;
         }
         if removed {
             self.files().sync_dir(folder).map_err(at)?;
