@@ -7,8 +7,8 @@ use foretell_types::{
 };
 
 use crate::codec::{FRAME_HEADER, encode_event, encode_register};
+use crate::hashes::{self, Digest};
 use crate::index::{content_hash, identity_key};
-use crate::merkle::digest;
 
 /// An atomic batch: events of any topics, registers, new and deleted topics, under conditions.
 /// All of it becomes durable and visible, or none.
@@ -156,8 +156,8 @@ pub(crate) struct EncodedFrame {
     pub end: usize,
     pub key: u128,
     pub content: u64,
-    /// Of its body; the writer encodes topics, and hashes them.
-    pub digest: [u8; 32],
+    /// Of its body, if the writer isn't the one who encodes it.
+    pub digest: Digest,
 }
 
 impl Encoded {
@@ -184,13 +184,23 @@ impl Encoded {
                 // The writer encodes these: they depend on the topics there are.
                 Entry::CreateTopic { .. } | Entry::DeleteTopic { .. } => {}
             }
-            let body = bytes.get(start + FRAME_HEADER..).unwrap_or(&[]);
             frames.push(EncodedFrame {
                 end: bytes.len(),
                 key,
                 content,
-                digest: digest(body),
+                digest: Digest::default(),
             });
+        }
+        let mut begin = 0;
+        let bodies: Vec<&[u8]> = frames
+            .iter()
+            .map(|frame| {
+                let frame = std::mem::replace(&mut begin, frame.end)..frame.end;
+                bytes[frame].get(FRAME_HEADER..).unwrap_or(&[])
+            })
+            .collect();
+        for (frame, digest) in frames.iter_mut().zip(hashes::of_texts(&bodies)) {
+            frame.digest = digest;
         }
         if bytes.len() > COMMIT_BYTES {
             return Err(Error::new(

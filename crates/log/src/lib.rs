@@ -39,6 +39,7 @@ mod environment;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
+mod hashes;
 mod index;
 mod journal;
 mod lock;

@@ -7,10 +7,10 @@ use hashbrown::HashMap;
 use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
 use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, close_frame, encode_topic, fill_frame};
+use crate::hashes::{self, Digest};
 use crate::index::{Facts, Index, Topic};
 use crate::journal::Group;
 use crate::log::Shared;
-use crate::merkle::digest;
 
 /// What the group being built adds to the index; checks see both.
 pub(super) struct Stage<'a> {
@@ -27,7 +27,7 @@ pub(super) struct Placed<'a> {
     /// Where it begins in the group's body.
     pub at: usize,
     /// Of its body.
-    pub digest: [u8; 32],
+    pub digest: Digest,
     /// `None` if it is no event.
     pub event: Option<Facts<'a>>,
 }
@@ -167,7 +167,7 @@ impl<'a> Stage<'a> {
                     let id = self.create(index, name.as_str(), *reuse_ids);
                     let mut bytes = Vec::new();
                     encode_topic(&mut bytes, *uuid, false, *reuse_ids, name.as_str());
-                    let digest = digest(&bytes[FRAME_HEADER..]);
+                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
                     self.put(group, before, &bytes, digest, Err(id));
                 }
                 (Entry::DeleteTopic { name }, _) => {
@@ -176,7 +176,7 @@ impl<'a> Stage<'a> {
                     let id = topic.id;
                     let mut bytes = Vec::new();
                     encode_topic(&mut bytes, uuid::Uuid::nil(), true, false, name);
-                    let digest = digest(&bytes[FRAME_HEADER..]);
+                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
                     self.put(group, before, &bytes, digest, Err(id));
                 }
             }
@@ -195,7 +195,7 @@ impl<'a> Stage<'a> {
         group: &mut Group,
         first: u32,
         bytes: &[u8],
-        digest: [u8; 32],
+        digest: Digest,
         what: std::result::Result<Facts<'a>, u32>,
     ) {
         if group.meta.frames > first {
