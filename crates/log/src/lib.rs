@@ -36,6 +36,7 @@ pub mod bugs;
 mod codec;
 pub mod conformance;
 mod environment;
+mod erasure;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
@@ -58,6 +59,7 @@ pub use append::{Append, Appended, AppendedEvent};
 pub use backup::{BackupFile, verify_backup};
 pub use codec::EventRef;
 pub use environment::{Clock, Environment, Random};
+pub use erasure::{Erased, ErasedKey};
 pub use files::{File, Files, OsFiles};
 pub use journal::disk::CutTail;
 pub use journal::{
