@@ -5,6 +5,7 @@ mod app;
 mod app_file;
 mod apply;
 mod config;
+mod erase;
 mod import;
 mod keys;
 mod lookup;
