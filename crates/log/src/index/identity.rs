@@ -70,7 +70,8 @@ impl Identity {
 
 /// A hash of (source, id) under the log's seed.
 pub(crate) fn identity_key(source: &str, id: &str, seed: u64) -> u128 {
-    let mut text = [0u8; 512];
+    // Almost all are short.
+    let mut text = [0u8; 128];
     let length = source.len() + 1 + id.len();
     if length <= text.len() {
         text[..source.len()].copy_from_slice(source.as_bytes());
