@@ -12,6 +12,7 @@ mod log;
 #[cfg(feature = "log-server")]
 mod log_server;
 mod measure;
+mod memory;
 mod others;
 mod payload;
 mod process;
@@ -25,6 +26,10 @@ mod standin;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// That of the `foretell` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use results::Results;
 
 /// What goes wrong in a bench ends it with a message.
@@ -34,6 +39,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 const USAGE: &str = "\
 usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)
        foretell-bench log [--quick] [--results DIR]
+       foretell-bench memory [--quick] [--results DIR]
        foretell-bench log-server [--quick] [--without PEER]... [--results DIR]   (FORETELL_BIN too)";
 
 fn main() -> ExitCode {
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
 enum Bench {
     Publish,
     Log,
+    Memory,
     LogServer,
 }
 
@@ -73,6 +80,7 @@ impl Options {
             match argument.as_str() {
                 "publish" if bench.is_none() => bench = Some(Bench::Publish),
                 "log" if bench.is_none() => bench = Some(Bench::Log),
+                "memory" if bench.is_none() => bench = Some(Bench::Memory),
                 "log-server" if bench.is_none() => bench = Some(Bench::LogServer),
                 "--quick" => quick = true,
                 "--without" => without.push(arguments.next()?),
@@ -103,6 +111,10 @@ fn run(options: &Options) -> Result<()> {
         Bench::Log => {
             log::run(options.quick, &mut results)?;
             "log"
+        }
+        Bench::Memory => {
+            memory::run(options.quick, &mut results)?;
+            "memory"
         }
         #[cfg(feature = "log-server")]
         Bench::LogServer => {

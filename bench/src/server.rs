@@ -111,7 +111,7 @@ fn command(binary: &Path, data: &Path, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn field(status: &str, name: &str) -> Result<f64> {
+pub fn field(status: &str, name: &str) -> Result<f64> {
     let kib: f64 = status
         .lines()
         .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))

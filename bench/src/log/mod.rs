@@ -6,6 +6,7 @@ mod drive;
 pub mod engine;
 pub mod event;
 mod fjall;
+mod following;
 mod group;
 pub mod lane;
 mod ours;
@@ -17,6 +18,10 @@ mod tests;
 mod umadb;
 
 use std::time::Duration;
+
+pub use drive::fill;
+pub use event::mix;
+pub use ours::Ours;
 
 use crate::Result;
 use crate::awake::Awake;
@@ -80,6 +85,7 @@ pub fn run(quick: bool, results: &mut Results) -> Result<()> {
     disk::run(plan, results)?;
     reading::open_and_scan(plan, results)?;
     reading::hot_streams(plan, results)?;
+    following::followers(plan, results)?;
     results.note(format!(
         "medians of {} passes of {:?}, engines in turn, each pass on a new folder; an event is 256 bytes of JSON",
         plan.passes, plan.measured
@@ -97,4 +103,9 @@ pub fn run(quick: bool, results: &mut Results) -> Result<()> {
     );
     results.note("but for cold streams, opening and reading find all files in the page cache");
     Ok(())
+}
+
+/// The number of events of a stream, all of them read.
+pub fn read_stream(store: &Ours, stream: u32) -> Result<u64> {
+    engine::Engine::read_stream(store, stream)
 }
