@@ -83,6 +83,8 @@ enum Command {
     Verify(cmd::verify::Verify),
     /// Prove that an event is in the log, or check such a proof.
     Prove(cmd::prove::Prove),
+    /// Erase the data of subjects for good.
+    Erase(cmd::erase::Erase),
     /// Copy the log into a folder, while it is in use.
     Backup(cmd::backup::Backup),
     /// Bring a log back from a backup.
@@ -158,6 +160,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Function(command) => command.run(globals).await,
         Command::Verify(command) => command.run(globals).await,
         Command::Prove(command) => command.run(globals).await,
+        Command::Erase(command) => command.run(globals).await,
         Command::Backup(command) => command.run(globals).await,
         Command::Restore(command) => command.run(globals).await,
         Command::Keys(command) => command.run(globals),

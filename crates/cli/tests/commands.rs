@@ -353,3 +353,57 @@ fn a_server_stops_in_order() {
     assert!(server.stop().success());
     text(&data, &["verify"]);
 }
+
+#[test]
+fn a_subject_is_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    text(&data, &["topic", "create", "people", "--erasable"]);
+    assert!(text(&data, &["topic", "show", "people"]).contains("erasable  yes"));
+    let file = folder.path().join("people.jsonl");
+    let lines: Vec<String> = (0..4)
+        .map(|n| {
+            json!({
+                "specversion": "1.0", "id": n.to_string(), "source": "/t", "type": "told",
+                "subject": format!("person/{}", n % 2), "data": {"secret": n}
+            })
+            .to_string()
+        })
+        .collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    text(&data, &["publish", "people", file.to_str().unwrap()]);
+    let refused = run(&data, &["erase", "people", "person/1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let out = folder.path().join("certificate.json");
+    let arguments = [
+        "erase",
+        "people",
+        "person/1",
+        "--yes",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let told = text(&data, &arguments);
+    assert!(told.contains("person/1 of topic people"), "{told}");
+    let certificate: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!(certificate[0]["events"], 2);
+    let read = text(&data, &["read", "people"]);
+    let erased = read.lines().filter(|line| line.ends_with("(erased)"));
+    assert_eq!(erased.count(), 2, "{read}");
+    assert!(read.contains(r#"{"secret":2}"#), "{read}");
+    assert_eq!(
+        run(&data, &["erase", "people", "nobody", "--yes"])
+            .status
+            .code(),
+        Some(3)
+    );
+    // The backup holds no keys, and says what is missing once it is brought back.
+    let backup = folder.path().join("backup");
+    text(&data, &["backup", backup.to_str().unwrap()]);
+    let restored = folder.path().join("restored");
+    text(&restored, &["restore", backup.to_str().unwrap()]);
+    let failed = run(&restored, &["read", "people"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(error.contains("key store"), "{error}");
+}

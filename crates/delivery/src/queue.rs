@@ -194,6 +194,7 @@ mod tests {
             position: Position::new(position)?,
             revision: None,
             recorded_time: Instant::from_nanos(0),
+            erased: false,
         }))
     }
 

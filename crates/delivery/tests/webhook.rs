@@ -29,6 +29,7 @@ fn invocation() -> Invocation {
             position: Position::FIRST,
             revision: None,
             recorded_time: Instant::from_nanos(1_700_000_000_000_000_000),
+            erased: false,
         }),
         id: uuid::Uuid::nil(),
         attempts: 3,

@@ -128,6 +128,7 @@ impl App {
                 position: Position::FIRST,
                 revision: None,
                 recorded_time: now,
+                erased: false,
             }),
             attempts: 0,
             first_attempt: now,

@@ -17,6 +17,7 @@ fn resolve(template: &str) -> Result<String> {
             seconds: 1_000_000_000,
             nanos: 0,
         },
+        erased: false,
     };
     let invocation = Invocation {
         subscription: "shop/segments".into(),

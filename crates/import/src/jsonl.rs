@@ -17,7 +17,7 @@ use crate::template::Column;
 use crate::typed::{shown, write_key};
 
 /// Attributes that reading adds to an event: not part of what was published.
-const ADDED_WHEN_READING: [&str; 3] = ["position", "revision", "recordedtime"];
+const ADDED_WHEN_READING: [&str; 4] = ["position", "revision", "recordedtime", "erased"];
 
 /// Reads the whole text.
 pub(crate) fn read(

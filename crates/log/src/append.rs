@@ -6,9 +6,11 @@ use foretell_types::{
     TopicName, validate,
 };
 
-use crate::codec::{FRAME_HEADER, encode_event, encode_register};
+use crate::codec::{FRAME_HEADER, SealedData, data_parts, encode_event, encode_register};
+use crate::erasure::Context;
+use crate::hashes::{self, Digest};
 use crate::index::{content_hash, identity_key};
-use crate::merkle::digest;
+use crate::log::Shared;
 
 /// An atomic batch: events of any topics, registers, new and deleted topics, under conditions.
 /// All of it becomes durable and visible, or none.
@@ -33,6 +35,7 @@ pub(crate) enum Entry {
         name: TopicName,
         uuid: uuid::Uuid,
         reuse_ids: bool,
+        erasable: bool,
     },
     DeleteTopic {
         name: String,
@@ -88,8 +91,42 @@ impl Append {
             name,
             uuid,
             reuse_ids,
+            erasable: false,
         });
         self
+    }
+
+    /// Makes a topic whose events' data is encrypted under keys of their subjects, see
+    /// [`EventLog::erase`]. Every event of it needs a subject.
+    ///
+    /// [`EventLog::erase`]: crate::EventLog::erase
+    #[must_use]
+    pub fn create_erasable_topic(mut self, name: TopicName, uuid: uuid::Uuid) -> Append {
+        self.entries.push(Entry::CreateTopic {
+            name,
+            uuid,
+            reuse_ids: false,
+            erasable: true,
+        });
+        self
+    }
+
+    pub(crate) fn makes_erasable_topic(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| matches!(entry, Entry::CreateTopic { erasable: true, .. }))
+    }
+
+    /// The identity of a topic that this append makes, if it is erasable.
+    fn made_erasable(&self, topic: &str) -> Option<uuid::Uuid> {
+        self.entries.iter().find_map(|entry| match entry {
+            Entry::CreateTopic {
+                name,
+                uuid,
+                erasable: true,
+                ..
+            } if name.as_str() == topic => Some(*uuid),
+            _ => None,
+        })
     }
 
     /// Deletes a topic for good; its name can be used again.
@@ -156,26 +193,49 @@ pub(crate) struct EncodedFrame {
     pub end: usize,
     pub key: u128,
     pub content: u64,
-    /// Of its body; the writer encodes topics, and hashes them.
-    pub digest: [u8; 32],
+    /// The topic and the generation of the key that the data is encrypted under.
+    pub sealed: Option<(uuid::Uuid, u32)>,
+    /// Of its body, if the writer isn't the one who encodes it.
+    pub digest: Digest,
 }
 
 impl Encoded {
-    /// Validates and encodes, on the caller's thread.
-    pub fn new(append: Append, seed: u64) -> Result<Encoded> {
+    /// Validates, encrypts and encodes, on the caller's thread.
+    pub fn new(append: Append, shared: &Shared) -> Result<Encoded> {
         append.check()?;
+        let seed = shared.seed;
+        // Most logs have no erasable topics.
+        let may_be_erasable = shared.has_keys();
+        let mut last: Option<(&Arc<str>, Option<uuid::Uuid>)> = None;
         let mut bytes = Vec::with_capacity(append.entries.iter().map(Entry::size).sum());
         let mut frames = Vec::with_capacity(append.entries.len());
         for entry in &append.entries {
             let start = bytes.len();
-            let (mut key, mut content) = (0, 0);
+            let (mut key, mut content, mut sealed) = (0, 0, None);
             match entry {
-                Entry::Event { event, .. } => {
+                Entry::Event { topic, event } => {
                     validate(event)?;
-                    encode_event(&mut bytes, event);
+                    if may_be_erasable {
+                        let keys = match last {
+                            Some((of, keys)) if Arc::ptr_eq(of, topic) => keys,
+                            _ => append
+                                .made_erasable(topic)
+                                .or_else(|| shared.erasable_topic(topic)),
+                        };
+                        last = Some((topic, keys));
+                        sealed = keys
+                            .map(|keys| seal(shared, keys, topic, event))
+                            .transpose()?;
+                    }
+                    let data = sealed.as_ref().map(|(_, generation, bytes)| SealedData {
+                        generation: *generation,
+                        form: data_parts(&event.data).0,
+                        bytes,
+                    });
+                    encode_event(&mut bytes, event, data);
                     key = identity_key(&event.source, &event.id, seed);
                     let filled = event.time_filled.then_some(event);
-                    content = content_hash(&bytes[start + FRAME_HEADER..], filled, seed);
+                    content = content_hash(&bytes[start + FRAME_HEADER..], filled, data, seed);
                 }
                 Entry::Register { key, value } => {
                     check_register(key, value.as_deref())?;
@@ -184,13 +244,24 @@ impl Encoded {
                 // The writer encodes these: they depend on the topics there are.
                 Entry::CreateTopic { .. } | Entry::DeleteTopic { .. } => {}
             }
-            let body = bytes.get(start + FRAME_HEADER..).unwrap_or(&[]);
             frames.push(EncodedFrame {
                 end: bytes.len(),
                 key,
                 content,
-                digest: digest(body),
+                sealed: sealed.map(|(topic, generation, _)| (topic, generation)),
+                digest: Digest::default(),
             });
+        }
+        let mut begin = 0;
+        let bodies: Vec<&[u8]> = frames
+            .iter()
+            .map(|frame| {
+                let frame = std::mem::replace(&mut begin, frame.end)..frame.end;
+                bytes[frame].get(FRAME_HEADER..).unwrap_or(&[])
+            })
+            .collect();
+        for (frame, digest) in frames.iter_mut().zip(hashes::of_texts(&bodies)) {
+            frame.digest = digest;
         }
         if bytes.len() > COMMIT_BYTES {
             return Err(Error::new(
@@ -207,6 +278,33 @@ impl Encoded {
             frames,
         })
     }
+}
+
+/// Encrypts the data of an event under the key that its subject has now.
+fn seal(
+    shared: &Shared,
+    keys: uuid::Uuid,
+    topic: &str,
+    event: &NewEvent,
+) -> Result<(uuid::Uuid, u32, Vec<u8>)> {
+    let Some(subject) = event.subject.as_deref() else {
+        return Err(Error::invalid(format!(
+            "topic {topic:?} is erasable: an event of it needs a subject, whose key its data is encrypted under"
+        )));
+    };
+    let (form, data) = data_parts(&event.data);
+    let context = Context {
+        topic: keys,
+        id: &event.id,
+        source: &event.source,
+        subject,
+        form,
+    };
+    let key = shared.keys()?.current(keys, subject)?;
+    let sealed = key
+        .seal(&context, data)
+        .ok_or_else(|| Error::new(ErrorKind::TooLarge, "the data is too large to be encrypted"))?;
+    Ok((keys, key.generation, sealed))
 }
 
 fn check_register(key: &str, value: Option<&[u8]>) -> Result<()> {

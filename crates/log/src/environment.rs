@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use foretell_types::Instant;
+use foretell_types::{Error, Instant, Result};
+use zeroize::Zeroizing;
 
 use crate::files::{Files, OsFiles};
 
@@ -45,6 +46,15 @@ pub trait Random: Send + Sync {
         )
         .into_uuid()
     }
+
+    /// A secret; an error if there is no generator that is fit for secrets.
+    fn secret(&self) -> Result<Zeroizing<[u8; 32]>> {
+        let mut secret = Zeroizing::new([0; 32]);
+        for bytes in secret.as_chunks_mut().0 {
+            *bytes = self.next().to_le_bytes();
+        }
+        Ok(secret)
+    }
 }
 
 #[derive(Debug)]
@@ -76,5 +86,13 @@ impl Random for OsRandom {
             use std::hash::{BuildHasher, RandomState};
             RandomState::new().hash_one(std::time::Instant::now())
         })
+    }
+
+    fn secret(&self) -> Result<Zeroizing<[u8; 32]>> {
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *secret).map_err(|error| {
+            Error::unavailable(format!("the system gives no secret numbers: {error}"))
+        })?;
+        Ok(secret)
     }
 }

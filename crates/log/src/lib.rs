@@ -37,9 +37,11 @@ pub mod bugs;
 mod codec;
 pub mod conformance;
 mod environment;
+mod erasure;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
+mod hashes;
 mod index;
 mod journal;
 mod lock;
@@ -59,6 +61,7 @@ pub use backup::{BackupFile, verify_backup};
 pub use blobs::Blobs;
 pub use codec::EventRef;
 pub use environment::{Clock, Environment, Random};
+pub use erasure::{Erased, ErasedKey};
 pub use files::{File, Files, OsFiles};
 pub use journal::disk::CutTail;
 pub use journal::{

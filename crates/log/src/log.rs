@@ -1,6 +1,6 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::append::{Append, Encoded};
 use crate::backup::{self, BackupFile};
 use crate::environment::Environment;
+use crate::erasure::{self, Erased, ErasedKey, KEY_STORE_REGISTER, KeyStore};
 use crate::index::Index;
 use crate::journal::{DiskJournal, Journal, JournalReader, Place};
 use crate::merkle::Hash;
@@ -54,6 +55,10 @@ pub(crate) struct Shared {
     pub waiting: Waiting,
     /// As in the index.
     pub seed: u64,
+    pub keys: OnceLock<KeyStore>,
+    pub key_folder: Option<PathBuf>,
+    /// A key store is made, or subjects are erased, by one at a time.
+    pub erasing: Mutex<()>,
     heads: Mutex<Vec<watch::Sender<u64>>>,
 }
 
@@ -113,6 +118,9 @@ pub struct LogOptions {
     /// A thread writes what is appended; otherwise only [`EventLog::write`] does, and who waits for
     /// a ticket before waits for ever. For simulations, in which nothing happens by chance.
     pub write_in_background: bool,
+    /// The folder of the keys of erasable subjects. It lies outside the log's own folder, and its
+    /// backups apart from those of the log.
+    pub keys: Option<PathBuf>,
     /// Where sealed segments are archived. Without it those that are can't be read.
     pub archive: Option<Archive>,
 }
@@ -124,6 +132,7 @@ impl Default for LogOptions {
             cache_bytes: CACHE_BYTES as u64,
             seal_in_background: true,
             write_in_background: true,
+            keys: None,
             archive: None,
         }
     }
@@ -167,6 +176,8 @@ pub struct TopicInfo {
     pub streams: u64,
     pub created: Instant,
     pub reuse_ids: bool,
+    /// The data of its events is encrypted under keys of their subjects.
+    pub erasable: bool,
 }
 
 impl std::fmt::Debug for EventLog {
@@ -231,6 +242,9 @@ impl EventLog {
         let shared = Arc::new(Shared {
             environment: environment.clone(),
             seed: index.seed,
+            keys: OnceLock::new(),
+            key_folder: options.keys.clone(),
+            erasing: Mutex::new(()),
             index: RwLock::new(index),
             journal: reader,
             store: store.clone(),
@@ -280,6 +294,7 @@ impl EventLog {
                 threads.push(spawn("foretell-archive", Box::new(archive))?);
             }
         }
+        shared.open_keys()?;
         let inner = Inner {
             shared,
             requests: Mutex::new(Some(requests)),
@@ -313,7 +328,14 @@ impl EventLog {
     /// Hands an append to the writer. The ticket is resolved once it is durable, or has failed.
     pub fn append(&self, append: Append) -> Result<Ticket> {
         let shared = &self.inner.shared;
-        let encoded = Encoded::new(append, shared.seed)?;
+        let append = match append.makes_erasable_topic() {
+            true => append.register(
+                KEY_STORE_REGISTER,
+                Some(shared.make_keys()?.as_bytes().to_vec()),
+            ),
+            false => append,
+        };
+        let encoded = Encoded::new(append, shared)?;
         let bytes = encoded.bytes.len();
         shared.waiting.enter(bytes)?;
         let (ticket, reply) = ticket(&shared.answered);
@@ -367,6 +389,7 @@ impl EventLog {
             streams: topic.streams,
             created: Instant::from_nanos(topic.created),
             reuse_ids: topic.reuse_ids,
+            erasable: topic.erasable,
         })
     }
 
@@ -469,6 +492,33 @@ impl EventLog {
     /// Proves that an event is in the log, by a tree over everything durable.
     pub fn prove(&self, topic: &str, position: Position) -> Result<Proof> {
         prove::prove(&self.inner.shared, topic, position)
+    }
+
+    /// Erases subjects of an erasable topic: their events stay, and so do their places in streams
+    /// and proofs, but the key of their data is destroyed. `record` makes the append that says so
+    /// in the log; once it is durable there is no way back, see [`EventLog::destroy_keys`].
+    /// Events that are appended afterwards have new keys.
+    pub fn erase(
+        &self,
+        topic: &str,
+        subjects: &[String],
+        record: impl FnOnce(&[ErasedKey]) -> Result<Append>,
+    ) -> Result<Erased> {
+        erasure::erase(self, &self.inner.shared, topic, subjects, record)
+    }
+
+    /// Destroys keys that an append of [`EventLog::erase`] named, unless they are destroyed: the
+    /// process may have died in between, or a backup of the keys been brought back.
+    pub fn destroy_keys(&self, keys: &[ErasedKey]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.inner.shared.keys()?.destroy(keys)
+    }
+
+    /// The identity of the key store; `None` if there is none.
+    pub fn key_store(&self) -> Option<uuid::Uuid> {
+        self.inner.shared.keys.get().map(|keys| keys.id)
     }
 
     /// The environment that the log was opened with.

@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
-use foretell_types::{NewEvent, Position, Query, RecordedEvent, Result};
+use foretell_types::{NewEvent, Position, Query, Result, Revision};
 
 use crate::index::{Index, recorded_content_hash};
 use crate::log::Shared;
 use crate::read::{ReadOptions, Reader};
+
+/// An event as identity sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct KnownEvent {
+    pub position: u64,
+    pub revision: Option<u64>,
+    /// A hash of its content.
+    pub content: u64,
+}
 
 impl Shared {
     /// The last event after a position that matches the query. What isn't sealed is asked first,
@@ -85,14 +94,14 @@ impl Shared {
         Ok(reader.next_event()?.map(|event| event.position.get()))
     }
 
-    /// The event of this identity within the window, and the hash of its content.
+    /// The event of this identity within the window.
     pub fn find_identity(
         self: &Arc<Self>,
         index: &Index,
         topic: u32,
         key: u128,
         event: &NewEvent,
-    ) -> Result<Option<(RecordedEvent, u64)>> {
+    ) -> Result<Option<KnownEvent>> {
         let Some(position) = index.identities[topic as usize].find(key as u64) else {
             return Ok(None);
         };
@@ -103,12 +112,17 @@ impl Shared {
             ..ReadOptions::default()
         };
         let name = &index.catalog.topics[topic as usize].name;
-        let recorded = Reader::new(self.clone(), name, options)?.next_recorded()?;
-        let known = recorded
-            .filter(|known| (&known.event.source, &known.event.id) == (&event.source, &event.id));
-        Ok(known.map(|known| {
-            let content = recorded_content_hash(&known.event, self.seed);
-            (known, content)
+        let mut reader = Reader::new(self.clone(), name, options)?;
+        let known = reader.next_stored()?;
+        let known = known.filter(|known| (known.source, known.id) == (&event.source, &event.id));
+        let Some(known) = known else {
+            return Ok(None);
+        };
+        let content = recorded_content_hash(&known, self.seed)?;
+        Ok(Some(KnownEvent {
+            position: known.position.get(),
+            revision: known.revision.map(Revision::get),
+            content,
         }))
     }
 }

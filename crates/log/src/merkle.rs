@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use foretell_types::{Error, Result};
 
 use crate::codec::{FRAME_HEADER, Frame, Take, put_varint};
+use crate::hashes::{self, Digest};
 
 /// A hash of the tree: 32 bytes of BLAKE3, as text in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,26 +38,41 @@ impl FromStr for Hash {
 pub(crate) struct MountainRange {
     leaves: u64,
     /// The roots of perfect trees, the tallest first: one for each set bit of `leaves`.
-    peaks: Vec<[u8; 32]>,
+    peaks: Vec<Digest>,
 }
 
 impl MountainRange {
-    pub fn push(&mut self, leaf: [u8; 32]) {
-        self.push_noting(leaf, &mut |_, _, _| {});
+    /// Adds leaves.
+    pub fn extend(&mut self, leaves: Vec<Digest>) {
+        self.extend_noting(leaves, &mut |_, _, _| {});
     }
 
-    /// As [`MountainRange::push`]; `note` is told height, index and hash of each node above the
-    /// leaf that it completes.
-    pub fn push_noting(&mut self, leaf: [u8; 32], note: &mut dyn FnMut(u32, u64, &[u8; 32])) {
-        let mut node = leaf;
-        for height in 1..=self.leaves.trailing_ones() {
-            if let Some(left) = self.peaks.pop() {
-                node = join(&left, &node);
-                note(height, self.leaves >> height, &node);
+    /// As [`MountainRange::extend`]; `note` is told height, index and hash of each node above the
+    /// leaves that they complete.
+    pub fn extend_noting(&mut self, leaves: Vec<Digest>, note: &mut dyn FnMut(u32, u64, &Digest)) {
+        let mut before = self.leaves;
+        self.leaves += leaves.len() as u64;
+        // Of one height, and behind the peaks that are taller.
+        let (mut nodes, mut height) = (leaves, 0);
+        let mut ends = Vec::new();
+        while !nodes.is_empty() {
+            if before & 1 == 1
+                && let Some(peak) = self.peaks.pop()
+            {
+                nodes.insert(0, peak);
+                before -= 1;
+            }
+            if nodes.len() % 2 == 1 {
+                ends.extend(nodes.pop());
+            }
+            let pairs: Vec<_> = nodes.as_chunks().0.iter().map(block).collect();
+            nodes = hashes::of_blocks(&KEYS.node, &pairs);
+            (before, height) = (before >> 1, height + 1);
+            for (index, node) in (before..).zip(&nodes) {
+                note(height, index, node);
             }
         }
-        self.peaks.push(node);
-        self.leaves += 1;
+        self.peaks.extend(ends.into_iter().rev());
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -75,7 +91,7 @@ impl MountainRange {
     }
 
     /// Of a range whose peaks are known: as many as the number of leaves has bits.
-    pub fn of_peaks(leaves: u64, peaks: Vec<[u8; 32]>) -> Option<MountainRange> {
+    pub fn of_peaks(leaves: u64, peaks: Vec<Digest>) -> Option<MountainRange> {
         let sound = leaves.count_ones() as usize == peaks.len();
         sound.then_some(MountainRange { leaves, peaks })
     }
@@ -134,39 +150,57 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     }
 });
 
-/// The hash of a frame's body, which who appends computes.
-pub(crate) fn digest(body: &[u8]) -> [u8; 32] {
-    *blake3::hash(body).as_bytes()
+/// The leaves of frames, given the digests of their bodies, which who appends computes. A leaf is
+/// the hash of the header without length and checksum, and of the digest.
+pub(crate) fn leaves_of<'a>(
+    frames: impl Iterator<Item = (&'a [u8; FRAME_HEADER], &'a Digest)>,
+) -> Vec<Digest> {
+    let texts = frames.map(|(header, digest)| {
+        let mut text = [0; 64];
+        text[..32].copy_from_slice(&header[8..]);
+        text[32..].copy_from_slice(digest);
+        text
+    });
+    hashes::of_blocks(&KEYS.leaf, &texts.collect::<Vec<_>>())
 }
 
-/// The leaf of a frame: its header without length and checksum, and the digest of its body.
-pub(crate) fn leaf_of(header: &[u8; FRAME_HEADER], digest: &[u8; 32]) -> [u8; 32] {
+/// The leaves of whole frames.
+pub(crate) fn leaves(frames: &[Frame<'_>]) -> Vec<Digest> {
+    let bodies: Vec<_> = frames.iter().map(|frame| frame.body).collect();
+    let digests = hashes::of_texts(&bodies);
+    let headers = frames.iter().map(|frame| {
+        let header = frame.bytes.first_chunk();
+        header.unwrap_or(&[0; FRAME_HEADER])
+    });
+    leaves_of(headers.zip(&digests))
+}
+
+/// The leaf of one.
+pub(crate) fn leaf(frame: &Frame<'_>) -> Digest {
+    leaves(std::slice::from_ref(frame))[0]
+}
+
+pub(crate) fn join(left: &Digest, right: &Digest) -> Digest {
+    *blake3::keyed_hash(&KEYS.node, &block(&[*left, *right])).as_bytes()
+}
+
+/// What a node is the hash of.
+fn block(pair: &[Digest; 2]) -> [u8; 64] {
     let mut text = [0; 64];
-    text[..32].copy_from_slice(&header[8..]);
-    text[32..].copy_from_slice(digest);
-    *blake3::keyed_hash(&KEYS.leaf, &text).as_bytes()
-}
-
-/// The leaf of a whole frame.
-pub(crate) fn leaf(frame: &Frame<'_>) -> [u8; 32] {
-    let header = frame.bytes.first_chunk().unwrap_or(&[0; FRAME_HEADER]);
-    leaf_of(header, &digest(frame.body))
-}
-
-pub(crate) fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut text = [0; 64];
-    text[..32].copy_from_slice(left);
-    text[32..].copy_from_slice(right);
-    *blake3::keyed_hash(&KEYS.node, &text).as_bytes()
+    text[..32].copy_from_slice(&pair[0]);
+    text[32..].copy_from_slice(&pair[1]);
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     /// The root by definition: perfect trees over the binary digits of the count, then bagged.
-    fn plain_root(leaves: &[[u8; 32]]) -> [u8; 32] {
-        fn tree(leaves: &[[u8; 32]]) -> [u8; 32] {
+    fn plain_root(leaves: &[Digest]) -> Digest {
+        fn tree(leaves: &[Digest]) -> Digest {
             match leaves {
                 [leaf] => *leaf,
                 _ => {
@@ -192,13 +226,34 @@ mod tests {
 
     #[test]
     fn equals_the_definition() {
+        let leaf = |index: u64| *blake3::hash(&index.to_le_bytes()).as_bytes();
         let mut range = MountainRange::default();
         assert_eq!(range.root(), [0; 32]);
-        let mut leaves = Vec::new();
-        for index in 0..70u8 {
-            leaves.push(*blake3::hash(&[index]).as_bytes());
-            range.push(leaves[leaves.len() - 1]);
-            assert_eq!(range.root(), plain_root(&leaves));
+        let (mut leaves, mut noted) = (Vec::new(), BTreeMap::new());
+        // As many at a time as there are digits in any pattern.
+        for count in (0..70).chain([300, 0, 1, 511, 1, 64]) {
+            let more: Vec<_> = (0..count).map(|n| leaf(leaves.len() as u64 + n)).collect();
+            leaves.extend_from_slice(&more);
+            range.extend_noting(more, &mut |height, index, node| {
+                assert!(noted.insert((height, index), *node).is_none());
+            });
+            assert_eq!(range.leaves(), leaves.len() as u64);
+            if !leaves.is_empty() {
+                assert_eq!(range.root(), plain_root(&leaves));
+            }
         }
+        for height in 1..12 {
+            for index in 0..leaves.len() as u64 >> height {
+                let below = |index| match height {
+                    1 => leaves[index as usize],
+                    _ => noted[&(height - 1, index)],
+                };
+                let expected = join(&below(index * 2), &below(index * 2 + 1));
+                assert_eq!(noted.remove(&(height, index)), Some(expected));
+                noted.insert((height, index), expected);
+            }
+        }
+        let full = (1..64).map(|height| leaves.len() >> height).sum::<usize>();
+        assert_eq!(noted.len(), full);
     }
 }

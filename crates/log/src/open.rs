@@ -8,7 +8,7 @@ use crate::codec::Frame;
 use crate::environment::Environment;
 use crate::index::{Identity, Index};
 use crate::journal::{GroupMeta, JournalReader, Place};
-use crate::merkle::{MountainRange, leaf};
+use crate::merkle::{MountainRange, leaves};
 use crate::sealed::{Manifest, Sealed, SegmentStore};
 
 /// What is sealed.
@@ -111,16 +111,17 @@ pub(crate) fn walk(
             );
             return Err(here(error, 0));
         }
-        let (mut at, mut frames, mut commits) = (0, 0, 0);
+        let (mut at, mut commits) = (0, 0);
+        let mut frames = Vec::new();
         while at < body.len() {
             let frame = Frame::read(&body[at..]).map_err(|error| here(error, at))?;
-            range.push(leaf(&frame));
             visit(&frame, place.plus(at)).map_err(|error| here(error, at))?;
             at += frame.bytes.len();
-            frames += 1;
             commits += u32::from(frame.last_of_commit);
+            frames.push(frame);
         }
-        if (frames, commits) != (meta.frames, meta.commits) {
+        range.extend(leaves(&frames));
+        if (frames.len(), commits) != (meta.frames as usize, meta.commits) {
             let error = Error::new(ErrorKind::Damaged, "the group has a wrong number of frames");
             return Err(here(error, 0));
         }

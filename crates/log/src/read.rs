@@ -5,7 +5,8 @@ use foretell_types::limits::COMMIT_BYTES;
 use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, Result};
 
 use crate::bugs::{self, Bug};
-use crate::codec::{EventRef, Frame, FrameKind};
+use crate::codec::{EventRef, Frame, FrameKind, is_sealed};
+use crate::erasure::Context;
 use crate::journal::Place;
 use crate::log::Shared;
 use crate::sealed::{Candidates, Piece, Run, Sealed, SealedSegment, Source};
@@ -76,6 +77,10 @@ pub struct Reader {
     chunk: usize,
     /// Single events are picked, rather than all of a stretch read.
     picking: bool,
+    /// The topic's identity, from which the keys of its subjects derive.
+    uuid: uuid::Uuid,
+    /// The data of the present event, if it is stored encrypted; `None` if it is erased.
+    data: Option<Vec<u8>>,
 }
 
 /// Where the events of the present stretch are.
@@ -163,6 +168,7 @@ impl Reader {
         let index = shared.index.read_recursive();
         let (topic_id, found) = index.catalog.topic(topic)?;
         let until = high.map_or(u64::MAX, Position::get).min(found.head);
+        let uuid = found.uuid;
         drop(index);
         Ok(Reader {
             shared,
@@ -178,11 +184,35 @@ impl Reader {
             buffer_at: Place(0),
             chunk: SCAN_BYTES,
             picking: false,
+            uuid,
+            data: None,
         })
     }
 
     /// The next event, or `None` at the end.
     pub fn next_event(&mut self) -> Result<Option<EventRef<'_>>> {
+        let Some((position, checked)) = self.advance()? else {
+            return Ok(None);
+        };
+        if !is_sealed(self.held()) {
+            return self.decode(position, checked).map(Some);
+        }
+        self.data = self.decrypt(&self.decode(position, checked)?)?;
+        let event = self.decode(position, true)?;
+        Ok(Some(event.with_data(self.data.as_deref())))
+    }
+
+    /// As [`Reader::next_event`], with the data as it is stored.
+    pub(crate) fn next_stored(&mut self) -> Result<Option<EventRef<'_>>> {
+        match self.advance()? {
+            Some((position, checked)) => self.decode(position, checked).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Goes on to the next event that is wanted: its position, and whether the checksum of its
+    /// frame was looked at.
+    fn advance(&mut self) -> Result<Option<(u64, bool)>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -191,13 +221,36 @@ impl Reader {
         while let Some(position) = self.next_frame()? {
             // Decoded twice if there is something to filter by: the borrow checker can't see that
             // the loop ends here.
-            if all || self.wants(&self.decode(position, Frame::read)?) {
+            if all || self.wants(&self.decode(position, false)?) {
                 self.left -= 1;
-                let read = if all { Frame::read } else { Frame::unchecked };
-                return self.decode(position, read).map(Some);
+                return Ok(Some((position, !all)));
             }
         }
         Ok(None)
+    }
+
+    /// The data of an event that is stored encrypted; `None` if its key is destroyed.
+    fn decrypt(&self, event: &EventRef<'_>) -> Result<Option<Vec<u8>>> {
+        let position = event.position.get();
+        let (Some(generation), Some(subject)) = (event.sealed(), event.subject) else {
+            return Err(self.damaged(position, "an encrypted event has no subject"));
+        };
+        let key = self.shared.keys()?.key(self.uuid, subject, generation)?;
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let context = Context {
+            topic: self.uuid,
+            id: event.id,
+            source: event.source,
+            subject,
+            form: event.form(),
+        };
+        let data = key.open(&context, &event.stored_data());
+        match data {
+            Some(data) => Ok(Some(data)),
+            None => Err(self.damaged(position, "its data can't be decrypted")),
+        }
     }
 
     /// As [`Reader::next_event`], with its own memory.
@@ -470,23 +523,29 @@ impl Reader {
         read.map(|_| ())
     }
 
-    fn decode<'a>(
-        &'a self,
-        position: u64,
-        read: fn(&'a [u8]) -> Result<Frame<'a>>,
-    ) -> Result<EventRef<'a>> {
+    /// The bytes of the present frame.
+    fn held(&self) -> &[u8] {
         let bytes = match &self.held {
             Held::Buffer(range) => self.buffer.get(range.clone()),
             Held::Page(page, range) => page.bytes.get(range.clone()),
             Held::Piece(piece, index) => piece.frame(*index),
         };
+        bytes.unwrap_or(&[])
+    }
+
+    fn decode(&self, position: u64, checked: bool) -> Result<EventRef<'_>> {
         let here = |error: Error| {
             error.context(format_args!(
                 "position {position} of topic {:?}",
                 self.topic
             ))
         };
-        let frame = read(bytes.unwrap_or(&[])).map_err(here)?;
+        let read = if checked {
+            Frame::unchecked
+        } else {
+            Frame::read
+        };
+        let frame = read(self.held()).map_err(here)?;
         let same = frame.kind == FrameKind::Event
             && (frame.topic, frame.position) == (self.topic_id, position);
         if !same {

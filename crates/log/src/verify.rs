@@ -148,7 +148,7 @@ fn of_segment(
         return Err(segment.file.damage(0, what));
     }
     segment.walk(&mut |frame| {
-        range.push(leaf(frame));
+        range.extend(vec![leaf(frame)]);
         follow.frame(frame)
     })?;
     // The frames first: what is wrong with one of them says where it is.

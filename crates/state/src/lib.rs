@@ -15,6 +15,7 @@
 //!     position: Position::new(position).unwrap(),
 //!     revision: Some(Revision::new(position - 1)),
 //!     recorded_time: Instant::from_nanos(0),
+//!     erased: false,
 //! };
 //! let log = [
 //!     event(1, "2024-01-01T00:00:00Z", r#"{"name":"Ada","city":"London"}"#),

@@ -241,7 +241,10 @@ mod tests {
         assert_eq!(range(1, 3).await.unwrap().unwrap(), "eco");
         assert_eq!(range(4, 100).await.unwrap().unwrap(), "nd");
         assert!(range(6, 1).await.is_err());
-        assert_eq!(account.get_range("results", "none", 0, 1).await.unwrap(), None);
+        assert_eq!(
+            account.get_range("results", "none", 0, 1).await.unwrap(),
+            None
+        );
         assert_eq!(account.size("results", "a.json").await.unwrap(), Some(6));
         assert_eq!(account.size("results", "none").await.unwrap(), None);
         account.delete("results", "a.json").await.unwrap();

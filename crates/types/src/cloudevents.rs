@@ -64,7 +64,7 @@ pub fn to_json(event: &NewEvent) -> String {
 }
 
 /// The recorded event as a JSON object on one line, with `position`, `revision` (null without a
-/// subject) and `recordedtime`.
+/// subject), `recordedtime`, and `erased` if its data is.
 pub fn recorded_to_json(recorded: &RecordedEvent) -> String {
     let mut out = Vec::with_capacity(320 + recorded.data.len());
     write_recorded(&mut out, recorded);
@@ -80,11 +80,15 @@ pub fn write_recorded(out: &mut Vec<u8>, recorded: &RecordedEvent) {
     let time = Timestamp::from_instant(recorded.recorded_time);
     out.extend_from_slice(
         format!(
-            ",\"position\":{},\"revision\":{revision},\"recordedtime\":\"{time}\"}}",
+            ",\"position\":{},\"revision\":{revision},\"recordedtime\":\"{time}\"",
             recorded.position
         )
         .as_bytes(),
     );
+    if recorded.erased {
+        out.extend_from_slice(b",\"erased\":true");
+    }
+    out.push(b'}');
 }
 
 /// Writes the object without its closing brace.

@@ -108,6 +108,8 @@ pub struct RecordedEvent {
     pub revision: Option<Revision>,
     /// When the log recorded it; never decreases along a topic.
     pub recorded_time: Instant,
+    /// Its data is erased: the key that it was encrypted under is destroyed.
+    pub erased: bool,
 }
 
 impl RecordedEvent {

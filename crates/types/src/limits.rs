@@ -72,6 +72,8 @@ limits! {
     UNSEALED_SEGMENTS = 6, "segments";
     /// Runs of the index before sealing waits for merging: each costs a read of a stream two reads.
     UNMERGED_RUNS = 64, "runs";
+    /// Keys of erasable subjects that are kept in memory; another takes some microseconds.
+    SUBJECT_KEYS_CACHED = 64 * 1024, "keys";
     /// Streams, types and tags of one run of the index; larger ones are not merged.
     RUN_KEYS = 16 * 1024 * 1024, "keys";
     /// Memory for pieces of sealed segments and of the index that were read lately.

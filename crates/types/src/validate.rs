@@ -10,7 +10,8 @@ pub const TAGS: &str = "tags";
 pub const KNOWN_TIME: &str = "knowntime";
 
 /// Attributes that are added when reading and that no publisher may send.
-pub const RESERVED_ATTRIBUTES: [&str; 4] = ["position", "revision", "recordedtime", KNOWN_TIME];
+pub const RESERVED_ATTRIBUTES: [&str; 5] =
+    ["position", "revision", "recordedtime", "erased", KNOWN_TIME];
 
 /// Checks an event against CloudEvents 1.0 (sections 3.1, 3.2) and the limits. Reserved names
 /// are the reader's to refuse: an import may declare a known time.

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod deadletter;
+pub mod erase;
 pub mod function;
 pub mod import;
 pub mod keys;

@@ -126,6 +126,8 @@ struct Shown<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     data_base64: Option<String>,
+    #[serde(default)]
+    erased: bool,
 }
 
 /// One event on one line: position, time, type, subject, data.
@@ -137,6 +139,7 @@ fn human(line: &str) -> String {
     let data = match (event.data, event.data_base64) {
         (Some(data), _) => data.get().to_owned(),
         (None, Some(base64)) => format!("base64:{base64}"),
+        (None, None) if event.erased => "(erased)".to_owned(),
         (None, None) => String::new(),
     };
     format!(

@@ -23,6 +23,10 @@ enum Action {
         /// For custom events: Event Grid's inputSchemaMapping, as JSON.
         #[arg(long, value_name = "JSON")]
         input_mapping: Option<String>,
+        /// Encrypt the data of its events under keys of their subjects: `foretell erase` can
+        /// destroy these. Every event then needs a subject.
+        #[arg(long)]
+        erasable: bool,
     },
     /// List the topics.
     List {
@@ -67,8 +71,12 @@ impl Topic {
                 name,
                 input_schema,
                 input_mapping,
+                erasable,
             } => {
-                let body = definition(&input_schema, input_mapping.as_deref())?;
+                let mut body = definition(&input_schema, input_mapping.as_deref())?;
+                if erasable {
+                    body["properties"]["erasable"] = true.into();
+                }
                 let request =
                     Request::new(Method::PUT, format!("/topics/{}", encode(&name))).json(&body);
                 show(&client.send(request).await?.json().await?, as_json)
@@ -166,6 +174,9 @@ fn show(topic: &Value, as_json: bool) -> Result<(), Failure> {
         "schema    {}",
         text(&topic["properties"]["inputSchema"])
     ))?;
+    if topic["properties"]["erasable"] == true {
+        line("erasable  yes")?;
+    }
     line(&format!(
         "events    {}",
         count(topic["head"].as_u64().unwrap_or(0))

@@ -60,6 +60,7 @@ pub fn invocation(number: u64, data: &str) -> Invocation {
                 seconds: 1_700_000_000,
                 nanos: 0,
             },
+            erased: false,
         }),
         id: uuid::Uuid::from_u128(u128::from(number)),
         attempts: 2,

@@ -5,7 +5,7 @@ use foretell_types::{
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::frame::{Frame, FrameKind, open_frame};
+use super::frame::{FRAME_HEADER, Frame, FrameKind, open_frame};
 
 const FIXED: usize = 24;
 const TIME_BYTES: usize = 16;
@@ -17,29 +17,47 @@ const HAS_SUBJECT: u8 = 2;
 const HAS_CONTENT_TYPE: u8 = 4;
 const HAS_SCHEMA: u8 = 8;
 const TIME_FILLED: u8 = 16;
-/// The payload is ciphertext; the id of its key follows the extensions.
+/// The data is encrypted; the generation of its key follows the extensions.
 const ERASABLE: u8 = 32;
 
-/// Appends an unfinished event frame. The event is valid: its strings fit their length fields.
-pub(crate) fn encode_event(out: &mut Vec<u8>, event: &NewEvent) {
+/// Data that is encrypted under a key of the event's subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SealedData<'a> {
+    /// Of the key.
+    pub generation: u32,
+    /// Of the data: JSON, text or binary.
+    pub form: u8,
+    pub bytes: &'a [u8],
+}
+
+/// The form of data, as it is stored, and its bytes.
+pub(crate) fn data_parts(data: &Data) -> (u8, &[u8]) {
+    match data {
+        Data::None => (0, &[]),
+        Data::Json(text) => (1, text.as_bytes()),
+        Data::Text(text) => (2, text.as_bytes()),
+        Data::Binary(bytes) => (3, bytes),
+    }
+}
+
+/// Appends an unfinished event frame, with the encrypted data if there is any. The event is valid:
+/// its strings fit their length fields.
+pub(crate) fn encode_event(out: &mut Vec<u8>, event: &NewEvent, sealed: Option<SealedData<'_>>) {
     open_frame(out, FrameKind::Event);
     let subject = event.subject.as_deref();
     let content_type = event.datacontenttype.as_deref();
     let schema = event.dataschema.as_deref();
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-    let (form, data): (u8, &[u8]) = match &event.data {
-        Data::None => (0, &[]),
-        Data::Json(text) => (1, text.as_bytes()),
-        Data::Text(text) => (2, text.as_bytes()),
-        Data::Binary(bytes) => (3, bytes),
-    };
+    let (form, data) = data_parts(&event.data);
+    let form = sealed.map_or(form, |sealed| sealed.form);
     out.push(form);
     out.push(
         flag(event.time.is_some(), HAS_TIME)
             | flag(subject.is_some(), HAS_SUBJECT)
             | flag(content_type.is_some(), HAS_CONTENT_TYPE)
             | flag(schema.is_some(), HAS_SCHEMA)
-            | flag(event.time_filled, TIME_FILLED),
+            | flag(event.time_filled, TIME_FILLED)
+            | flag(sealed.is_some(), ERASABLE),
     );
     let extension_bytes: usize = event
         .extensions
@@ -75,6 +93,11 @@ pub(crate) fn encode_event(out: &mut Vec<u8>, event: &NewEvent) {
     }
     for (name, value) in &event.extensions {
         encode_extension(out, name, value);
+    }
+    if let Some(sealed) = sealed {
+        out.extend_from_slice(&sealed.generation.to_le_bytes());
+        put_masked(out, sealed.bytes);
+        return;
     }
     match form {
         // JSON text holds no zero byte.
@@ -196,6 +219,16 @@ pub struct EventRef<'a> {
     form: u8,
     mask: u32,
     data: &'a [u8],
+    /// The generation of the key that the data is encrypted under, and was not decrypted yet.
+    sealed: Option<u32>,
+    /// The data is gone: its key is destroyed.
+    pub erased: bool,
+}
+
+/// Whether the data of the event whose frame this is, is encrypted.
+pub(crate) fn is_sealed(frame: &[u8]) -> bool {
+    let flags = frame.get(FRAME_HEADER + 1);
+    flags.is_some_and(|flags| flags & ERASABLE != 0)
 }
 
 fn damaged() -> Error {
@@ -207,12 +240,6 @@ fn damaged() -> Error {
 
 impl<'a> EventRef<'a> {
     pub(crate) fn read(frame: &Frame<'a>) -> Result<EventRef<'a>> {
-        if frame.body.get(1).is_some_and(|flags| flags & ERASABLE != 0) {
-            return Err(Error::new(
-                ErrorKind::NewerFormat,
-                "the event's payload is under an erasable key: use a newer foretell",
-            ));
-        }
         EventRef::decode(frame).ok_or_else(damaged)
     }
 
@@ -244,10 +271,14 @@ impl<'a> EventRef<'a> {
             (text(lengths[3])?, text(lengths[4])?, text(lengths[5])?);
         let extension_bytes = u32::from_le_bytes(*fixed[16..20].first_chunk()?) as usize;
         let extensions = take(extension_bytes)?;
+        let sealed = match flags & ERASABLE {
+            0 => None,
+            _ => Some(u32::from_le_bytes(*take(4)?.first_chunk()?)),
+        };
         let data_bytes = u32::from_le_bytes(*take(4)?.first_chunk()?) as usize;
         let mask = u32::from_le_bytes(*take(4)?.first_chunk()?);
         let data = take(data_bytes)?;
-        if !rest.is_empty() || form > 3 || (form < 2 && mask != 0) {
+        if !rest.is_empty() || form > 3 || (form < 2 && sealed.is_none() && mask != 0) {
             return None;
         }
         let present = |bit: u8, text: &'a str| (flags & bit != 0).then_some(text);
@@ -268,6 +299,8 @@ impl<'a> EventRef<'a> {
             form,
             mask,
             data,
+            sealed,
+            erased: false,
         })
     }
 
@@ -282,9 +315,39 @@ impl<'a> EventRef<'a> {
             .map_or_else(|| self.recorded_time(), |time| time.instant())
     }
 
-    /// JSON data as text; `None` if the data isn't JSON.
+    /// The generation of the key that the data is encrypted under.
+    pub(crate) fn sealed(&self) -> Option<u32> {
+        self.sealed
+    }
+
+    /// The form of the data.
+    pub(crate) fn form(&self) -> u8 {
+        self.form
+    }
+
+    /// The encrypted data.
+    pub(crate) fn stored_data(&self) -> Vec<u8> {
+        match self.mask {
+            0 => self.data.to_vec(),
+            mask => apply_mask(self.data, mask).collect(),
+        }
+    }
+
+    /// The event with its data decrypted; with none if it is erased.
+    pub(crate) fn with_data(self, data: Option<&'a [u8]>) -> EventRef<'a> {
+        EventRef {
+            form: if data.is_some() { self.form } else { 0 },
+            mask: 0,
+            data: data.unwrap_or(&[]),
+            sealed: None,
+            erased: data.is_none(),
+            ..self
+        }
+    }
+
+    /// JSON data as text; `None` if the data isn't JSON, or is encrypted.
     pub fn json(&self) -> Option<&'a str> {
-        (self.form == 1)
+        (self.form == 1 && self.sealed.is_none())
             .then(|| std::str::from_utf8(self.data).ok())
             .flatten()
     }
@@ -315,7 +378,7 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// The event with its own memory.
+    /// The event with its own memory; without data that is encrypted.
     pub fn to_recorded(&self) -> Result<RecordedEvent> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
@@ -344,14 +407,15 @@ impl<'a> EventRef<'a> {
             position: self.position,
             revision: self.revision,
             recorded_time: self.recorded_time(),
+            erased: self.erased,
         })
     }
 
     fn data(&self) -> Option<Data> {
-        let bytes = match self.mask {
-            0 => self.data.to_vec(),
-            mask => apply_mask(self.data, mask).collect(),
-        };
+        if self.sealed.is_some() {
+            return Some(Data::None);
+        }
+        let bytes = self.stored_data();
         Some(match self.form {
             0 => Data::None,
             1 => Data::Json(String::from_utf8(bytes).ok()?),

@@ -154,25 +154,43 @@ pub(crate) fn register_parts(body: &[u8]) -> Option<(&str, Option<Vec<u8>>)> {
     Some((key, present.then_some(value)))
 }
 
-/// Appends an unfinished topic frame: the topic's identity, whether it is deleted, whether it
-/// takes a known id with other content, its name.
-pub(crate) fn encode_topic(
-    out: &mut Vec<u8>,
-    uuid: uuid::Uuid,
-    deleted: bool,
-    reuse_ids: bool,
-    name: &str,
-) {
+/// What is said of a topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct TopicFlags {
+    pub deleted: bool,
+    /// It takes a known id with other content.
+    pub reuse_ids: bool,
+    /// The data of its events is encrypted under keys of their subjects.
+    pub erasable: bool,
+}
+
+impl TopicFlags {
+    pub fn to_byte(self) -> u8 {
+        u8::from(self.deleted) | u8::from(self.reuse_ids) << 1 | u8::from(self.erasable) << 2
+    }
+
+    /// `None` if there are flags that only a newer foretell knows.
+    pub fn from_byte(byte: u8) -> Option<TopicFlags> {
+        (byte < 8).then_some(TopicFlags {
+            deleted: byte & 1 != 0,
+            reuse_ids: byte & 2 != 0,
+            erasable: byte & 4 != 0,
+        })
+    }
+}
+
+/// Appends an unfinished topic frame: the topic's identity, its flags, its name.
+pub(crate) fn encode_topic(out: &mut Vec<u8>, uuid: uuid::Uuid, flags: TopicFlags, name: &str) {
     open_frame(out, FrameKind::Topic);
     out.extend_from_slice(uuid.as_bytes());
-    out.push(u8::from(deleted) | u8::from(reuse_ids) << 1);
+    out.push(flags.to_byte());
     out.extend_from_slice(name.as_bytes());
 }
 
 /// The parts of a topic frame's body, in the order of [`encode_topic`].
-pub(crate) fn topic_parts(body: &[u8]) -> Option<(uuid::Uuid, bool, bool, &str)> {
+pub(crate) fn topic_parts(body: &[u8]) -> Option<(uuid::Uuid, TopicFlags, &str)> {
     let uuid = uuid::Uuid::from_bytes(*body.first_chunk()?);
-    let flags = *body.get(16)?;
+    let flags = TopicFlags::from_byte(*body.get(16)?)?;
     let name = std::str::from_utf8(body.get(17..)?).ok()?;
-    Some((uuid, flags & 1 != 0, flags & 2 != 0, name))
+    Some((uuid, flags, name))
 }

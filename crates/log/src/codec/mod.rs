@@ -6,8 +6,8 @@ mod frame;
 
 pub(crate) use bytes::{Take, put_bytes, put_varint};
 pub use event::EventRef;
-pub(crate) use event::encode_event;
+pub(crate) use event::{SealedData, data_parts, encode_event, is_sealed};
 pub(crate) use frame::{
-    FRAME_HEADER, Frame, FrameKind, close_frame, encode_register, encode_topic, fill_frame,
-    register_parts, topic_parts,
+    FRAME_HEADER, Frame, FrameKind, TopicFlags, close_frame, encode_register, encode_topic,
+    fill_frame, register_parts, topic_parts,
 };

@@ -8,7 +8,9 @@ use foretell_types::{Error, ErrorKind, Result};
 use hashbrown::HashMap;
 
 use crate::bugs::{self, Bug};
-use crate::codec::{Frame, FrameKind, Take, put_bytes, put_varint, register_parts, topic_parts};
+use crate::codec::{
+    Frame, FrameKind, Take, TopicFlags, put_bytes, put_varint, register_parts, topic_parts,
+};
 use crate::journal::Seq;
 
 /// A topic, deleted or not.
@@ -17,6 +19,7 @@ pub(crate) struct Topic {
     pub name: Box<str>,
     pub uuid: uuid::Uuid,
     pub reuse_ids: bool,
+    pub erasable: bool,
     pub deleted: bool,
     /// Nanoseconds since the epoch.
     pub created: i64,
@@ -94,9 +97,10 @@ impl Catalog {
     }
 
     fn apply_topic(&mut self, frame: &Frame<'_>) -> Result<()> {
-        let (uuid, deleted, reuse_ids, name) =
-            topic_parts(frame.body).ok_or_else(|| damaged("a topic's frame is malformed"))?;
-        if deleted {
+        let (uuid, flags, name) = topic_parts(frame.body).ok_or_else(|| {
+            damaged("a topic's frame is malformed, or of a newer foretell than this")
+        })?;
+        if flags.deleted {
             self.names.remove(name);
             if let Some(topic) = self.topics.get_mut(frame.topic as usize) {
                 topic.deleted = !bugs::on(Bug::DeletedTopicComesBack);
@@ -113,7 +117,8 @@ impl Catalog {
         self.topics.push(Topic {
             name: name.into(),
             uuid,
-            reuse_ids,
+            reuse_ids: flags.reuse_ids,
+            erasable: flags.erasable,
             deleted: false,
             created: frame.recorded,
             head: 0,
@@ -131,7 +136,12 @@ impl Catalog {
         for topic in &self.topics {
             put_bytes(out, topic.name.as_bytes());
             out.extend_from_slice(topic.uuid.as_bytes());
-            out.push(u8::from(topic.deleted) | u8::from(topic.reuse_ids) << 1);
+            let flags = TopicFlags {
+                deleted: topic.deleted,
+                reuse_ids: topic.reuse_ids,
+                erasable: topic.erasable,
+            };
+            out.push(flags.to_byte());
             out.extend_from_slice(&topic.created.to_le_bytes());
             put_varint(out, topic.head);
             put_varint(out, topic.streams);
@@ -148,12 +158,13 @@ impl Catalog {
         for id in 0..take.count()? {
             let name: Box<str> = take.text()?.into();
             let uuid = uuid::Uuid::from_bytes(take.array()?);
-            let flags = take.u8()?;
+            let flags = TopicFlags::from_byte(take.u8()?)?;
             let topic = Topic {
                 name: name.clone(),
                 uuid,
-                deleted: flags & 1 != 0,
-                reuse_ids: flags & 2 != 0,
+                deleted: flags.deleted,
+                reuse_ids: flags.reuse_ids,
+                erasable: flags.erasable,
                 created: take.u64()? as i64,
                 head: take.varint()?,
                 streams: take.varint()?,

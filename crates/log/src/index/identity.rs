@@ -1,11 +1,11 @@
 use std::collections::VecDeque;
 
-use foretell_types::NewEvent;
 use foretell_types::limits::IDENTITY_WINDOW;
+use foretell_types::{NewEvent, Result};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::codec::{FRAME_HEADER, encode_event};
+use crate::codec::{EventRef, FRAME_HEADER, SealedData, encode_event};
 
 /// The identities of a topic's last [`IDENTITY_WINDOW`] events: hashes of (source, id) under a
 /// secret of the log, to positions. Whether an event found by its hash really is the one asked
@@ -70,7 +70,8 @@ impl Identity {
 
 /// A hash of (source, id) under the log's seed.
 pub(crate) fn identity_key(source: &str, id: &str, seed: u64) -> u128 {
-    let mut text = [0u8; 512];
+    // Almost all are short.
+    let mut text = [0u8; 128];
     let length = source.len() + 1 + id.len();
     if length <= text.len() {
         text[..source.len()].copy_from_slice(source.as_bytes());
@@ -82,7 +83,12 @@ pub(crate) fn identity_key(source: &str, id: &str, seed: u64) -> u128 {
 }
 
 /// A hash of an event's content, given its encoded body, leaving out what the server filled in.
-pub(crate) fn content_hash(body: &[u8], filled: Option<&NewEvent>, seed: u64) -> u64 {
+pub(crate) fn content_hash(
+    body: &[u8],
+    filled: Option<&NewEvent>,
+    sealed: Option<SealedData<'_>>,
+    seed: u64,
+) -> u64 {
     let Some(event) = filled else {
         return xxh3_64_with_seed(body, seed);
     };
@@ -92,16 +98,24 @@ pub(crate) fn content_hash(body: &[u8], filled: Option<&NewEvent>, seed: u64) ->
         ..event.clone()
     };
     let mut frame = Vec::new();
-    encode_event(&mut frame, &plain);
+    encode_event(&mut frame, &plain, sealed);
     xxh3_64_with_seed(&frame[FRAME_HEADER..], seed)
 }
 
 /// As [`content_hash`], for an event read back.
-pub(crate) fn recorded_content_hash(event: &NewEvent, seed: u64) -> u64 {
+pub(crate) fn recorded_content_hash(stored: &EventRef<'_>, seed: u64) -> Result<u64> {
+    let event = &*stored.to_recorded()?;
+    let bytes = stored.sealed().map(|_| stored.stored_data());
+    let sealed = stored.sealed().zip(bytes.as_deref());
+    let sealed = sealed.map(|(generation, bytes)| SealedData {
+        generation,
+        form: stored.form(),
+        bytes,
+    });
     let mut frame = Vec::new();
-    encode_event(&mut frame, event);
+    encode_event(&mut frame, event, sealed);
     let filled = event.time_filled.then_some(event);
-    content_hash(&frame[FRAME_HEADER..], filled, seed)
+    Ok(content_hash(&frame[FRAME_HEADER..], filled, sealed, seed))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::segment::SealedSegment;
 use crate::codec::{Frame, FrameKind};
 use crate::index::Catalog;
 use crate::journal::Seq;
-use crate::merkle::{MountainRange, leaf};
+use crate::merkle::{MountainRange, leaves};
 
 /// Where a frame comes from: a topic, or one of the two kinds of frames that belong to none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -63,16 +63,17 @@ impl Gathered {
         catalog: &mut Catalog,
         range: &mut MountainRange,
     ) -> Result<()> {
-        let mut at = 0;
+        let (mut at, mut frames) = (0, Vec::new());
         while at < body.len() {
             let frame = Frame::read(&body[at..])?;
-            range.push_noting(leaf(&frame), &mut |height, index, node| {
-                self.nodes.note(height, index, node);
-            });
             catalog.apply(&frame)?;
             self.add(&frame)?;
             at += frame.bytes.len();
+            frames.push(frame);
         }
+        range.extend_noting(leaves(&frames), &mut |height, index, node| {
+            self.nodes.note(height, index, node);
+        });
         Ok(())
     }
 

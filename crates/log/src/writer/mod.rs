@@ -17,7 +17,7 @@ use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, Frame};
 use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
 use crate::log::Shared;
-use crate::merkle::{MountainRange, leaf_of};
+use crate::merkle::{MountainRange, leaves_of};
 
 /// The writer begins no further append in a group beyond so many bytes.
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
@@ -191,10 +191,13 @@ impl Writer {
         let mut index = self.shared.index.write();
         let before = index.recent.len();
         let body = self.group.body();
+        let frames = stage.placed.iter().map(|placed| {
+            let header = body[placed.at..].first_chunk();
+            (header.unwrap_or(&[0; FRAME_HEADER]), &placed.digest)
+        });
+        self.range.extend(leaves_of(frames));
         for placed in &stage.placed {
             let bytes = &body[placed.at..];
-            let header = bytes.first_chunk().unwrap_or(&[0; FRAME_HEADER]);
-            self.range.push(leaf_of(header, &placed.digest));
             match &placed.event {
                 Some(facts) => index.event(facts, place.plus(placed.at), segment)?,
                 None => index.frame(&Frame::read(bytes)?, place.plus(placed.at), segment)?,

@@ -6,11 +6,12 @@ use hashbrown::HashMap;
 
 use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
 use crate::bugs::{self, Bug};
-use crate::codec::{FRAME_HEADER, close_frame, encode_topic, fill_frame};
+use crate::codec::{FRAME_HEADER, TopicFlags, close_frame, encode_topic, fill_frame};
+use crate::hashes::{self, Digest};
 use crate::index::{Facts, Index, Topic};
 use crate::journal::Group;
 use crate::log::Shared;
-use crate::merkle::digest;
+use crate::lookup::KnownEvent;
 
 /// What the group being built adds to the index; checks see both.
 pub(super) struct Stage<'a> {
@@ -27,7 +28,7 @@ pub(super) struct Placed<'a> {
     /// Where it begins in the group's body.
     pub at: usize,
     /// Of its body.
-    pub digest: [u8; 32],
+    pub digest: Digest,
     /// `None` if it is no event.
     pub event: Option<Facts<'a>>,
 }
@@ -36,6 +37,8 @@ pub(super) struct Placed<'a> {
 struct StagedTopic<'a> {
     id: u32,
     reuse_ids: bool,
+    /// Of an erasable topic: what its keys derive from.
+    keys: Option<uuid::Uuid>,
     deleted: bool,
     /// Made in this group: the index doesn't know it.
     fresh: bool,
@@ -44,14 +47,7 @@ struct StagedTopic<'a> {
     written: bool,
     /// The last revisions of streams that were asked for or written to.
     revisions: HashMap<&'a str, Option<u64>>,
-    identities: HashMap<u128, StagedIdentity>,
-}
-
-#[derive(Clone, Copy)]
-struct StagedIdentity {
-    position: u64,
-    revision: Option<u64>,
-    content: u64,
+    identities: HashMap<u128, KnownEvent>,
 }
 
 impl<'a> Stage<'a> {
@@ -161,13 +157,20 @@ impl<'a> Stage<'a> {
                         name,
                         uuid,
                         reuse_ids,
+                        erasable,
                     },
                     _,
                 ) => {
-                    let id = self.create(index, name.as_str(), *reuse_ids);
+                    let keys = erasable.then_some(*uuid);
+                    let id = self.create(index, name.as_str(), *reuse_ids, keys);
+                    let flags = TopicFlags {
+                        reuse_ids: *reuse_ids,
+                        erasable: *erasable,
+                        deleted: false,
+                    };
                     let mut bytes = Vec::new();
-                    encode_topic(&mut bytes, *uuid, false, *reuse_ids, name.as_str());
-                    let digest = digest(&bytes[FRAME_HEADER..]);
+                    encode_topic(&mut bytes, *uuid, flags, name.as_str());
+                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
                     self.put(group, before, &bytes, digest, Err(id));
                 }
                 (Entry::DeleteTopic { name }, _) => {
@@ -175,8 +178,12 @@ impl<'a> Stage<'a> {
                     topic.deleted = true;
                     let id = topic.id;
                     let mut bytes = Vec::new();
-                    encode_topic(&mut bytes, uuid::Uuid::nil(), true, false, name);
-                    let digest = digest(&bytes[FRAME_HEADER..]);
+                    let flags = TopicFlags {
+                        deleted: true,
+                        ..TopicFlags::default()
+                    };
+                    encode_topic(&mut bytes, uuid::Uuid::nil(), flags, name);
+                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
                     self.put(group, before, &bytes, digest, Err(id));
                 }
             }
@@ -195,7 +202,7 @@ impl<'a> Stage<'a> {
         group: &mut Group,
         first: u32,
         bytes: &[u8],
-        digest: [u8; 32],
+        digest: Digest,
         what: std::result::Result<Facts<'a>, u32>,
     ) {
         if group.meta.frames > first {
@@ -242,7 +249,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn create(&mut self, index: &Index, name: &'a str, reuse_ids: bool) -> u32 {
+    fn create(
+        &mut self,
+        index: &Index,
+        name: &'a str,
+        reuse_ids: bool,
+        keys: Option<uuid::Uuid>,
+    ) -> u32 {
         let id = (index.catalog.topics.len() + self.created) as u32;
         self.created += 1;
         self.topics.insert(
@@ -250,6 +263,7 @@ impl<'a> Stage<'a> {
             StagedTopic {
                 id,
                 reuse_ids,
+                keys,
                 deleted: false,
                 fresh: true,
                 head: 0,
@@ -342,6 +356,7 @@ impl<'a> Stage<'a> {
                 known.push(None);
                 continue;
             };
+            topic.check_key(&shared, frame.sealed, event)?;
             let found = topic.find(index, &shared, frame.key, event)?;
             match found {
                 Some(found) if found.content == frame.content => {
@@ -445,7 +460,7 @@ fn reuses_ids(append: &Append, topic: &str) -> bool {
     })
 }
 
-impl StagedIdentity {
+impl KnownEvent {
     fn appended(&self, duplicate: bool) -> Result<AppendedEvent> {
         let position = Position::new(self.position)
             .ok_or_else(|| Error::unavailable("a staged event has no position"))?;
@@ -462,6 +477,7 @@ impl<'a> StagedTopic<'a> {
         StagedTopic {
             id,
             reuse_ids: topic.reuse_ids,
+            keys: topic.erasable.then_some(topic.uuid),
             deleted: topic.deleted,
             fresh: false,
             head: topic.head,
@@ -471,13 +487,37 @@ impl<'a> StagedTopic<'a> {
         }
     }
 
+    /// An event is encrypted under the key that its subject has now, or not at all. The topic may
+    /// have been made anew, or the subject erased, after the event was encrypted.
+    fn check_key(
+        &self,
+        shared: &Shared,
+        sealed: Option<(uuid::Uuid, u32)>,
+        event: &NewEvent,
+    ) -> Result<()> {
+        let holds = match (sealed, self.keys, &event.subject) {
+            (None, None, _) => true,
+            (Some((topic, generation)), Some(keys), Some(subject)) => {
+                topic == keys && shared.keys()?.current(topic, subject)?.generation == generation
+            }
+            _ => false,
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Busy,
+            "the topic was made, or the subject erased, while the event was on its way: send it again",
+        ))
+    }
+
     fn find(
         &self,
         index: &Index,
         shared: &Arc<Shared>,
         key: u128,
         event: &NewEvent,
-    ) -> Result<Option<StagedIdentity>> {
+    ) -> Result<Option<KnownEvent>> {
         if let Some(staged) = self.identities.get(&key)
             && !bugs::on(Bug::TwinsInGroupUnseen)
         {
@@ -486,12 +526,7 @@ impl<'a> StagedTopic<'a> {
         if self.fresh {
             return Ok(None);
         }
-        let known = shared.find_identity(index, self.id, key, event)?;
-        Ok(known.map(|(recorded, content)| StagedIdentity {
-            position: recorded.position.get(),
-            revision: recorded.revision.map(Revision::get),
-            content,
-        }))
+        shared.find_identity(index, self.id, key, event)
     }
 
     fn last_revision(&mut self, index: &Index, subject: &'a str) -> Result<Option<u64>> {
@@ -507,7 +542,7 @@ impl<'a> StagedTopic<'a> {
     }
 
     /// Takes in an event whose stream's last revision is known.
-    fn stage(&mut self, event: &'a NewEvent, key: u128, content: u64) -> StagedIdentity {
+    fn stage(&mut self, event: &'a NewEvent, key: u128, content: u64) -> KnownEvent {
         self.head += 1;
         self.written = true;
         let revision = event.subject.as_deref().map(|subject| {
@@ -516,7 +551,7 @@ impl<'a> StagedTopic<'a> {
             *last = Some(next);
             next
         });
-        let staged = StagedIdentity {
+        let staged = KnownEvent {
             position: self.head,
             revision,
             content,

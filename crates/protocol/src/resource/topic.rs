@@ -6,7 +6,9 @@ use super::ENVELOPE;
 use crate::field::Fields;
 use crate::{InputMapping, InputSchema};
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
+    // Not Event Grid's.
+    "erasable",
     "inputSchema",
     "inputSchemaMapping",
     "provisioningState",
@@ -30,6 +32,9 @@ pub struct TopicDefinition {
     pub input_schema: InputSchema,
     /// Only with [`InputSchema::Custom`].
     pub mapping: Option<InputMapping>,
+    /// The data of its events is encrypted under keys of their subjects, which can be destroyed.
+    /// Of a new topic; one that is there stays as it is.
+    pub erasable: bool,
 }
 
 /// What the server knows of a topic beside its definition.
@@ -74,6 +79,7 @@ impl TopicDefinition {
         let definition = TopicDefinition {
             input_schema,
             mapping,
+            erasable: properties.boolean("erasable")?.unwrap_or(false),
         };
         definition.check()?;
         Ok(definition)
@@ -101,6 +107,9 @@ impl TopicDefinition {
         });
         if let Some(mapping) = &self.mapping {
             properties["inputSchemaMapping"] = mapping.to_json();
+        }
+        if self.erasable {
+            properties["erasable"] = true.into();
         }
         json!({
             "id": facts.resource_id,

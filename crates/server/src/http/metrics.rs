@@ -53,7 +53,11 @@ pub async fn metrics(State(node): Server) -> Response {
     let (bytes, files) = node.log.size();
     let sealing = node.log.sealing();
     for (name, about, value) in [
-        ("foretell_log_bytes", "Bytes that the log takes on the disk, without what is archived", bytes),
+        (
+            "foretell_log_bytes",
+            "Bytes that the log takes on the disk, without what is archived",
+            bytes,
+        ),
         ("foretell_log_files", "Files of the log", files as u64),
         (
             "foretell_log_unsealed_segments",

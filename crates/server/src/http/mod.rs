@@ -5,6 +5,7 @@ mod append;
 mod backup;
 mod condition;
 mod dead_letters;
+mod erase;
 mod functions;
 mod imports;
 mod metrics;
@@ -88,6 +89,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             get(imports::progress).post(imports::append),
         )
         .route("/topics/{topic}/proofs/{position}", get(prove::prove))
+        .route("/topics/{topic}/erasures", post(erase::erase))
         .route("/deadletters", get(dead_letters::list))
         .route("/deadletters/replay", post(dead_letters::replay))
         .route("/functions", get(functions::list))

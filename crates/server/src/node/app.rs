@@ -100,7 +100,7 @@ impl Application {
             }
             table.check(&path, name)?;
         }
-        self.log_options()
+        self.log_options(Path::new(""))
             .and_then(|_| self.archive_rule())
             .map_err(|error| error.context(format_args!("{path}, [log]")))?;
         if seen.len() > TOPICS {
@@ -124,9 +124,9 @@ impl Application {
     }
 
     /// How the log is opened.
-    pub(super) fn log_options(&self) -> Result<LogOptions> {
-        let file = self.file.as_ref();
-        file.map_or_else(|| Ok(LogOptions::default()), |file| file.log.options())
+    pub(super) fn log_options(&self, data: &Path) -> Result<LogOptions> {
+        let table = self.file.as_ref().map(|file| file.log.clone());
+        table.unwrap_or_default().options(data)
     }
 
     /// Which sealed segments are archived.

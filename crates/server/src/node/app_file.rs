@@ -1,7 +1,7 @@
 //! `foretell.toml`, table by table.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition};
@@ -27,6 +27,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TopicTable {
     pub(super) input_schema: Option<String>,
+    pub(super) erasable: bool,
     pub(super) subscriptions: BTreeMap<String, SubscriptionTable>,
 }
 
@@ -65,6 +66,8 @@ pub(super) struct DeliveryTable {
 pub(super) struct LogTable {
     pub(super) segment_bytes: Option<u64>,
     pub(super) cache_bytes: Option<u64>,
+    /// The folder of the keys of erasable topics; relative to the data directory.
+    pub(super) keys: Option<PathBuf>,
     /// A container of the storage account.
     pub(super) archive: Option<String>,
     pub(super) archive_after: Option<String>,
@@ -72,7 +75,7 @@ pub(super) struct LogTable {
 }
 
 impl LogTable {
-    pub(super) fn options(&self) -> Result<LogOptions> {
+    pub(super) fn options(&self, data: &Path) -> Result<LogOptions> {
         let defaults = LogOptions::default();
         let checked = |name: &str, given: Option<u64>, default: u64| {
             let value = given.unwrap_or(default);
@@ -83,7 +86,9 @@ impl LogTable {
                 "{name} is {value}: from {LOG_BYTES_LEAST} to {LOG_BYTES_MOST} bytes are possible"
             )))
         };
+        let keys = self.keys.clone().unwrap_or_else(|| "erasure-keys".into());
         Ok(LogOptions {
+            keys: Some(data.join(keys)),
             segment_bytes: checked("segment_bytes", self.segment_bytes, defaults.segment_bytes)?,
             cache_bytes: checked("cache_bytes", self.cache_bytes, defaults.cache_bytes)?,
             ..defaults
@@ -140,6 +145,7 @@ impl TopicTable {
         Ok(TopicDefinition {
             input_schema,
             mapping: None,
+            erasable: self.erasable,
         })
     }
 }

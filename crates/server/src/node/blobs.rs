@@ -66,7 +66,9 @@ impl Drop for AccountBlobs {
 fn split(name: &str) -> Result<(String, String)> {
     let parts = name.split_once('/');
     let (container, blob) = parts.ok_or_else(|| {
-        Error::invalid(format!("{name:?} names no blob: CONTAINER/BLOB is expected"))
+        Error::invalid(format!(
+            "{name:?} names no blob: CONTAINER/BLOB is expected"
+        ))
     })?;
     Ok((container.to_owned(), blob.to_owned()))
 }

@@ -9,6 +9,7 @@ use foretell_types::{ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
 
 use super::blobs::AccountBlobs;
+use super::erase::{self, finish_erasures};
 use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
 
 impl Node {
@@ -28,12 +29,16 @@ impl Node {
                 blobs: Arc::new(AccountBlobs::new(storage.clone())),
                 rule: options.application.archive_rule()?,
             }),
-            ..options.application.log_options()?
+            ..options.application.log_options(&options.data)?
         };
         let log = open_log(&options.data, &environment, log_options).await?;
         make_system_topics(&log, &environment).await?;
         let reading = log.clone();
-        let config = blocking(move || Config::load(&reading)).await?;
+        let config = blocking(move || {
+            finish_erasures(&reading)?;
+            Config::load(&reading)
+        })
+        .await?;
         let mut node = Node {
             log,
             storage,
@@ -102,7 +107,8 @@ async fn open_log(data: &Path, environment: &Environment, options: LogOptions) -
 
 /// The product's own topics are there from the first start.
 async fn make_system_topics(log: &EventLog, environment: &Environment) -> Result<()> {
-    for name in [config::CONFIG, foretell_delivery::dead_letter::DEAD_LETTERS] {
+    let dead_letters = foretell_delivery::dead_letter::DEAD_LETTERS;
+    for name in [config::CONFIG, dead_letters, erase::ERASURES] {
         match log.topic(name) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -21,11 +21,20 @@ impl Node {
             return Err(own(name.as_str()));
         }
         definition.check()?;
+        let mut definition = definition;
         let key = name.as_str().to_lowercase();
         let known = self.config.read().topics.get(&key).cloned();
         let topic = match &known {
             Some(known) => {
                 check_owner(known.owner, owner, "topic", &known.name)?;
+                if definition.erasable && !known.definition.erasable {
+                    let message = format!(
+                        "topic {:?} was made without being erasable, and can't become it: its events are not encrypted",
+                        known.name
+                    );
+                    return Err(Error::new(ErrorKind::Conflict, message));
+                }
+                definition.erasable = known.definition.erasable;
                 self.check_subscriptions(&known.name, &definition)?;
                 TopicConfig {
                     definition,
@@ -46,7 +55,11 @@ impl Node {
         }
         let mut append = Append::new();
         if known.is_none() {
-            append = append.create_topic(name, self.new_id(), false);
+            let id = self.new_id();
+            append = match topic.definition.erasable {
+                true => append.create_erasable_topic(name, id),
+                false => append.create_topic(name, id, false),
+            };
         }
         append = append.events(CONFIG, [topic.event(self.new_id(), false)?]);
         self.log.append(append)?.await?;

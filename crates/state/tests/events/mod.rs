@@ -28,6 +28,7 @@ pub fn event(position: u64, time: i64, event_type: &str, data: Data) -> Recorded
         position: Position::new(position).unwrap(),
         revision: Some(Revision::new(position - 1)),
         recorded_time: seconds(1000 + position as i64),
+        erased: false,
     }
 }
 
