@@ -11,8 +11,8 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
     /// Writes a blob, in place of one of the same name. It is durable when this returns.
     fn put(&self, name: &str, content: Vec<u8>) -> Result<()>;
 
-    /// Reads up to the buffer's length; fewer bytes only at the blob's end. `None`: there is no
-    /// such blob.
+    /// Reads up to the buffer's length from an offset within the blob on; fewer bytes only at its
+    /// end. `None`: there is no such blob.
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<Option<usize>>;
 
     /// A blob's length; `None` if there is no such blob.
