@@ -5,14 +5,16 @@
 //! copies only those that it doesn't have.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use foretell_types::{Error, ErrorKind, Result};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::environment::Environment;
+use crate::index::Index;
 use crate::journal::{DiskJournal, Journal};
 use crate::log::LogOptions;
-use crate::sealed::{InForce, Manifest, SealedSegment, SegmentStore};
+use crate::sealed::{Manifest, Sealed, SealedSegment, SegmentStore};
 use crate::verify::{self, Verified};
 
 /// A file of a backup, by its name in the log's folder.
@@ -25,42 +27,41 @@ pub struct BackupFile {
     pub fixed: bool,
 }
 
-/// The files that make up the log at one moment; the manifest comes last.
-pub(crate) fn files(store: &SegmentStore, in_force: &Mutex<InForce>) -> Result<Vec<BackupFile>> {
+/// The files that make up the log at one moment; the manifest comes last. What is archived is among
+/// them, so that a backup is whole.
+pub(crate) fn files(store: &SegmentStore, index: &RwLock<Index>) -> Result<Vec<BackupFile>> {
     loop {
-        let before = in_force.lock().clone();
+        let before = index.read().sealed.clone();
         let found = files_of(store, &before);
         // What was sealed in between may be in neither: ask again.
-        if *in_force.lock() == before {
+        if Arc::ptr_eq(&index.read().sealed, &before) {
             return found;
         }
     }
 }
 
-fn files_of(store: &SegmentStore, in_force: &InForce) -> Result<Vec<BackupFile>> {
-    let fixed = |name: String| -> Result<BackupFile> {
-        let file = store.files().open(&store.folder.join(&name));
-        let bytes = file.and_then(|file| file.len());
-        let bytes = bytes
-            .map_err(|error| Error::io(format_args!("can't open {name} for a backup"), error))?;
-        Ok(BackupFile {
-            name,
-            bytes,
-            fixed: true,
+fn files_of(store: &SegmentStore, sealed: &Sealed) -> Result<Vec<BackupFile>> {
+    let file = |name, bytes, fixed| BackupFile { name, bytes, fixed };
+    let segments = sealed.segments.iter();
+    let mut files: Vec<BackupFile> = segments
+        .map(|segment| {
+            file(
+                SealedSegment::name(segment.number),
+                segment.file.bytes,
+                true,
+            )
         })
-    };
-    let sealed = in_force.segments.iter();
-    let mut files = sealed
-        .map(|number| fixed(SealedSegment::name(*number)))
-        .collect::<Result<Vec<_>>>()?;
+        .collect();
+    // One that was sealed just now may not be removed yet.
+    let first = format!("{:010}", sealed.next_segment);
     let unsealed = store.segments.unsealed()?.into_iter();
-    files.extend(unsealed.map(|(name, bytes)| BackupFile {
-        name,
-        bytes,
-        fixed: false,
-    }));
-    if in_force.manifest > 0 {
-        files.push(fixed(Manifest::name(in_force.manifest))?);
+    let unsealed = unsealed.filter(|(name, _)| *name >= first);
+    files.extend(unsealed.map(|(name, bytes)| file(name, bytes, false)));
+    if sealed.manifest > 0 {
+        let name = Manifest::name(sealed.manifest);
+        let bytes = store.files().open(&store.folder.join(&name));
+        let bytes = bytes.and_then(|file| file.len());
+        files.push(file(name.clone(), bytes.map_err(|e| gone(&name, e))?, true));
     }
     Ok(files)
 }
@@ -69,26 +70,35 @@ fn files_of(store: &SegmentStore, in_force: &InForce) -> Result<Vec<BackupFile>>
 /// files must be asked for again.
 pub(crate) fn read(
     store: &SegmentStore,
-    name: &str,
-    offset: u64,
+    index: &RwLock<Index>,
+    (name, offset): (&str, u64),
     buffer: &mut [u8],
 ) -> Result<usize> {
-    let kinds = ["segment", "sealed", "manifest"];
-    let stem = name
-        .split_once('.')
-        .filter(|(_, kind)| kinds.contains(kind));
-    if !stem.is_some_and(|(stem, _)| stem.len() == 10 && stem.bytes().all(|b| b.is_ascii_digit())) {
+    let split = name.split_once('.');
+    let number = split.filter(|(stem, kind)| {
+        let kinds = ["segment", "sealed", "manifest"];
+        stem.len() == 10 && stem.bytes().all(|b| b.is_ascii_digit()) && kinds.contains(kind)
+    });
+    let Some((number, kind)) = number else {
         return Err(Error::invalid(format!("{name:?} is no file of a log")));
-    }
-    let file = match store.files().open(&store.folder.join(name)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let message = format!("{name} is no longer part of the log: it was sealed meanwhile");
-            return Err(Error::not_found(message));
-        }
-        opened => opened,
     };
+    if kind == "sealed" {
+        let sealed = index.read().sealed.clone();
+        let segment = number.parse().ok().and_then(|n| sealed.segment(n));
+        let segment = segment.ok_or_else(|| Error::not_found(format!("there is no {name}")))?;
+        return segment.file.read_at(buffer, offset);
+    }
+    let file = store.files().open(&store.folder.join(name));
     file.and_then(|file| file.read_at(buffer, offset))
-        .map_err(|error| Error::io(format_args!("can't read {name}"), error))
+        .map_err(|error| gone(name, error))
+}
+
+fn gone(name: &str, error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        let message = format!("{name} is no longer part of the log: it was sealed meanwhile");
+        return Error::not_found(message);
+    }
+    Error::io(format_args!("can't read {name}"), error)
 }
 
 /// Reads everything in a backup's folder and checks it, as [`EventLog::verify`] does; makes no
@@ -108,8 +118,8 @@ pub fn verify_backup(
     let Some(store) = journal.segment_store() else {
         return Err(Error::unavailable("the journal has no files"));
     };
-    let manifest = Manifest::load(&store)?.unwrap_or_default();
-    let segments = store.segments(&manifest)?;
+    let mut manifest = Manifest::load(&store)?.unwrap_or_default();
+    let segments = store.segments(&mut manifest)?;
     verify::of_parts(&segments, &[], &*journal.reader(), manifest.seed, progress)
         .map(|(verified, _)| verified)
 }

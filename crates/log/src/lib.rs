@@ -29,6 +29,7 @@
 
 mod append;
 mod backup;
+mod blobs;
 #[cfg(not(feature = "seeded-bugs"))]
 mod bugs;
 #[cfg(feature = "seeded-bugs")]
@@ -57,6 +58,7 @@ mod writer;
 
 pub use append::{Append, Appended, AppendedEvent};
 pub use backup::{BackupFile, verify_backup};
+pub use blobs::Blobs;
 pub use codec::EventRef;
 pub use environment::{Clock, Environment, Random};
 pub use erasure::{Erased, ErasedKey};
@@ -71,6 +73,6 @@ pub use log::{EventLog, LogOptions, Sealing, TopicInfo};
 pub use merkle::Hash;
 pub use proof::{Proof, Proven};
 pub use read::{ReadOptions, Reader};
-pub use sealed::{Piece, SegmentStore};
+pub use sealed::{Archive, ArchiveRule, Piece, SegmentStore};
 pub use verify::Verified;
 pub use writer::Ticket;

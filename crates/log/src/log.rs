@@ -20,7 +20,7 @@ use crate::open;
 use crate::proof::Proof;
 use crate::prove;
 use crate::read::{ReadOptions, Reader};
-use crate::sealed::{self, InForce, Sealer, SegmentStore, Wake};
+use crate::sealed::{self, Archive, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
 use crate::writer::{Answered, End, Request, Ticket, Writer, ticket};
 
@@ -48,10 +48,9 @@ pub(crate) struct Shared {
     pub journal: Arc<dyn JournalReader>,
     /// `None` if the journal has no segments that could be sealed.
     pub store: Option<Arc<SegmentStore>>,
-    /// What of the sealed files is in force.
-    pub in_force: Mutex<InForce>,
     pub wake: Wake,
     pub merging: Wake,
+    pub archiving: Wake,
     pub answered: Arc<Answered>,
     pub waiting: Waiting,
     /// As in the index.
@@ -100,10 +99,15 @@ pub struct Sealing {
     pub runs: u64,
     /// Threads seal and merge, and their last try succeeded.
     pub gets_on: bool,
+    /// Sealed segments that lie in the archive, and the bytes that they take there.
+    pub archived_segments: u64,
+    pub archived_bytes: u64,
+    /// A thread archives, and its last try succeeded.
+    pub archiving_gets_on: bool,
 }
 
 /// How a log is opened.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct LogOptions {
     /// A segment of the journal takes groups up to this size, in bytes.
     pub segment_bytes: u64,
@@ -117,6 +121,8 @@ pub struct LogOptions {
     /// The folder of the keys of erasable subjects. It lies outside the log's own folder, and its
     /// backups apart from those of the log.
     pub keys: Option<PathBuf>,
+    /// Where sealed segments are archived. Without it those that are can't be read.
+    pub archive: Option<Archive>,
 }
 
 impl Default for LogOptions {
@@ -127,6 +133,7 @@ impl Default for LogOptions {
             seal_in_background: true,
             write_in_background: true,
             keys: None,
+            archive: None,
         }
     }
 }
@@ -241,9 +248,9 @@ impl EventLog {
             index: RwLock::new(index),
             journal: reader,
             store: store.clone(),
-            in_force: Mutex::new(InForce::of(&manifest)),
             wake: Wake::default(),
             merging: Wake::default(),
+            archiving: Wake::default(),
             answered: Arc::default(),
             waiting: Waiting::default(),
             heads: Mutex::new(heads),
@@ -277,9 +284,15 @@ impl EventLog {
             let mine = (sealer.clone(), shared.clone());
             let seal = move || sealed::seal(&mine.0, &mine.1);
             threads.push(spawn("foretell-seal", Box::new(seal))?);
-            let shared = shared.clone();
-            let merge = move || sealed::merge(&sealer, &shared);
+            let mine = (sealer.clone(), shared.clone());
+            let merge = move || sealed::merge(&mine.0, &mine.1);
             threads.push(spawn("foretell-merge", Box::new(merge))?);
+            if options.archive.as_ref().is_some_and(|a| a.rule.is_some()) {
+                shared.archiving.work();
+                let shared = shared.clone();
+                let archive = move || sealed::archive(&sealer, &shared);
+                threads.push(spawn("foretell-archive", Box::new(archive))?);
+            }
         }
         shared.open_keys()?;
         let inner = Inner {
@@ -303,8 +316,8 @@ impl EventLog {
         step.unwrap_or(false)
     }
 
-    /// Does one piece of the work in the background: seals the oldest full segment, or merges runs
-    /// of the index. False if there is none. For tests and tools; the log does it by itself.
+    /// Does one piece of the work in the background: seals the oldest full segment, merges runs of
+    /// the index, or archives a sealed segment. False if there is none. For tests and tools; the log does it by itself.
     pub fn seal(&self) -> Result<bool> {
         match &self.inner.sealer {
             Some(sealer) => sealer.step(),
@@ -416,12 +429,13 @@ impl EventLog {
             .collect()
     }
 
-    /// Bytes that the log takes, and the number of its files.
+    /// Bytes that the log takes here, and the number of its files; without what is archived.
     pub fn size(&self) -> (u64, usize) {
         let (mut bytes, mut files) = self.inner.shared.journal.size();
         let sealed = self.inner.shared.index.read().sealed.clone();
         let segments = sealed.segments.iter().map(|segment| &segment.file);
-        for file in segments.chain(sealed.runs.iter().map(|run| &run.file)) {
+        let here = segments.filter(|file| file.blob().is_none());
+        for file in here.chain(sealed.runs.iter().map(|run| &run.file)) {
             bytes += file.bytes;
             files += 1;
         }
@@ -438,7 +452,12 @@ impl EventLog {
     pub fn sealing(&self) -> Sealing {
         let shared = &self.inner.shared;
         let index = shared.index.read();
+        let files = index.sealed.segments.iter().map(|segment| &segment.file);
+        let archived = files.filter(|file| file.blob().is_some());
         Sealing {
+            archived_segments: archived.clone().count() as u64,
+            archived_bytes: archived.map(|file| file.bytes).sum(),
+            archiving_gets_on: shared.archiving.gets_on(),
             unsealed_segments: index.recent.len() as u64,
             sealed_segments: index.sealed.segments.len() as u64,
             runs: index.sealed.runs.len() as u64,
@@ -450,7 +469,7 @@ impl EventLog {
     pub fn backup_files(&self) -> Result<Vec<BackupFile>> {
         let shared = &self.inner.shared;
         match &shared.store {
-            Some(store) => backup::files(store, &shared.in_force),
+            Some(store) => backup::files(store, &shared.index),
             None => Err(backup::not_on_disk()),
         }
     }
@@ -458,8 +477,9 @@ impl EventLog {
     /// Reads from a file of a backup; fewer bytes than asked for only at its end. Not found: it is
     /// no longer part of the log, so the files must be asked for again.
     pub fn backup_read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        match &self.inner.shared.store {
-            Some(store) => backup::read(store, name, offset, buffer),
+        let shared = &self.inner.shared;
+        match &shared.store {
+            Some(store) => backup::read(store, &shared.index, (name, offset), buffer),
             None => Err(backup::not_on_disk()),
         }
     }
@@ -518,6 +538,7 @@ impl Drop for Inner {
         }
         self.shared.wake.stop();
         self.shared.merging.stop();
+        self.shared.archiving.stop();
         for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
         }

@@ -8,12 +8,13 @@
 
 mod support;
 
-use foretell_log::{Append, EventLog, MemoryJournal, ReadOptions};
+use foretell_log::{Append, ArchiveRule, EventLog, LogOptions, MemoryJournal, ReadOptions};
 use foretell_types::{
     AppendCondition, Data, ErrorKind, ExpectedRevision, ExtensionValue, NewEvent, Position, Query,
     QueryItem, Revision,
 };
 use proptest::prelude::*;
+use support::blobs::MemoryBlobs;
 use support::{FaultDisk, open_with, small_segments};
 
 #[derive(Clone, Debug)]
@@ -164,8 +165,18 @@ fn ask(log: &EventLog, step: &Step) -> Answer {
     }
 }
 
-fn open(disk: &FaultDisk) -> EventLog {
-    open_with(disk, 5, &small_segments()).unwrap()
+/// Sealed segments beyond so many bytes are archived.
+fn open(disk: &FaultDisk, blobs: &MemoryBlobs, keep_bytes: u64) -> EventLog {
+    let rule = ArchiveRule {
+        container: "archive".into(),
+        keep_bytes: Some(keep_bytes),
+        ..ArchiveRule::default()
+    };
+    let options = LogOptions {
+        archive: blobs.archive(rule),
+        ..small_segments()
+    };
+    open_with(disk, 5, &options).unwrap()
 }
 
 fn check_read(
@@ -225,9 +236,10 @@ proptest! {
     fn equals_the_model(
         steps in prop::collection::vec(step(), 1..40),
         reads in prop::collection::vec((query(), 1u64..40, 0u64..60, any::<bool>(), 1u64..50), 4),
+        keep in 0u64..6_000,
     ) {
-        let disk = FaultDisk::new();
-        let mut log = open(&disk);
+        let (disk, blobs) = (FaultDisk::new(), MemoryBlobs::default());
+        let mut log = open(&disk, &blobs, keep);
         log.append(Append::new().create_topic("shop".parse().unwrap(), uuid::Uuid::nil(), false)).unwrap().wait().unwrap();
         let mut model = Model::default();
         for step in &steps {
@@ -237,7 +249,7 @@ proptest! {
             }
             if step.reopen {
                 drop(log);
-                log = open(&disk);
+                log = open(&disk, &blobs, keep);
             }
         }
         prop_assert_eq!(log.head("shop").unwrap().map_or(0, Position::get), model.0.len() as u64);

@@ -76,6 +76,38 @@ impl Account {
         }
     }
 
+    /// Bytes of a blob from an offset within it on; fewer only at its end. `None` if there is no
+    /// such blob.
+    pub async fn get_range(
+        &self,
+        container: &str,
+        name: &str,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Option<Bytes>> {
+        let path = place(container, name)?;
+        let (store, at) = (self.store.clone(), path.clone());
+        let range = offset..offset.saturating_add(bytes);
+        let get = async move { store.get_range(&at, range).await };
+        match self.run(get).await? {
+            Ok(content) => Ok(Some(content)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed("read", &path, error)),
+        }
+    }
+
+    /// A blob's length; `None` if there is no such blob.
+    pub async fn size(&self, container: &str, name: &str) -> Result<Option<u64>> {
+        let path = place(container, name)?;
+        let (store, at) = (self.store.clone(), path.clone());
+        let head = async move { store.head(&at).await };
+        match self.run(head).await? {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed("look for", &path, error)),
+        }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -205,6 +237,16 @@ mod tests {
         let listed = names(account.list("results", "b/").await.unwrap());
         assert_eq!(listed, ["b/50%#1", "b/c/d", "b/ü ö.txt"]);
         assert_eq!(account.list("other", "").await.unwrap(), []);
+        let range = |offset, bytes| account.get_range("results", "a.json", offset, bytes);
+        assert_eq!(range(1, 3).await.unwrap().unwrap(), "eco");
+        assert_eq!(range(4, 100).await.unwrap().unwrap(), "nd");
+        assert!(range(6, 1).await.is_err());
+        assert_eq!(
+            account.get_range("results", "none", 0, 1).await.unwrap(),
+            None
+        );
+        assert_eq!(account.size("results", "a.json").await.unwrap(), Some(6));
+        assert_eq!(account.size("results", "none").await.unwrap(), None);
         account.delete("results", "a.json").await.unwrap();
         account.delete("results", "a.json").await.unwrap();
         assert_eq!(account.list("results", "").await.unwrap().len(), 4);

@@ -78,6 +78,8 @@ limits! {
     RUN_KEYS = 16 * 1024 * 1024, "keys";
     /// Memory for pieces of sealed segments and of the index that were read lately.
     CACHE_BYTES = 32 * 1024 * 1024, "bytes";
+    /// How often it is looked whether a sealed segment is old enough to be archived.
+    ARCHIVE_LOOK_MS = 60_000, "milliseconds";
     /// The value of one register (a checkpoint, an outcome) in the journal.
     REGISTER_BYTES = 24 * 1024 * 1024, "bytes";
     /// Appends waiting for the writer before publishers are told to come back later.

@@ -2,14 +2,17 @@
 //! byte is under a checksum. Byte layout: docs/format.md, "Sealed files".
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foretell_types::{Error, ErrorKind, Result};
 
+use super::archive::unreadable;
 use super::cache::{Piece, PieceCache};
 use super::store::SegmentStore;
+use crate::blobs::Blobs;
 use crate::bugs::{self, Bug};
 use crate::codec::{Frame, Take, put_varint};
 use crate::files::File;
@@ -42,8 +45,8 @@ impl Kind {
     /// The newest version of the format that is read; the one that is written.
     fn version(self) -> u32 {
         match self {
-            Kind::Run => 2,
-            Kind::Segment | Kind::Manifest => 1,
+            Kind::Run | Kind::Manifest => 2,
+            Kind::Segment => 1,
         }
     }
 
@@ -190,8 +193,7 @@ impl ChunkWriter {
         Ok(ChunkFile {
             number: self.cache.file(),
             cache: self.cache,
-            path: self.path,
-            file: self.file,
+            body: Body::File(self.path, self.file),
             salt: self.salt,
             bytes: self.written,
             footer,
@@ -218,13 +220,73 @@ impl ChunkWriter {
     }
 }
 
+/// Where the bytes of a file are.
+enum Body {
+    File(PathBuf, Arc<dyn File>),
+    /// In the archive, if there is one at hand, under this name.
+    Blob(Option<Arc<dyn Blobs>>, String),
+}
+
+impl Display for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Body::File(path, _) => write!(f, "{}", path.display()),
+            Body::Blob(Some(blobs), name) => f.write_str(&blobs.describe(name)),
+            Body::Blob(None, name) => write!(f, "blob {name}"),
+        }
+    }
+}
+
+impl Body {
+    fn local(store: &SegmentStore, name: &str) -> Result<Body> {
+        let path = store.folder.join(name);
+        match store.files().open(&path) {
+            Ok(file) => Ok(Body::File(path, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(damaged(path.display(), 0, "the file is missing"))
+            }
+            Err(error) => Err(failed("open", &path, error)),
+        }
+    }
+
+    fn blob(store: &SegmentStore, name: &str) -> Body {
+        let blobs = store.archive.as_ref().map(|archive| archive.blobs.clone());
+        Body::Blob(blobs, name.to_owned())
+    }
+
+    fn bytes(&self) -> Result<u64> {
+        match self {
+            Body::File(path, file) => file.len().map_err(|error| failed("open", path, error)),
+            Body::Blob(blobs, name) => {
+                let blobs = blobs.as_deref();
+                let found = blobs.map_or(Ok(None), |blobs| blobs.bytes(name));
+                let found = found.map_err(|error| unreadable(blobs, name, Some(error)))?;
+                found.ok_or_else(|| unreadable(blobs, name, None))
+            }
+        }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        match self {
+            Body::File(path, file) => file
+                .read_at(buffer, offset)
+                .map_err(|error| failed("read", path, error)),
+            Body::Blob(blobs, name) => {
+                let blobs = blobs.as_deref();
+                let read = blobs.map_or(Ok(None), |blobs| blobs.read(name, offset, buffer));
+                let read = read.map_err(|error| unreadable(blobs, name, Some(error)))?;
+                read.ok_or_else(|| unreadable(blobs, name, None))
+            }
+        }
+    }
+}
+
 /// Such a file, open for reading.
 pub(crate) struct ChunkFile {
     /// Its number in the cache.
     number: u64,
     cache: Arc<PieceCache>,
-    pub path: PathBuf,
-    file: Arc<dyn File>,
+    body: Body,
     salt: u64,
     pub bytes: u64,
     footer: Chunk,
@@ -234,54 +296,36 @@ pub(crate) struct ChunkFile {
 
 impl std::fmt::Debug for ChunkFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.path.display())
+        write!(f, "{}", self.body)
     }
 }
 
 impl ChunkFile {
     /// Opens a file and checks header and trailer.
     pub fn open(store: &SegmentStore, name: &str, kind: Kind) -> Result<ChunkFile> {
-        let path = store.folder.join(name);
-        let at = |error| failed("open", &path, error);
-        let file = match store.files().open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(damaged(&path, 0, "the file is missing"));
-            }
-            opened => opened.map_err(at)?,
-        };
-        let bytes = file.len().map_err(at)?;
+        ChunkFile::of(store, Body::local(store, name)?, kind)
+    }
+
+    /// As [`ChunkFile::open`], a file that lies in the archive.
+    pub fn open_blob(store: &SegmentStore, name: &str, kind: Kind) -> Result<ChunkFile> {
+        ChunkFile::of(store, Body::blob(store, name), kind)
+    }
+
+    fn of(store: &SegmentStore, body: Body, kind: Kind) -> Result<ChunkFile> {
+        let bytes = body.bytes()?;
         let mut header = [0; HEADER_BYTES as usize];
-        let count = file.read_at(&mut header, 0).map_err(at)?;
-        let mut take = Take(&header[..count]);
-        let magic: Option<[u8; 8]> = take.array();
-        let (version, zero) = (take.u32(), take.u32());
-        let salt = take.u64();
-        let (also_zero, crc) = (take.u32(), take.u32());
-        let sound = magic == Some(kind.magic())
-            && (zero, also_zero) == (Some(0), Some(0))
-            && crc == Some(crc32c::crc32c(&header[..28]));
-        let Some(salt) = salt.filter(|_| sound) else {
-            return Err(damaged(&path, 0, "the header is wrong"));
-        };
-        if version.is_none_or(|version| version > kind.version()) {
-            let message = format!(
-                "{} has a newer format than this foretell reads ({}): use a newer foretell",
-                path.display(),
-                kind.version()
-            );
-            return Err(Error::new(ErrorKind::NewerFormat, message));
-        }
+        let count = body.read_at(&mut header, 0)?;
+        let salt = read_header(&body, &header[..count], kind)?;
         let begin = bytes.saturating_sub(TRAILER_BYTES);
         let mut trailer = [0; TRAILER_BYTES as usize];
-        let count = file.read_at(&mut trailer, begin).map_err(at)?;
+        let count = body.read_at(&mut trailer, begin)?;
         let Some((footer, crc)) = read_trailer(&trailer[..count], salt, begin) else {
-            return Err(damaged(&path, begin, "the trailer is wrong"));
+            return Err(damaged(body, begin, "the trailer is wrong"));
         };
         Ok(ChunkFile {
             number: store.cache.file(),
             cache: store.cache.clone(),
-            path,
-            file,
+            body,
             salt,
             bytes,
             footer,
@@ -289,8 +333,83 @@ impl ChunkFile {
         })
     }
 
+    /// Opens a file that lies in the archive by its stub: header, footer and trailer as they are
+    /// there. Gives the footer too.
+    pub fn open_stub(
+        store: &SegmentStore,
+        (stub, blob): (&str, &str),
+        kind: Kind,
+    ) -> Result<(ChunkFile, Vec<u8>)> {
+        let stub = Body::local(store, stub)?;
+        let wrong = |at: usize| damaged(&stub, at as u64, "the stub is wrong");
+        let mut bytes = vec![0; stub.bytes()? as usize];
+        let count = stub.read_at(&mut bytes, 0)?;
+        bytes.truncate(count);
+        let (header, rest) = bytes
+            .split_at_checked(HEADER_BYTES as usize)
+            .ok_or_else(|| wrong(0))?;
+        let salt = read_header(&stub, header, kind)?;
+        let (raw, trailer) = rest
+            .len()
+            .checked_sub(TRAILER_BYTES as usize)
+            .and_then(|at| rest.split_at_checked(at))
+            .ok_or_else(|| wrong(header.len()))?;
+        let begin = Take(trailer)
+            .u64()
+            .unwrap_or(0)
+            .saturating_add(raw.len() as u64);
+        let read = read_trailer(trailer, salt, begin);
+        let (footer, crc) = read.ok_or_else(|| wrong(header.len() + raw.len()))?;
+        let content = unpack(&stub, salt, footer, raw)?;
+        let file = ChunkFile {
+            number: store.cache.file(),
+            cache: store.cache.clone(),
+            body: Body::blob(store, blob),
+            salt,
+            bytes: begin + TRAILER_BYTES,
+            footer,
+            crc,
+        };
+        Ok((file, content))
+    }
+
+    /// Writes the file's stub; it is durable once its folder is synced.
+    pub fn write_stub(&self, store: &SegmentStore, name: &str) -> Result<()> {
+        let behind = self.bytes - self.footer.offset;
+        let mut bytes = vec![0; (HEADER_BYTES + behind) as usize];
+        let (header, rest) = bytes.split_at_mut(HEADER_BYTES as usize);
+        let count = self.read_at(header, 0)? + self.read_at(rest, self.footer.offset)?;
+        if count < bytes.len() {
+            return Err(self.damage(0, "the file is cut short"));
+        }
+        let path = store.fresh(name)?;
+        let write = || {
+            let file = store.files().create(&path)?;
+            file.write_all_at(&bytes, 0)?;
+            file.sync_data()
+        };
+        write().map_err(|error| failed("write", &path, error))
+    }
+
+    /// Whether it lies in the archive, and then the name of its blob.
+    pub fn blob(&self) -> Option<&str> {
+        match &self.body {
+            Body::File(..) => None,
+            Body::Blob(_, name) => Some(name),
+        }
+    }
+
+    pub fn salt(&self) -> u64 {
+        self.salt
+    }
+
     pub fn footer(&self) -> Result<Vec<u8>> {
         self.read(self.footer)
+    }
+
+    /// Bytes as they lie in the file; fewer than the buffer takes only at its end.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.body.read_at(buffer, offset)
     }
 
     /// A chunk's content, from the file.
@@ -299,35 +418,8 @@ impl ChunkFile {
             return Err(self.damage(chunk.offset, "a chunk lies beyond the end of the file"));
         }
         let mut buffer = vec![0; chunk.bytes as usize];
-        let count = self
-            .file
-            .read_at(&mut buffer, chunk.offset)
-            .map_err(|error| failed("read", &self.path, error))?;
-        buffer.truncate(count);
-        let sound = buffer.len() == chunk.bytes as usize;
-        let split = sound.then(|| buffer.split_last_chunk::<4>()).flatten();
-        let Some((payload, crc)) = split else {
-            return Err(self.damage(chunk.offset, "a chunk is cut short"));
-        };
-        let expected = crc32c::crc32c_append(seed(self.salt, chunk.offset), payload);
-        if *crc != expected.to_le_bytes() {
-            return Err(self.damage(chunk.offset, "the checksum of a chunk is wrong"));
-        }
-        self.unpack(chunk, payload)
-    }
-
-    fn unpack(&self, chunk: Chunk, payload: &[u8]) -> Result<Vec<u8>> {
-        let mut take = Take(payload);
-        match take.varint() {
-            Some(0) => Ok(take.0.to_vec()),
-            Some(size) if size - 1 <= CHUNK_BYTES as u64 => {
-                let size = (size - 1) as usize;
-                let unpacked = decompress(take.0, size);
-                let unpacked = unpacked.ok().filter(|bytes| bytes.len() == size);
-                unpacked.ok_or_else(|| self.damage(chunk.offset, "a chunk can't be decompressed"))
-            }
-            _ => Err(self.damage(chunk.offset, "a chunk's size is wrong")),
-        }
+        let count = self.read_at(&mut buffer, chunk.offset)?;
+        unpack(&self.body, self.salt, chunk, &buffer[..count])
     }
 
     /// A chunk's content, from the cache if it is there.
@@ -374,10 +466,7 @@ impl ChunkFile {
         let (mut at, mut crc) = (0, 0);
         while at < end {
             let wanted = (end - at).min(WRITE_BYTES as u64) as usize;
-            let count = self
-                .file
-                .read_at(&mut buffer[..wanted], at)
-                .map_err(|error| failed("read", &self.path, error))?;
+            let count = self.read_at(&mut buffer[..wanted], at)?;
             if count == 0 {
                 return Err(self.damage(at, "the file is cut short"));
             }
@@ -390,8 +479,54 @@ impl ChunkFile {
         Ok(())
     }
 
-    pub fn damage(&self, offset: u64, what: impl std::fmt::Display) -> Error {
-        damaged(&self.path, offset, what)
+    pub fn damage(&self, offset: u64, what: impl Display) -> Error {
+        damaged(&self.body, offset, what)
+    }
+}
+
+/// Reads a header; gives the salt.
+fn read_header(body: &Body, header: &[u8], kind: Kind) -> Result<u64> {
+    let mut take = Take(header);
+    let magic: Option<[u8; 8]> = take.array();
+    let (version, zero) = (take.u32(), take.u32());
+    let salt = take.u64();
+    let (also_zero, crc) = (take.u32(), take.u32());
+    let sound = magic == Some(kind.magic())
+        && (zero, also_zero) == (Some(0), Some(0))
+        && crc == header.get(..28).map(crc32c::crc32c);
+    let Some(salt) = salt.filter(|_| sound) else {
+        return Err(damaged(body, 0, "the header is wrong"));
+    };
+    if version.is_none_or(|version| version > kind.version()) {
+        let message = format!(
+            "{body} has a newer format than this foretell reads ({}): use a newer foretell",
+            kind.version()
+        );
+        return Err(Error::new(ErrorKind::NewerFormat, message));
+    }
+    Ok(salt)
+}
+
+/// The content of a chunk as it was read from its file, checked.
+fn unpack(body: &Body, salt: u64, chunk: Chunk, raw: &[u8]) -> Result<Vec<u8>> {
+    let wrong = |what| damaged(body, chunk.offset, what);
+    let whole = raw.len() == chunk.bytes as usize;
+    let split = whole.then(|| raw.split_last_chunk::<4>()).flatten();
+    let (payload, crc) = split.ok_or_else(|| wrong("a chunk is cut short"))?;
+    let expected = crc32c::crc32c_append(seed(salt, chunk.offset), payload);
+    if *crc != expected.to_le_bytes() {
+        return Err(wrong("the checksum of a chunk is wrong"));
+    }
+    let mut take = Take(payload);
+    match take.varint() {
+        Some(0) => Ok(take.0.to_vec()),
+        Some(size) if size - 1 <= CHUNK_BYTES as u64 => {
+            let size = (size - 1) as usize;
+            let unpacked = decompress(take.0, size);
+            let unpacked = unpacked.ok().filter(|bytes| bytes.len() == size);
+            unpacked.ok_or_else(|| wrong("a chunk can't be decompressed"))
+        }
+        _ => Err(wrong("a chunk's size is wrong")),
     }
 }
 
@@ -428,10 +563,10 @@ fn seed(salt: u64, offset: u64) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &offset.to_le_bytes())
 }
 
-fn damaged(path: &Path, offset: u64, what: impl std::fmt::Display) -> Error {
+fn damaged(place: impl Display, offset: u64, what: impl Display) -> Error {
     Error::new(
         ErrorKind::Damaged,
-        format!("{}, byte {offset}: {what}", path.display()),
+        format!("{place}, byte {offset}: {what}"),
     )
 }
 

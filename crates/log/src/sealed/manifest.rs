@@ -1,6 +1,8 @@
 //! What of the journal is sealed, and what was known at the end of it. Each manifest takes the
 //! place of the one before. Byte layout: docs/format.md.
 
+use std::collections::BTreeMap;
+
 use foretell_types::{Error, ErrorKind, Result};
 
 use super::chunk::{Chunk, ChunkFile, ChunkWriter, Kind};
@@ -29,26 +31,12 @@ pub(crate) struct Manifest {
     pub segments: Vec<u64>,
     /// First and last segment of each run, in order.
     pub runs: Vec<(u64, u64)>,
+    /// The sealed segments that lie in the archive, and the names of their blobs.
+    pub archived: BTreeMap<u64, String>,
     /// What the sealed frames say.
     pub catalog: Catalog,
     /// The hash tree over the sealed frames.
     pub range: MountainRange,
-}
-
-/// Which manifest is in force, and which sealed segments it names.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct InForce {
-    pub manifest: u64,
-    pub segments: Vec<u64>,
-}
-
-impl InForce {
-    pub fn of(manifest: &Manifest) -> InForce {
-        InForce {
-            manifest: manifest.number,
-            segments: manifest.segments.clone(),
-        }
-    }
 }
 
 impl Manifest {
@@ -180,6 +168,11 @@ impl Manifest {
             block.put(&mut out);
         }
         self.catalog.put(&mut out);
+        put_varint(&mut out, self.archived.len() as u64);
+        for (number, blob) in &self.archived {
+            put_varint(&mut out, *number);
+            put_bytes(&mut out, blob.as_bytes());
+        }
         out
     }
 }
@@ -238,5 +231,12 @@ pub(super) fn take(take: &mut Take<'_>) -> Option<(Manifest, Vec<Chunk>)> {
         blocks.push(Chunk::take(take)?);
     }
     manifest.catalog = Catalog::take(take)?;
+    // Since version 2.
+    if !take.is_empty() {
+        for _ in 0..take.count()? {
+            let number = take.varint()?;
+            manifest.archived.insert(number, take.text()?.to_owned());
+        }
+    }
     take.is_empty().then_some((manifest, blocks))
 }

@@ -2,6 +2,7 @@
 //! background. [`SealedSegment`] holds the frames and takes the place of a segment; [`Run`] is a
 //! part of the index over neighbouring ones; a manifest says what is in force.
 
+mod archive;
 mod build;
 mod cache;
 mod chunk;
@@ -21,13 +22,14 @@ use hashbrown::HashMap;
 
 use crate::codec::Take;
 
+pub use archive::{Archive, ArchiveRule};
 pub use cache::Piece;
 pub(crate) use cache::PieceCache;
 pub(crate) use gather::Source;
-pub(crate) use manifest::{InForce, Manifest};
+pub(crate) use manifest::Manifest;
 pub(crate) use nodes::KEPT_HEIGHT;
 pub(crate) use run::{Candidates, Named, Run, key};
-pub(crate) use sealer::{Sealer, Wake, merge, seal};
+pub(crate) use sealer::{Sealer, Wake, archive, merge, seal};
 pub(crate) use segment::SealedSegment;
 pub(crate) use store::FullSegments;
 pub use store::SegmentStore;
@@ -46,6 +48,9 @@ pub(crate) fn decoders(bytes: &[u8]) {
 /// another takes its place.
 #[derive(Default, Debug)]
 pub(crate) struct Sealed {
+    /// The manifest that says so, and the number of the first segment that isn't sealed.
+    pub manifest: u64,
+    pub next_segment: u64,
     pub segments: Vec<Arc<SealedSegment>>,
     pub runs: Vec<Arc<Run>>,
     /// For each topic: the segments that hold events of it, by their first position.
@@ -53,7 +58,11 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    pub fn new(segments: Vec<Arc<SealedSegment>>, runs: Vec<Arc<Run>>) -> Sealed {
+    pub fn new(
+        manifest: &Manifest,
+        segments: Vec<Arc<SealedSegment>>,
+        runs: Vec<Arc<Run>>,
+    ) -> Sealed {
         let mut places = HashMap::<u32, Vec<(u64, usize)>>::new();
         for (index, segment) in segments.iter().enumerate() {
             for section in segment.sections().iter().filter(|s| s.source.is_topic()) {
@@ -62,10 +71,19 @@ impl Sealed {
             }
         }
         Sealed {
+            manifest: manifest.number,
+            next_segment: manifest.next_segment,
             segments,
             runs,
             places,
         }
+    }
+
+    /// A sealed segment by its number.
+    pub fn segment(&self, number: u64) -> Option<&Arc<SealedSegment>> {
+        let segments = &self.segments;
+        let at = segments.binary_search_by_key(&number, |segment| segment.number);
+        segments.get(at.ok()?)
     }
 
     /// The segment that holds a position of a topic, if it is sealed.

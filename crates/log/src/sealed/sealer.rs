@@ -1,15 +1,19 @@
-//! The work in the background: seals full segments of the journal, the oldest first, and merges
-//! runs of the index. A crash at any point leaves the manifest before or the one after; files that
+//! The work in the background: seals full segments of the journal, the oldest first, merges runs of
+//! the index, and moves sealed segments to the archive. A crash at any point leaves the manifest before or the one after; files that
 //! none names are removed at opening.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use foretell_types::limits::{DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, RUN_KEYS, UNMERGED_RUNS};
+use foretell_types::limits::{
+    ARCHIVE_LOOK_MS, DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, RUN_KEYS, UNMERGED_RUNS,
+};
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
 
+use super::archive::copy_to_archive;
 use super::gather::Gathered;
-use super::manifest::{InForce, Manifest};
+use super::manifest::Manifest;
 use super::run::{PAGE_ENTRIES, Run};
 use super::segment::SealedSegment;
 use super::store::SegmentStore;
@@ -24,15 +28,16 @@ const FAN: usize = 4;
 /// half the work.
 const WIDE: usize = FAN * FAN;
 
-/// Seals on one thread and merges on another, if there are any; both put into force what they
-/// have made, one at a time.
+/// Seals on one thread, merges on another and archives on a third, if there are any; all put into
+/// force what they have made, one at a time.
 pub(crate) struct Sealer {
     store: Arc<SegmentStore>,
     shared: Arc<Shared>,
     state: Mutex<Force>,
-    /// One segment is sealed at a time, and one merge is done.
+    /// One segment is sealed at a time, one merge is done, and one segment is archived.
     sealing: Mutex<()>,
     merging: Mutex<()>,
+    archiving: Mutex<()>,
 }
 
 struct Force {
@@ -52,12 +57,13 @@ impl Sealer {
             }),
             sealing: Mutex::new(()),
             merging: Mutex::new(()),
+            archiving: Mutex::new(()),
         }
     }
 
     /// Does one piece of work; false if there is none.
     pub fn step(&self) -> Result<bool> {
-        Ok(self.seal()? || self.merge()?)
+        Ok(self.seal()? || self.merge()? || self.archive()?)
     }
 
     /// The manifest in force.
@@ -139,7 +145,7 @@ impl Sealer {
         };
         self.put_in_force(change, Some(number), |now| {
             let (segment, run) = made.clone().unzip();
-            Sealed::new(
+            (
                 now.segments.iter().cloned().chain(segment).collect(),
                 now.runs.iter().cloned().chain(run).collect(),
             )
@@ -153,7 +159,7 @@ impl Sealer {
         &self,
         change: impl FnOnce(&mut Manifest),
         through: Option<u64>,
-        sealed: impl FnOnce(&Sealed) -> Sealed,
+        sealed: impl FnOnce(&Sealed) -> (Vec<Arc<SealedSegment>>, Vec<Arc<Run>>),
     ) -> Result<()> {
         let mut state = self.state.lock();
         if let Some(stopped) = &state.stopped {
@@ -172,10 +178,10 @@ impl Sealer {
                 state.stopped = Some(Error::new(ErrorKind::Unavailable, message));
             }
         })?;
-        *self.shared.in_force.lock() = InForce::of(&next);
-        state.manifest = next;
         let now = self.shared.index.read().sealed.clone();
-        let sealed = Arc::new(sealed(&now));
+        let (segments, runs) = sealed(&now);
+        let sealed = Arc::new(Sealed::new(&next, segments, runs));
+        state.manifest = next;
         let mut index = self.shared.index.write();
         index.sealed = sealed;
         if let Some(through) = through {
@@ -207,10 +213,50 @@ impl Sealer {
         self.put_in_force(change, None, |now| {
             let mut runs = now.runs.clone();
             runs.splice(range.clone(), [merged.clone()]);
-            Sealed::new(now.segments.clone(), runs)
+            (now.segments.clone(), runs)
         })?;
         self.store
             .remove(old.iter().map(|run| Run::name(run.meta.segments)))?;
+        Ok(true)
+    }
+
+    /// Moves the oldest segment that is to be archived; false if there is none.
+    pub fn archive(&self) -> Result<bool> {
+        let Some(archive) = &self.store.archive else {
+            return Ok(false);
+        };
+        let Some(rule) = &archive.rule else {
+            return Ok(false);
+        };
+        let _one = self.archiving.lock();
+        let seed = self.manifest()?.seed;
+        let sealed = self.shared.index.read().sealed.clone();
+        let segments = sealed.segments.iter();
+        let here: Vec<_> = segments.filter(|s| s.file.blob().is_none()).collect();
+        let now = self.shared.environment.clock.now();
+        let Some(segment) = rule.next(&here, now)? else {
+            return Ok(false);
+        };
+        let copy = Arc::new(copy_to_archive(
+            &self.store,
+            archive,
+            rule,
+            (seed, &segment),
+        )?);
+        let number = segment.number;
+        let change = |manifest: &mut Manifest| {
+            let blob = copy.file.blob().unwrap_or_default().to_owned();
+            manifest.archived.insert(number, blob);
+        };
+        self.put_in_force(change, None, |now| {
+            let mut segments = now.segments.clone();
+            for segment in segments.iter_mut().filter(|s| s.number == number) {
+                *segment = copy.clone();
+            }
+            (segments, now.runs.clone())
+        })?;
+        self.store
+            .remove(std::iter::once(SealedSegment::name(number)))?;
         Ok(true)
     }
 }
@@ -273,11 +319,15 @@ impl Wake {
         self.state.lock().gets_on
     }
 
-    /// Waits for work; false if the thread is to end.
-    fn wait(&self) -> bool {
+    /// Waits for work, or until it is time to look for some; false if the thread is to end.
+    fn wait(&self, look_every: Option<Duration>) -> bool {
         let mut state = self.state.lock();
         while !state.work && !state.stop {
-            self.changed.wait(&mut state);
+            match look_every {
+                None => self.changed.wait(&mut state),
+                Some(time) if self.changed.wait_for(&mut state, time).timed_out() => break,
+                Some(_) => {}
+            }
         }
         state.work = false;
         !state.stop
@@ -292,10 +342,10 @@ impl Wake {
     }
 
     /// Does one piece of work after the other, as long as there are any, whenever there may be
-    /// some; until it is to end.
-    fn serve(&self, step: impl Fn() -> Result<bool>) {
+    /// some; until it is to end. `failure`: what is said where one fails.
+    fn serve(&self, look_every: Option<Duration>, failure: &str, step: impl Fn() -> Result<bool>) {
         self.went(true);
-        while self.wait() {
+        while self.wait(look_every) {
             loop {
                 let done = step();
                 let goes_on = self.went(done.is_ok());
@@ -305,7 +355,7 @@ impl Wake {
                     Err(error) => {
                         // A merge that is given up at closing is no failure.
                         if goes_on {
-                            tracing::error!(%error, "a segment can't be sealed; the log goes on");
+                            tracing::error!(%error, "{failure}; the log goes on");
                         }
                         break;
                     }
@@ -320,9 +370,10 @@ impl Wake {
 pub(crate) fn seal(sealer: &Sealer, shared: &Shared) {
     // Only a courtesy: sealing is right at any priority.
     let _ = rustix::process::nice(10);
-    shared.wake.serve(|| {
+    shared.wake.serve(None, "a segment can't be sealed", || {
         let done = sealer.seal()?;
         if done {
+            shared.archiving.work();
             shared.merging.work();
             shared.merging.catch_up(|| sealer.merging_is_behind());
         }
@@ -333,5 +384,17 @@ pub(crate) fn seal(sealer: &Sealer, shared: &Shared) {
 /// Merges whenever there is something to merge, behind everything else that runs.
 pub(crate) fn merge(sealer: &Sealer, shared: &Shared) {
     let _ = rustix::process::nice(15);
-    shared.merging.serve(|| sealer.merge());
+    let failure = "runs of the index can't be merged";
+    shared.merging.serve(None, failure, || sealer.merge());
+}
+
+/// Archives whenever there is something to archive: segments also grow old while none is sealed.
+/// What failed is tried again then.
+pub(crate) fn archive(sealer: &Sealer, shared: &Shared) {
+    let _ = rustix::process::nice(15);
+    let look_every = Duration::from_millis(ARCHIVE_LOOK_MS as u64);
+    let failure = "a segment can't be archived";
+    shared
+        .archiving
+        .serve(Some(look_every), failure, || sealer.archive());
 }

@@ -2,7 +2,7 @@
 //! by itself in the order of its positions. It takes the place of what it was made from; the order
 //! of the journal, and so each commit, can be had back. Byte layout: docs/format.md.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foretell_types::{Instant, Result};
 
@@ -49,6 +49,7 @@ impl Section {
 #[derive(Debug)]
 pub(crate) struct SealedSegment {
     pub file: ChunkFile,
+    pub number: u64,
     pub first: Seq,
     pub last: Seq,
     /// The hash tree before and after these frames.
@@ -57,11 +58,18 @@ pub(crate) struct SealedSegment {
     nodes: Chunk,
     order: Chunk,
     sections: Vec<Section>,
+    /// When its last frame was recorded, once that was asked for.
+    newest: OnceLock<i64>,
 }
 
 impl SealedSegment {
     pub fn name(number: u64) -> String {
         format!("{number:010}.sealed")
+    }
+
+    /// The name of what stays here of a segment in the archive.
+    pub fn stub(number: u64) -> String {
+        format!("{number:010}.archived")
     }
 
     /// Writes a sealed segment; it is durable once its folder is synced.
@@ -106,6 +114,7 @@ impl SealedSegment {
         }
         Ok(SealedSegment {
             file: writer.finish(&footer)?,
+            number,
             first: gathered.first,
             last: gathered.last,
             before: before.clone(),
@@ -113,18 +122,51 @@ impl SealedSegment {
             nodes,
             order,
             sections,
+            newest: OnceLock::new(),
         })
     }
 
     pub fn open(store: &SegmentStore, number: u64) -> Result<SealedSegment> {
         let file = ChunkFile::open(store, &Self::name(number), Kind::Segment)?;
         let footer = file.footer()?;
+        Self::of(file, &footer, number)
+    }
+
+    /// Opens a segment in the archive.
+    pub fn open_blob(store: &SegmentStore, number: u64, blob: &str) -> Result<SealedSegment> {
+        let file = ChunkFile::open_blob(store, blob, Kind::Segment)?;
+        let footer = file.footer()?;
+        Self::of(file, &footer, number)
+    }
+
+    /// Opens a segment in the archive by its stub, without asking the archive.
+    pub fn open_stub(store: &SegmentStore, number: u64, blob: &str) -> Result<SealedSegment> {
+        let names = (&*Self::stub(number), blob);
+        let (file, footer) = ChunkFile::open_stub(store, names, Kind::Segment)?;
+        Self::of(file, &footer, number)
+    }
+
+    fn of(file: ChunkFile, footer: &[u8], number: u64) -> Result<SealedSegment> {
         let error = file.damage(0, "the footer is malformed");
-        let (named, segment) = take_footer(&mut Take(&footer)).ok_or(error)?;
+        let (named, segment) = take_footer(&mut Take(footer)).ok_or(error)?;
         if named != number {
             return Err(file.damage(0, "it is another segment than its name says"));
         }
         Ok(segment(file))
+    }
+
+    /// When its last frame was recorded, in nanoseconds since the epoch.
+    pub fn newest(&self) -> Result<i64> {
+        if let Some(newest) = self.newest.get() {
+            return Ok(*newest);
+        }
+        let mut newest = i64::MIN;
+        for section in &self.sections {
+            let (piece, index) = self.block(section, section.last(), !KEEP)?;
+            let frame = Frame::read(piece.frame(index).unwrap_or(&[]))?;
+            newest = newest.max(frame.recorded);
+        }
+        Ok(*self.newest.get_or_init(|| newest))
     }
 
     pub fn section(&self, source: Source) -> Option<&Section> {
@@ -306,6 +348,7 @@ fn take_footer(
         && sections.is_sorted_by(|a, b| a.source < b.source);
     sound.then_some((number, move |file| SealedSegment {
         file,
+        number,
         first: Seq(first),
         last: Seq(last),
         before,
@@ -313,6 +356,7 @@ fn take_footer(
         nodes,
         order,
         sections,
+        newest: OnceLock::new(),
     }))
 }
 

@@ -9,7 +9,7 @@ use super::gather::Gathered;
 use super::manifest::Manifest;
 use super::run::Run;
 use super::segment::SealedSegment;
-use super::{Sealed, build};
+use super::{Archive, Sealed, archive, build};
 use crate::environment::Environment;
 use crate::files::Files;
 use crate::journal::{GroupVisitor, Place};
@@ -23,6 +23,7 @@ pub struct SegmentStore {
     /// Merging is to end: the log is being closed.
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) segments: Arc<dyn FullSegments>,
+    pub(crate) archive: Option<Archive>,
 }
 
 impl std::fmt::Debug for SegmentStore {
@@ -51,6 +52,7 @@ impl SegmentStore {
         environment: &Environment,
         cache: Arc<PieceCache>,
         segments: Arc<dyn FullSegments>,
+        archive: Option<Archive>,
     ) -> SegmentStore {
         SegmentStore {
             folder: folder.to_owned(),
@@ -58,6 +60,7 @@ impl SegmentStore {
             cache,
             stop: Arc::default(),
             segments,
+            archive,
         }
     }
 
@@ -76,11 +79,29 @@ impl SegmentStore {
         Ok(path)
     }
 
-    /// Opens the sealed segments that a manifest names.
-    pub(crate) fn segments(&self, manifest: &Manifest) -> Result<Vec<Arc<SealedSegment>>> {
+    /// The names in the folder.
+    fn list(&self) -> Result<Vec<String>> {
+        let folder = &self.folder;
+        let at = |error| Error::io(format_args!("can't list {}", folder.display()), error);
+        self.files().list(folder).map_err(at)
+    }
+
+    /// Opens the sealed segments that a manifest names. One that should lie in the archive but is
+    /// here, as in a backup, or after a crash before its file was removed, is read here, and the
+    /// manifest says so.
+    pub(crate) fn segments(&self, manifest: &mut Manifest) -> Result<Vec<Arc<SealedSegment>>> {
+        let there = self.list()?;
+        let gone = |number: &u64| there.binary_search(&SealedSegment::name(*number)).is_err();
+        manifest.archived.retain(|number, _| gone(number));
         let numbers = manifest.segments.iter();
         numbers
-            .map(|number| SealedSegment::open(self, *number).map(Arc::new))
+            .map(|number| {
+                let opened = match manifest.archived.get(number) {
+                    Some(blob) => archive::open(self, *number, blob),
+                    None => SealedSegment::open(self, *number),
+                };
+                opened.map(Arc::new)
+            })
             .collect()
     }
 
@@ -114,27 +135,25 @@ impl SegmentStore {
             manifest.store(self)?;
             self.tidy(Some(manifest))?;
         }
-        Ok(Sealed::new(segments, runs))
+        Ok(Sealed::new(manifest, segments, runs))
     }
 
     /// Removes files that no manifest names: a crash left them. Only while nothing is being made.
     pub(crate) fn tidy(&self, manifest: Option<&Manifest>) -> Result<()> {
         let named: Vec<String> = manifest.map_or(Vec::new(), |manifest| {
             let segments = manifest.segments.iter().map(|n| SealedSegment::name(*n));
+            let archived = manifest.archived.keys().map(|n| SealedSegment::stub(*n));
             segments
+                .chain(archived)
                 .chain(manifest.runs.iter().map(|of| Run::name(*of)))
                 .collect()
         });
-        let folder = &self.folder;
-        let there = self.files().list(folder);
-        let there = there
-            .map_err(|error| Error::io(format_args!("can't list {}", folder.display()), error))?;
         let of_ours = |name: &String| {
-            let extension = Path::new(name).extension();
-            extension.is_some_and(|extension| extension == "sealed" || extension == "run")
+            let extension = Path::new(name).extension().and_then(|end| end.to_str());
+            matches!(extension, Some("sealed" | "archived" | "run"))
         };
         self.remove(
-            there
+            self.list()?
                 .into_iter()
                 .filter(|name| of_ours(name) && !named.contains(name)),
         )

@@ -5,6 +5,9 @@
     reason = "shared by several test binaries"
 )]
 
+pub mod blobs;
+pub mod shop;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -53,7 +53,11 @@ pub async fn metrics(State(node): Server) -> Response {
     let (bytes, files) = node.log.size();
     let sealing = node.log.sealing();
     for (name, about, value) in [
-        ("foretell_log_bytes", "Bytes that the log takes", bytes),
+        (
+            "foretell_log_bytes",
+            "Bytes that the log takes on the disk, without what is archived",
+            bytes,
+        ),
         ("foretell_log_files", "Files of the log", files as u64),
         (
             "foretell_log_unsealed_segments",
@@ -74,6 +78,21 @@ pub async fn metrics(State(node): Server) -> Response {
             "foretell_log_sealing",
             "1 if full segments are being sealed; 0 if the last try failed, see the server's log",
             u64::from(sealing.gets_on),
+        ),
+        (
+            "foretell_log_archived_segments",
+            "Sealed segments of the log that lie in the archive",
+            sealing.archived_segments,
+        ),
+        (
+            "foretell_log_archived_bytes",
+            "Bytes that they take there",
+            sealing.archived_bytes,
+        ),
+        (
+            "foretell_log_archiving",
+            "1 if sealed segments are being archived; 0 if that isn't asked for, or the last try failed, see the server's log",
+            u64::from(sealing.archiving_gets_on),
         ),
     ] {
         header_lines(&mut out, name, about, "gauge");

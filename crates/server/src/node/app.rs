@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foretell_delivery::RetryPolicy;
-use foretell_log::LogOptions;
+use foretell_log::{ArchiveRule, LogOptions};
 use foretell_types::limits::{SUBSCRIPTIONS_PER_TOPIC, TOPICS};
 use foretell_types::{Error, Result, SubscriptionName, TopicName, is_system_topic};
 
@@ -101,6 +101,7 @@ impl Application {
             table.check(&path, name)?;
         }
         self.log_options(Path::new(""))
+            .and_then(|_| self.archive_rule())
             .map_err(|error| error.context(format_args!("{path}, [log]")))?;
         if seen.len() > TOPICS {
             return Err(Error::invalid(format!(
@@ -126,6 +127,12 @@ impl Application {
     pub(super) fn log_options(&self, data: &Path) -> Result<LogOptions> {
         let table = self.file.as_ref().map(|file| file.log.clone());
         table.unwrap_or_default().options(data)
+    }
+
+    /// Which sealed segments are archived.
+    pub(super) fn archive_rule(&self) -> Result<Option<ArchiveRule>> {
+        let file = self.file.as_ref();
+        file.map_or(Ok(None), |file| file.log.archive_rule())
     }
 
     /// The folder of the storage account.
@@ -171,7 +178,7 @@ impl Application {
     }
 }
 
-fn parse_wait(text: &str) -> Result<Duration> {
+pub(super) fn parse_wait(text: &str) -> Result<Duration> {
     humantime::parse_duration(text).map_err(|error| {
         Error::invalid(format!(
             "{text:?} is not a duration such as 10s, 5m or 1h: {error}"

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use foretell_log::LogOptions;
+use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition};
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
-use foretell_types::{Error, Result};
+use foretell_types::{Error, Result, check_container};
 use serde::Deserialize;
 
+use super::app::parse_wait;
 use super::subscribe::StartAt;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,7 +60,7 @@ pub(super) struct DeliveryTable {
     pub(super) retry_schedule: Option<Vec<String>>,
 }
 
-/// `[log]`: memory and disk that the log takes at a time.
+/// `[log]`: memory and disk that the log takes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LogTable {
@@ -67,6 +68,10 @@ pub(super) struct LogTable {
     pub(super) cache_bytes: Option<u64>,
     /// The folder of the keys of erasable topics; relative to the data directory.
     pub(super) keys: Option<PathBuf>,
+    /// A container of the storage account.
+    pub(super) archive: Option<String>,
+    pub(super) archive_after: Option<String>,
+    pub(super) keep_bytes: Option<u64>,
 }
 
 impl LogTable {
@@ -88,6 +93,32 @@ impl LogTable {
             cache_bytes: checked("cache_bytes", self.cache_bytes, defaults.cache_bytes)?,
             ..defaults
         })
+    }
+
+    /// Which sealed segments are archived; `None` if none is.
+    pub(super) fn archive_rule(&self) -> Result<Option<ArchiveRule>> {
+        let ruled = self.archive_after.is_some() || self.keep_bytes.is_some();
+        let Some(container) = &self.archive else {
+            return match ruled {
+                true => Err(Error::invalid(
+                    "archive_after and keep_bytes say what is archived, and archive is missing: the name of a container",
+                )),
+                false => Ok(None),
+            };
+        };
+        let here = |name: &str, error: Error| error.context(name);
+        check_container(container).map_err(|error| here("archive", error))?;
+        if !ruled {
+            return Err(Error::invalid(
+                "archive says where to, and neither archive_after nor keep_bytes says what: set one of them, or both",
+            ));
+        }
+        let after = self.archive_after.as_deref().map(parse_wait).transpose();
+        Ok(Some(ArchiveRule {
+            container: container.clone(),
+            after: after.map_err(|error| here("archive_after", error))?,
+            keep_bytes: self.keep_bytes,
+        }))
     }
 }
 

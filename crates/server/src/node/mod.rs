@@ -4,6 +4,7 @@
 mod app;
 mod app_file;
 mod apply;
+mod blobs;
 mod config;
 mod erase;
 mod import;

@@ -3,11 +3,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foretell_delivery::Subscription;
-use foretell_log::{Append, DirectoryLock, Environment, EventLog, LogOptions};
+use foretell_log::{Append, Archive, DirectoryLock, Environment, EventLog, LogOptions};
 use foretell_storage::Account;
 use foretell_types::{ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
 
+use super::blobs::AccountBlobs;
 use super::erase::{self, finish_erasures};
 use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
 
@@ -22,9 +23,15 @@ impl Node {
             Ok((lock, keys::master_key(&data, &*random)?))
         })
         .await?;
-        let log_options = options.application.log_options(&options.data)?;
-        let log = open_log(&options.data, &environment, log_options).await?;
         let storage = Account::local(&options.application.storage_folder(&options.data))?;
+        let log_options = LogOptions {
+            archive: Some(Archive {
+                blobs: Arc::new(AccountBlobs::new(storage.clone())),
+                rule: options.application.archive_rule()?,
+            }),
+            ..options.application.log_options(&options.data)?
+        };
+        let log = open_log(&options.data, &environment, log_options).await?;
         make_system_topics(&log, &environment).await?;
         let reading = log.clone();
         let config = blocking(move || {

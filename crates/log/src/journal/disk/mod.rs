@@ -97,7 +97,8 @@ impl DiskJournal {
             cache: Arc::new(PieceCache::new(options.cache_bytes)),
         });
         let cache = shared.cache.clone();
-        let store = SegmentStore::new(folder, environment, cache, shared.clone());
+        let archive = options.archive.clone();
+        let store = SegmentStore::new(folder, environment, cache, shared.clone(), archive);
         let manifest = Manifest::load(&store)?.unwrap_or_default();
         let (first, last) = (manifest.next_segment, manifest.catalog.last);
         segment::remove_sealed(folder, &**files, first)?;
