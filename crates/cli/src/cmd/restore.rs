@@ -22,7 +22,7 @@ pub struct Restore {
     #[command(flatten)]
     place: Place,
     /// With --container: the folder of the storage account; that of the data directory by default.
-    #[arg(long, value_name = "DIR", requires = "container")]
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
     storage: Option<PathBuf>,
 }
 
