@@ -22,6 +22,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
 use crate::Globals;
+use crate::output::bar;
 
 /// How long to wait for another command that holds the data directory.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
@@ -194,6 +195,30 @@ impl Client {
         }
         let body = answer.bytes().await?;
         Err(error_from_body(status, &body))
+    }
+
+    /// Sends a request for work that takes its time, and follows how far it is on the standard
+    /// error; gives its result.
+    pub async fn follow(&self, request: Request) -> Result<Value> {
+        let mut lines = self.send(request).await?.lines();
+        let progress = bar(0, "");
+        while let Some(text) = lines.next().await {
+            let text = text?;
+            let value: Value = serde_json::from_str(&text).unwrap_or_default();
+            if let [done, total] = &value["progress"].as_array().map_or(&[][..], Vec::as_slice) {
+                progress.set_message(value["step"].as_str().unwrap_or("").to_owned());
+                progress.set_length(total.as_u64().unwrap_or(0));
+                progress.set_position(done.as_u64().unwrap_or(0));
+                continue;
+            }
+            progress.finish_and_clear();
+            if value["error"].is_object() {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                return Err(error_from_body(status, text.as_bytes()));
+            }
+            return Ok(value);
+        }
+        Err(Error::unavailable("the answer was cut off"))
     }
 
     /// Ends what was begun: a directory that was opened is closed.

@@ -4,6 +4,7 @@
 mod client;
 mod cmd;
 mod demo;
+mod local;
 mod output;
 
 use std::io::IsTerminal;
@@ -85,7 +86,7 @@ enum Command {
     Prove(cmd::prove::Prove),
     /// Erase the data of subjects for good.
     Erase(cmd::erase::Erase),
-    /// Copy the log into a folder, while it is in use.
+    /// Copy the log into a folder or a container, while it is in use.
     Backup(cmd::backup::Backup),
     /// Bring a log back from a backup.
     Restore(cmd::restore::Restore),

@@ -76,3 +76,102 @@ fn a_log_in_use_is_backed_up_and_restored() {
         Some(3)
     );
 }
+
+/// Archived segments are part of a backup; it lies in a container, and a second one takes only
+/// what is new.
+#[test]
+fn a_log_is_backed_up_into_a_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, app) = (folder.path().join("data"), folder.path().join("app"));
+    std::fs::create_dir(&app).unwrap();
+    let toml =
+        "[topics.shop]\n[log]\nsegment_bytes = 65536\narchive = \"archive\"\nkeep_bytes = 0\n";
+    std::fs::write(app.join("foretell.toml"), toml).unwrap();
+    let server = Server::start(&data, &[app.to_str().unwrap()]);
+    let publish = |from: u64, until: u64| {
+        let song: String = (0..60).map(|n| format!("{n} green bottles, ")).collect();
+        let events: Vec<Value> = (from..until)
+            .map(|n| {
+                json!({
+                    "specversion": "1.0", "id": n.to_string(), "source": "/t", "type": "changed",
+                    "subject": format!("a/{}", n % 7), "data": {"n": n, "text": song}
+                })
+            })
+            .collect();
+        let file = folder.path().join("events.json");
+        std::fs::write(&file, Value::from(events).to_string()).unwrap();
+        text(&data, &["publish", "shop", file.to_str().unwrap()]);
+    };
+    for n in 0..6 {
+        publish(n * 100, n * 100 + 100);
+    }
+    let archive = data.join("storage/archive");
+    let began = std::time::Instant::now();
+    while !archive.exists() {
+        assert!(began.elapsed().as_secs() < 20, "something is archived");
+        std::thread::yield_now();
+    }
+    let to = ["backup", "--container", "backups/shop"];
+    let first = json_of(&data, &to);
+    assert!(first["files"].as_u64() > Some(2), "{first}");
+    publish(600, 700);
+    let second = json_of(&data, &to);
+    assert!(second["kept"].as_u64() > Some(2), "{second}");
+    assert!(second["commits"].as_u64() > first["commits"].as_u64());
+    let root = json_of(&data, &["verify"])["root"].clone();
+    assert_eq!(second["root"], root);
+    let events = text(&data, &["read", "shop", "--json"]);
+    assert_eq!(events.lines().count(), 700);
+    drop(server);
+    // Also without a server; and a folder holds the same.
+    let third = json_of(&data, &to);
+    assert_eq!(third["root"], root);
+    let dir = folder.path().join("backup");
+    assert_eq!(
+        json_of(&data, &["backup", dir.to_str().unwrap()])["root"],
+        root
+    );
+
+    // The disk of the log is gone, the storage account is there.
+    std::fs::remove_dir_all(data.join("journal")).unwrap();
+    let from = ["restore", "--container", "backups/shop"];
+    assert_eq!(json_of(&data, &from)["root"], root);
+    assert_eq!(text(&data, &["read", "shop", "--json"]), events);
+    let storage = data.join("storage");
+    let elsewhere = folder.path().join("elsewhere");
+    let with_storage = [&from[..], &["--storage", storage.to_str().unwrap()]].concat();
+    assert_eq!(json_of(&elsewhere, &with_storage)["root"], root);
+    std::fs::remove_dir_all(&archive).unwrap();
+    assert_eq!(text(&elsewhere, &["read", "shop", "--json"]), events);
+    assert_eq!(json_of(&elsewhere, &["verify"])["root"], root);
+
+    for (arguments, exit) in [
+        (&["backup"][..], 2),
+        (&["backup", "x", "--container", "backups"], 2),
+        (&["backup", "--container", "No/good"], 1),
+        (&["backup", "--container", "backups/../x"], 1),
+        (&["restore", "x", "--storage", "y"], 2),
+    ] {
+        assert_eq!(
+            run(&data, arguments).status.code(),
+            Some(exit),
+            "{arguments:?}"
+        );
+    }
+    let new = folder.path().join("new");
+    assert_eq!(
+        run(&new, &["restore", "--container", "backups"])
+            .status
+            .code(),
+        Some(3)
+    );
+    assert!(!new.exists());
+    let none = [
+        "restore",
+        "--container",
+        "backups/none",
+        "--storage",
+        storage.to_str().unwrap(),
+    ];
+    assert_eq!(run(&new, &none).status.code(), Some(3));
+}

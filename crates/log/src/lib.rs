@@ -57,7 +57,10 @@ mod verify;
 mod writer;
 
 pub use append::{Append, Appended, AppendedEvent};
-pub use backup::{BackupFile, verify_backup};
+pub use backup::{
+    BackedUp, BackupFile, BackupProgress, BackupSource, BackupStep, back_up, description_of,
+    restore, verify_backup,
+};
 pub use blobs::Blobs;
 pub use codec::EventRef;
 pub use environment::{Clock, Environment, Random};

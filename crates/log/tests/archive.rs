@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foretell_log::{
-    Append, Archive, ArchiveRule, Clock, EventLog, LogOptions, ReadOptions, verify_backup,
+    Append, Archive, ArchiveRule, Blobs, Clock, EventLog, LogOptions, ReadOptions, back_up, restore,
 };
 use foretell_types::{ErrorKind, Instant, Position, Result};
 use support::blobs::{MemoryBlobs, Outage};
@@ -488,20 +488,18 @@ fn a_backup_is_whole_and_shares_the_archive() {
     let archived = log.sealing().archived_segments;
     assert!(archived > 3);
     let copy = FaultDisk::new();
-    let files = copy.environment(3).files;
-    for part in log.backup_files().unwrap() {
-        let mut content = vec![0; part.bytes as usize];
-        let read = log.backup_read(&part.name, 0, &mut content).unwrap();
-        assert_eq!(read, content.len());
-        let file = files.create(&Path::new("/j").join(&part.name)).unwrap();
-        file.write_all_at(&content, 0).unwrap();
-        file.sync_data().unwrap();
-    }
-    files.sync_dir(Path::new("/j")).unwrap();
     let sound = log.verify(&mut |_, _| {}).unwrap();
-    let environment = copy.environment(4);
-    let verified = verify_backup(Path::new("/j"), &environment, &mut |_, _| {});
-    assert_eq!(verified.unwrap(), sound);
+    let kept: Arc<dyn Blobs> = Arc::new(MemoryBlobs::default());
+    let to = (&kept, "backups/shop");
+    let done = back_up(
+        &mut log.clone(),
+        to,
+        &disk.environment(4),
+        &mut |_, _, _| {},
+    );
+    assert_eq!(done.unwrap().verified, sound);
+    let from = (&*kept, "backups/shop");
+    restore(from, Path::new("/j"), &copy.environment(3), &mut |_, _| {}).unwrap();
     // Without an archive it is a log like any other.
     let alone = open_with(&copy.copy(), 5, &small_segments()).unwrap();
     assert_eq!(alone.sealing().archived_segments, 0);

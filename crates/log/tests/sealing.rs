@@ -9,10 +9,14 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use foretell_log::{Append, Environment, EventLog, LogOptions, ReadOptions, verify_backup};
+use foretell_log::{
+    Append, Blobs, Environment, EventLog, LogOptions, ReadOptions, back_up, restore,
+};
 use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{Data, ErrorKind, ExpectedRevision, NewEvent, Position, Revision};
+use support::blobs::MemoryBlobs;
 use support::shop::{check, event, fill, make, read, seal_all};
 use support::{Fault, FaultDisk, Seeded, open_with, small_segments};
 
@@ -384,24 +388,23 @@ fn a_backup_is_the_log() {
     let log = open(&disk, 1).unwrap();
     make(&log);
     fill(&log, 1, 500);
+    let blobs: Arc<dyn Blobs> = Arc::new(MemoryBlobs::default());
     for steps in [0, 7, 100] {
         for _ in 0..steps {
             log.seal().unwrap();
         }
-        let copy = FaultDisk::new();
-        let files = copy.environment(3).files;
-        for part in log.backup_files().unwrap() {
-            let mut content = vec![0; part.bytes as usize];
-            assert_eq!(
-                log.backup_read(&part.name, 0, &mut content).unwrap(),
-                content.len()
-            );
-            let file = files.create(&Path::new("/j").join(&part.name)).unwrap();
-            file.write_all_at(&content, 0).unwrap();
-        }
         let sound = log.verify(&mut |_, _| {}).unwrap();
-        let verified = verify_backup(Path::new("/j"), &copy.environment(4), &mut |_, _| {});
-        assert_eq!(verified.unwrap(), sound, "{steps}");
+        let to = (&blobs, "backups/shop");
+        let done = back_up(
+            &mut log.clone(),
+            to,
+            &disk.environment(4),
+            &mut |_, _, _| {},
+        );
+        assert_eq!(done.unwrap().verified, sound, "{steps}");
+        let copy = FaultDisk::new();
+        let from = (&*blobs, "backups/shop");
+        restore(from, Path::new("/j"), &copy.environment(3), &mut |_, _| {}).unwrap();
         let restored = open(&copy, 5).unwrap();
         check(&restored, 500);
         assert_eq!(restored.verify(&mut |_, _| {}).unwrap(), sound);

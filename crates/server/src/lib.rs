@@ -24,4 +24,4 @@ mod node;
 pub use foretell_functions::Status as AppStatus;
 pub use http::{proof_from_json, router};
 pub use listen::{Listening, listen, serve};
-pub use node::{Application, Node, NodeOptions, StateAnswer, admin_key};
+pub use node::{Application, Node, NodeOptions, StateAnswer, account_blobs, admin_key};

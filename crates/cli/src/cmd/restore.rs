@@ -1,20 +1,29 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
+use foretell_log::{Blobs, Environment, Verified, description_of, restore, verify_backup};
 use foretell_types::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
-use super::backup::{DESCRIPTION, JOURNAL, sync, verify};
+use super::backup::Place;
 use crate::Globals;
 use crate::client::Client;
+use crate::local::{self, LocalFiles};
 use crate::output::{Failure, amount, bar, line, note};
+
+/// Where the files of the log lie in a data directory.
+const JOURNAL: &str = "journal";
 
 /// Bring a log back from a backup, into a data directory that has none.
 #[derive(Args, Debug)]
 pub struct Restore {
-    /// The folder that `foretell backup` wrote.
-    dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
+    /// With --container: the folder of the storage account; that of the data directory by default.
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    storage: Option<PathBuf>,
 }
 
 impl Restore {
@@ -23,7 +32,6 @@ impl Restore {
             let message = "a server is running there: stop it, or name another --data".to_owned();
             return Err(Failure::Usage(message));
         }
-        let expected = described(&self.dir)?;
         let (data, journal) = (&globals.data, globals.data.join(JOURNAL));
         if journal.exists() {
             let message = format!(
@@ -32,25 +40,11 @@ impl Restore {
             );
             return Err(Error::new(ErrorKind::Conflict, message).into());
         }
-        // Under another name until all of it is there, durable and sound.
-        let part = data.join("journal.part");
-        copy(&self.dir.join(JOURNAL), &part)?;
-        let verified = verify(&part)?;
-        let root = verified.root.to_string();
-        if expected["root"] != root.as_str() {
-            let message = format!(
-                "the backup's root is {root}, while {} says {}",
-                self.dir.join(DESCRIPTION).display(),
-                expected["root"]
-            );
-            return Err(Error::new(ErrorKind::Damaged, message).into());
-        }
-        fs::rename(&part, &journal)
-            .and_then(|()| sync(data))
-            .map_err(|error| Error::io(format_args!("can't write {}", journal.display()), error))?;
         let had_keys = data.join("keys").exists();
+        let verified = self.bring_back(data, &journal)?;
         // Opening makes the index anew.
         Client::connect(globals, false).await?.close().await;
+        let root = verified.root.to_string();
         if globals.json {
             let restored = json!({
                 "data": data,
@@ -72,43 +66,64 @@ impl Restore {
         }
         Ok(())
     }
-}
 
-fn described(dir: &Path) -> Result<Value> {
-    let path = dir.join(DESCRIPTION);
-    let text = fs::read_to_string(&path).map_err(|error| {
-        let what = format_args!("{} holds no backup", dir.display());
-        match error.kind() {
-            std::io::ErrorKind::NotFound => Error::not_found(what.to_string()),
-            _ => Error::io(what, error),
+    /// The backup: what holds it, and its folder there.
+    fn place(&self, data: &Path) -> Result<(Arc<dyn Blobs>, String)> {
+        if let Some(container) = &self.place.container {
+            let storage = self.storage.clone();
+            let storage = storage.unwrap_or_else(|| data.join("storage"));
+            let blobs = foretell_server::account_blobs(&storage)?;
+            return Ok((blobs, container.trim_end_matches('/').to_owned()));
         }
-    })?;
-    serde_json::from_str(&text)
-        .map_err(|error| Error::invalid(format!("{} is malformed: {error}", path.display())))
+        let dir = self.place.dir.clone().unwrap_or_default();
+        Ok((Arc::new(LocalFiles), local::name(&dir)?))
+    }
+
+    /// Copies the backup under another name until all of it is there, durable and sound.
+    fn bring_back(&self, data: &Path, journal: &Path) -> Result<Verified> {
+        let (blobs, folder) = self.place(data)?;
+        let expected = described(&*blobs, &folder)?;
+        let part = data.join("journal.part");
+        let at = |error| Error::io(format_args!("can't write {}", journal.display()), error);
+        if part.exists() {
+            // An earlier try left it.
+            fs::remove_dir_all(&part).map_err(at)?;
+        }
+        let environment = Environment::real();
+        let progress = bar(0, "restoring");
+        let shown = &mut |done, total| {
+            progress.set_length(total);
+            progress.set_position(done);
+        };
+        restore((&*blobs, &folder), &part, &environment, shown)?;
+        progress.set_message("verifying");
+        let here: Arc<dyn Blobs> = Arc::new(LocalFiles);
+        let verified = verify_backup(&here, &local::name(&part)?, &environment, shown)?;
+        progress.finish_and_clear();
+        let root = verified.root.to_string();
+        if expected["root"] != root.as_str() {
+            let message = format!(
+                "the backup's root is {root}, while {} says {}: it was not finished, make it again",
+                blobs.describe(&description_of(&folder)),
+                expected["root"]
+            );
+            return Err(Error::new(ErrorKind::Damaged, message));
+        }
+        fs::rename(&part, journal)
+            .and_then(|()| File::open(data)?.sync_all())
+            .map_err(at)?;
+        Ok(verified)
+    }
 }
 
-/// Copies the files of a folder; what an earlier try left there is removed.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let at = |error| Error::io(format_args!("can't copy {}", from.display()), error);
-    if to.exists() {
-        fs::remove_dir_all(to).map_err(at)?;
-    }
-    fs::create_dir_all(to).map_err(at)?;
-    let entries = fs::read_dir(from).map_err(at)?;
-    let files: Vec<_> = entries
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(at)?
-        .into_iter()
-        .filter(|entry| entry.path().is_file())
-        .collect();
-    let progress = bar(files.len() as u64, "restoring");
-    for file in files {
-        let target = to.join(file.file_name());
-        fs::copy(file.path(), &target)
-            .and_then(|_| File::open(&target)?.sync_all())
-            .map_err(at)?;
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
-    sync(to).map_err(at)
+fn described(blobs: &dyn Blobs, folder: &str) -> Result<Value> {
+    let name = description_of(folder);
+    let what = blobs.describe(&name);
+    let bytes = blobs.bytes(&name)?;
+    let bytes =
+        bytes.ok_or_else(|| Error::not_found(format!("there is no backup: {what} is missing")))?;
+    let mut text = vec![0; bytes as usize];
+    let count = blobs.read(&name, 0, &mut text)?.unwrap_or(0);
+    serde_json::from_slice(&text[..count])
+        .map_err(|error| Error::invalid(format!("{what} is malformed: {error}")))
 }

@@ -53,6 +53,8 @@ impl Serve {
             }
         };
         let url = listening.url();
+        // Who reads where it listens may stop it at once.
+        let stop = stop_signal()?;
         if globals.json {
             line(
                 &json!({ "url": url, "data": globals.data, "process": std::process::id() })
@@ -65,7 +67,7 @@ impl Serve {
             ))?;
             note("stop it with Ctrl-C");
         }
-        foretell_server::serve(node, listening, stop_signal()?).await?;
+        foretell_server::serve(node, listening, stop).await?;
         if !globals.json {
             note("stopped; everything accepted is durable");
         }

@@ -1,13 +1,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use foretell_types::{Error, ErrorKind};
-use futures::StreamExt;
-use serde_json::Value;
+use foretell_types::Error;
 
 use crate::Globals;
 use crate::client::{Client, Request};
-use crate::output::{Failure, bar, count, line};
+use crate::output::{Failure, count, line};
 
 #[derive(Args, Debug)]
 pub struct Verify {
@@ -19,7 +17,7 @@ pub struct Verify {
 impl Verify {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
         let client = Client::connect(globals, false).await?;
-        let found = verify(&client).await;
+        let found = client.follow(Request::post("/verify")).await;
         client.close().await;
         let found = found?;
         if let Some(file) = &self.signed_root {
@@ -40,23 +38,4 @@ impl Verify {
         ))?;
         line(&format!("root {}", found["root"].as_str().unwrap_or("")))
     }
-}
-
-async fn verify(client: &Client) -> Result<Value, Failure> {
-    let mut lines = client.send(Request::post("/verify")).await?.lines();
-    let progress = bar(0, "verifying");
-    while let Some(text) = lines.next().await {
-        let value: Value = serde_json::from_str(&text?).unwrap_or_default();
-        if let [done, total] = &value["progress"].as_array().map_or(&[][..], Vec::as_slice) {
-            progress.set_length(total.as_u64().unwrap_or(0));
-            progress.set_position(done.as_u64().unwrap_or(0));
-            continue;
-        }
-        progress.finish_and_clear();
-        if let Some(message) = value["error"]["message"].as_str() {
-            return Err(Error::new(ErrorKind::Damaged, message).into());
-        }
-        return Ok(value);
-    }
-    Err(Error::unavailable("the verification was cut off").into())
 }

@@ -1,16 +1,17 @@
-//! Copies of the log while it is written to. Who copies asks for the files, then for their content
-//! piece by piece; see `foretell backup`.
+//! Copies of the log while it is written to. Who copies it elsewhere asks for the files, then for
+//! their content piece by piece; into the storage account the server copies by itself.
 
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
-use foretell_types::Error;
+use foretell_log::{BackupStep, back_up};
 use foretell_types::limits::STORE_BODY_BYTES;
+use foretell_types::{Error, Result, check_container};
 use http::header;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json};
 use super::parameters::Parameters;
-use super::{Server, require_admin};
+use super::{Server, admin_body, progress, require_admin};
 use crate::node::blocking;
 
 /// `GET /backup`: the files that make up the log, in the order in which they are to be copied.
@@ -42,4 +43,53 @@ pub async fn piece(State(node): Server, Path(file): Path<String>, request: Reque
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], piece).into_response())
+}
+
+/// `POST /backup`: `{"container", "prefix"}`. Makes a backup there, or brings the one there up to
+/// date; lines as `progress` has them.
+pub async fn into_container(State(node): Server, request: Request) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let body = admin_body(request).await?;
+    let folder = folder(&body)?;
+    progress::lines(move |tell| {
+        let done = back_up(
+            &mut node.log.clone(),
+            (&node.blobs, &folder),
+            node.environment(),
+            &mut |step, done, total| {
+                let step = match step {
+                    BackupStep::Copying => "copying",
+                    BackupStep::Verifying => "verifying",
+                };
+                tell(step, done, total);
+            },
+        )?;
+        Ok(json!({
+            "files": done.files,
+            "bytes": done.bytes,
+            "kept": done.kept,
+            "events": done.verified.events,
+            "commits": done.verified.commits,
+            "root": done.verified.root.to_string(),
+        }))
+    })
+}
+
+/// Where a backup is to lie, as the log names blobs.
+fn folder(body: &Value) -> Result<String> {
+    let Some(container) = body["container"].as_str() else {
+        return Err(Error::invalid(
+            "container is missing: the name of a container",
+        ));
+    };
+    check_container(container)?;
+    match &body["prefix"] {
+        Value::Null => Ok(container.to_owned()),
+        Value::String(prefix) => {
+            let prefix = prefix.trim_end_matches('/');
+            foretell_storage::check_blob(prefix).map_err(|error| error.context("prefix"))?;
+            Ok(format!("{container}/{prefix}"))
+        }
+        _ => Err(Error::invalid("prefix is not a text")),
+    }
 }

@@ -12,6 +12,7 @@ mod metrics;
 mod openapi;
 mod parameters;
 mod path;
+mod progress;
 mod prove;
 mod publish;
 mod read;
@@ -99,7 +100,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             post(functions::invoke),
         )
         .route("/verify", post(verify::verify))
-        .route("/backup", get(backup::files))
+        .route("/backup", get(backup::files).post(backup::into_container))
         .route("/backup/{file}", get(backup::piece))
         .fallback(answer::no_route)
         .method_not_allowed_fallback(answer::no_method)

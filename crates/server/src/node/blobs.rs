@@ -1,5 +1,6 @@
 use std::future::Future;
-use std::sync::{OnceLock, mpsc};
+use std::path::Path;
+use std::sync::{Arc, OnceLock, mpsc};
 
 use foretell_log::Blobs;
 use foretell_storage::Account;
@@ -45,6 +46,18 @@ impl AccountBlobs {
         let answer = receiver.recv();
         answer.map_err(|_| Error::unavailable("the work on the storage account was cut off"))?
     }
+}
+
+/// The storage account in a folder that is there, for who has no node: a log is brought back from a
+/// backup before there is one.
+pub fn account_blobs(folder: &Path) -> Result<Arc<dyn Blobs>> {
+    if !folder.exists() {
+        let folder = folder.display();
+        return Err(Error::not_found(format!(
+            "there is no storage account in {folder}"
+        )));
+    }
+    Ok(Arc::new(AccountBlobs::new(Account::local(folder)?)))
 }
 
 impl std::fmt::Debug for AccountBlobs {

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::Subscription;
 use foretell_functions::{App, LogLine, read_logs};
-use foretell_log::{DirectoryLock, Environment, EventLog, Hash};
+use foretell_log::{Blobs, DirectoryLock, Environment, EventLog, Hash};
 use foretell_protocol::{Key, MasterKey, SignedRoot};
 use foretell_storage::Account;
 use foretell_types::{Error, Instant, Result, Timestamp};
@@ -33,6 +33,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use app::Application;
 pub use app_file::AccessSettings;
+pub use blobs::account_blobs;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
 pub use keys::admin_key;
 pub use lookup::resource_id;
@@ -78,6 +79,8 @@ enum Phase {
 pub struct Node {
     pub log: EventLog,
     pub storage: Account,
+    /// The same account, for calls that block.
+    pub blobs: Arc<dyn Blobs>,
     pub counters: Counters,
     options: NodeOptions,
     environment: Environment,
@@ -142,6 +145,10 @@ impl Node {
     /// Ready once the node is stopping.
     pub async fn stopping(&self) {
         let _ = self.stop.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     pub fn now(&self) -> Instant {

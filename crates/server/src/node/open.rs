@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foretell_delivery::Subscription;
-use foretell_log::{Append, Archive, DirectoryLock, Environment, EventLog, LogOptions};
+use foretell_log::{Append, Archive, Blobs, DirectoryLock, Environment, EventLog, LogOptions};
 use foretell_storage::Account;
 use foretell_types::{ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
@@ -24,9 +24,10 @@ impl Node {
         })
         .await?;
         let storage = Account::local(&options.application.storage_folder(&options.data))?;
+        let blobs: Arc<dyn Blobs> = Arc::new(AccountBlobs::new(storage.clone()));
         let log_options = LogOptions {
             archive: Some(Archive {
-                blobs: Arc::new(AccountBlobs::new(storage.clone())),
+                blobs: blobs.clone(),
                 rule: options.application.archive_rule()?,
             }),
             ..options.application.log_options(&options.data)?
@@ -42,6 +43,7 @@ impl Node {
         let mut node = Node {
             log,
             storage,
+            blobs,
             counters: Counters::default(),
             environment,
             admin: master.admin_key(0),

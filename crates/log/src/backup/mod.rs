@@ -4,18 +4,28 @@
 //! group; the index is made anew from them. Sealed segments never change, so the next backup
 //! copies only those that it doesn't have.
 
+mod copy;
+mod kept;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
+use crate::blobs::Blobs;
 use crate::environment::Environment;
 use crate::index::Index;
 use crate::journal::{DiskJournal, Journal};
 use crate::log::LogOptions;
 use crate::sealed::{Manifest, Sealed, SealedSegment, SegmentStore};
 use crate::verify::{self, Verified};
+
+pub use copy::{
+    BackedUp, BackupProgress, BackupSource, BackupStep, back_up, description_of, restore,
+};
+
+use kept::KeptFiles;
 
 /// A file of a backup, by its name in the log's folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,14 +84,10 @@ pub(crate) fn read(
     (name, offset): (&str, u64),
     buffer: &mut [u8],
 ) -> Result<usize> {
-    let split = name.split_once('.');
-    let number = split.filter(|(stem, kind)| {
-        let kinds = ["segment", "sealed", "manifest"];
-        stem.len() == 10 && stem.bytes().all(|b| b.is_ascii_digit()) && kinds.contains(kind)
-    });
-    let Some((number, kind)) = number else {
+    if !is_file_of_a_log(name) {
         return Err(Error::invalid(format!("{name:?} is no file of a log")));
-    };
+    }
+    let (number, kind) = name.split_once('.').unwrap_or_default();
     if kind == "sealed" {
         let sealed = index.read().sealed.clone();
         let segment = number.parse().ok().and_then(|n| sealed.segment(n));
@@ -93,6 +99,14 @@ pub(crate) fn read(
         .map_err(|error| gone(name, error))
 }
 
+/// Whether a name is that of a file that a backup may hold.
+fn is_file_of_a_log(name: &str) -> bool {
+    let kinds = ["segment", "sealed", "manifest"];
+    name.split_once('.').is_some_and(|(stem, kind)| {
+        stem.len() == 10 && stem.bytes().all(|b| b.is_ascii_digit()) && kinds.contains(&kind)
+    })
+}
+
 fn gone(name: &str, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         let message = format!("{name} is no longer part of the log: it was sealed meanwhile");
@@ -101,16 +115,22 @@ fn gone(name: &str, error: std::io::Error) -> Error {
     Error::io(format_args!("can't read {name}"), error)
 }
 
-/// Reads everything in a backup's folder and checks it, as [`EventLog::verify`] does; makes no
-/// index.
+/// Reads the files of a log that a backup copied into a folder of blobs, all of them, and checks
+/// them, as [`EventLog::verify`] does; makes no index, and changes nothing.
 ///
 /// [`EventLog::verify`]: crate::EventLog::verify
 pub fn verify_backup(
-    folder: &Path,
+    blobs: &Arc<dyn Blobs>,
+    folder: &str,
     environment: &Environment,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified> {
-    let journal = DiskJournal::open_with(folder, environment, &LogOptions::default())?;
+    let environment = Environment {
+        files: Arc::new(KeptFiles::new(blobs, folder)?),
+        ..environment.clone()
+    };
+    let options = LogOptions::default();
+    let journal = DiskJournal::open_with(Path::new(folder), &environment, &options)?;
     if let Some(cut) = journal.cut_tail() {
         let message = format!("{} was cut short", cut.segment.display());
         return Err(Error::new(ErrorKind::Damaged, message));

@@ -1,0 +1,124 @@
+//! The files of a backup, wherever it lies, as the log reads them. Nothing in it is changed: what
+//! opening writes again must be what is there.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use foretell_types::Result;
+use parking_lot::Mutex;
+
+use crate::blobs::Blobs;
+use crate::files::{File, Files};
+
+pub(super) struct KeptFiles {
+    blobs: Arc<dyn Blobs>,
+    folder: PathBuf,
+    /// Names and lengths; what opening would remove is only left out.
+    names: Mutex<BTreeMap<String, u64>>,
+}
+
+impl KeptFiles {
+    pub fn new(blobs: &Arc<dyn Blobs>, folder: &str) -> Result<KeptFiles> {
+        let below = format!("{folder}/");
+        let found = blobs.list(folder)?.into_iter();
+        let named = found.filter_map(|(blob, bytes)| {
+            let name = blob.strip_prefix(&below)?;
+            (!name.contains('/')).then(|| (name.to_owned(), bytes))
+        });
+        Ok(KeptFiles {
+            blobs: blobs.clone(),
+            folder: folder.into(),
+            names: Mutex::new(named.collect()),
+        })
+    }
+}
+
+fn unchanged<T>(path: &str) -> io::Result<T> {
+    let message = format!("{path} of a backup would have to be changed");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+impl Files for KeptFiles {
+    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        if path != self.folder {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(self.names.lock().keys().cloned().collect())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let bytes = self.names.lock().get(&*name).copied();
+        Ok(Arc::new(KeptFile {
+            blobs: self.blobs.clone(),
+            bytes: bytes.ok_or(io::ErrorKind::NotFound)?,
+            name: path.to_string_lossy().into_owned(),
+        }))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        unchanged(&path.to_string_lossy())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.names.lock().remove(&*name);
+        Ok(())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+}
+
+struct KeptFile {
+    blobs: Arc<dyn Blobs>,
+    name: String,
+    bytes: u64,
+}
+
+impl File for KeptFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let wanted = self.bytes.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let read = self.blobs.read(&self.name, offset, &mut buffer[..wanted]);
+        let read = read.map_err(io::Error::other)?;
+        read.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut there = vec![0; bytes.len()];
+        let count = self.read_at(&mut there, offset)?;
+        if there[..count] == *bytes {
+            return Ok(());
+        }
+        unchanged(&self.name)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        if bytes == self.bytes {
+            return Ok(());
+        }
+        unchanged(&self.name)
+    }
+}
