@@ -82,7 +82,7 @@ impl Cycle {
         let ticket = request
             .append()
             .and_then(|append| log.append(append))
-            .map_err(|error| Self::broken("submitting", &error))?;
+            .map_err(|error| Failure::said("submitting", &error))?;
         self.waiting.push((request, ticket));
         Ok(Next::GoOn)
     }
@@ -96,7 +96,7 @@ impl Cycle {
         match done {
             Ok(done) => self.counts.sealed += u64::from(done),
             Err(error) if self.disk.struck().is_none() => {
-                return Err(Self::broken("sealing", &error));
+                return Err(Failure::said("sealing", &error));
             }
             Err(_) => {}
         }
@@ -113,11 +113,11 @@ impl Cycle {
         }
     }
 
-    /// What a check says, unless a fault struck in it.
+    /// What a check says; where a fault struck in it, the log may say so, and answer no worse.
     fn unless_struck(&self, checked: Result<(), Failure>) -> Result<Next, Failure> {
         match (checked, self.disk.struck()) {
             (_, Some((Fault::Stop, _))) => Ok(Next::End),
-            (Err(_), Some((Fault::Error, _))) => Ok(Next::GoOn),
+            (Err(failure), Some((Fault::Error, _))) if failure.said => Ok(Next::GoOn),
             (checked, _) => checked.map(|()| Next::GoOn),
         }
     }
@@ -154,7 +154,7 @@ impl Cycle {
         let options: ReadOptions = read_options(&self.random, topic.head());
         let reader = log
             .read(name, options.clone())
-            .map_err(|error| Self::broken("reading", &error))?;
+            .map_err(|error| Failure::said("reading", &error))?;
         self.held.push(Held {
             reader,
             topic: (*name).clone(),

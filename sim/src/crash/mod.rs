@@ -126,15 +126,11 @@ impl Cycle {
         }
     }
 
-    fn broken(check: &'static str, error: &foretell_types::Error) -> Failure {
-        Failure::new(check, format!("{error} ({:?})", error.kind()))
-    }
-
     /// Sets the model, and forgets what may have been.
     fn settle(&mut self, log: &EventLog) -> Result<(), Failure> {
         let (frames, _) = log
             .root()
-            .map_err(|error| Self::broken("opening", &error))?;
+            .map_err(|error| Failure::said("opening", &error))?;
         if let Some(maybe) = self.maybe.take() {
             if frames == maybe.frames && frames != self.model.frames {
                 self.model = maybe;

@@ -6,7 +6,7 @@ use foretell_log::EventLog;
 
 use super::Cycle;
 use crate::check;
-use crate::disk::{Disk, Fault, Loss, Plan};
+use crate::disk::{Disk, Fault, Loss, Plan, Struck};
 use crate::failure::Failure;
 use crate::random::environment;
 
@@ -58,7 +58,7 @@ impl Cycle {
                         return Ok(log);
                     }
                 }
-                (Err(error), None) => return Err(Self::broken("opening", &error)),
+                (Err(error), None) => return Err(Failure::said("opening", &error)),
                 (Err(error), Some(_)) => self.say(|| format!("can't open: {error}")),
             }
             // What an opening left undone, the next one must know of without a power loss too.
@@ -78,7 +78,11 @@ impl Cycle {
         Plan {
             fault,
             after: self.random.below(calls),
-            writing_only: self.random.chance(80),
+            least: match self.random.below(20) {
+                0..=3 => Struck::Reading,
+                4..=16 => Struck::Writing,
+                _ => Struck::Syncing,
+            },
         }
     }
 }

@@ -131,7 +131,8 @@ impl Catalog {
         for topic in &self.topics {
             put_bytes(out, topic.name.as_bytes());
             out.extend_from_slice(topic.uuid.as_bytes());
-            out.push(u8::from(topic.deleted) | u8::from(topic.reuse_ids) << 1);
+            let deleted = topic.deleted && !bugs::on(Bug::DeletedFlagNotSealed);
+            out.push(u8::from(deleted) | u8::from(topic.reuse_ids) << 1);
             out.extend_from_slice(&topic.created.to_le_bytes());
             put_varint(out, topic.head);
             put_varint(out, topic.streams);
