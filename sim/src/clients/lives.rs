@@ -124,12 +124,12 @@ impl Schedule {
 
     /// Looks what became of the steps whose outcome stayed unknown: nothing becomes of them later.
     pub(super) fn look_after(&mut self, log: &EventLog) {
-        for name in 0..TOPICS.len() {
+        for (name, text) in TOPICS.into_iter().enumerate() {
             let Some(op) = self.lives[name].decided_by() else {
                 continue;
             };
             let when = (self.history.ops[op].invoked, self.time);
-            let there = log.topic(TOPICS[name]).ok().map(|topic| topic.uuid);
+            let there = log.topic(text).ok().map(|topic| topic.uuid);
             let happened = match self.lives[name] {
                 Life::Making(_, uuid) => there == Some(uuid),
                 _ => there.is_none(),

@@ -198,12 +198,12 @@ impl Schedule {
 
     /// What the log holds in the end.
     fn look(&mut self, log: &EventLog) -> Result<(), Failure> {
-        for name in 0..TOPICS.len() {
+        for (name, text) in TOPICS.into_iter().enumerate() {
             self.time += 1;
-            self.topic(log, name, TOPICS[name]);
+            self.topic(log, name, text);
             if let Life::There(topic) = self.lives[name] {
                 let events = log
-                    .read(TOPICS[name], ReadOptions::default())
+                    .read(text, ReadOptions::default())
                     .and_then(foretell_log::Reader::collect)
                     .map_err(|error| Failure::said("reading", &error))?;
                 self.history.lived[topic].events = events;
