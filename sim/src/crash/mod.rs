@@ -67,6 +67,8 @@ struct Cycle {
     maybe: Option<Model>,
     waiting: Vec<(Request, Ticket)>,
     held: Vec<Held>,
+    /// The last opening took one attempt.
+    opened_at_once: bool,
     counts: Counts,
     /// Says what happens, step by step.
     trace: bool,
@@ -89,6 +91,7 @@ pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
         maybe: None,
         waiting: Vec::new(),
         held: Vec::new(),
+        opened_at_once: true,
         counts: Counts::default(),
         trace,
         random,
