@@ -218,7 +218,10 @@ impl Reader {
         }
         let options = &self.options;
         let all = options.query.is_all() && (options.time_from, options.time_until) == (None, None);
-        while let Some(position) = self.next_frame()? {
+        while let Some(position) = match self.next_frame() {
+            Err(_) if bugs::on(Bug::ReadErrorIsEnd) => None,
+            next => next?,
+        } {
             // Decoded twice if there is something to filter by: the borrow checker can't see that
             // the loop ends here.
             if all || self.wants(&self.decode(position, false)?) {
