@@ -153,6 +153,7 @@ impl Schedule {
             cache_bytes: 64 * 1024,
             seal_in_background: false,
             write_in_background: false,
+            ..LogOptions::default()
         };
         let environment = environment(&self.disk, &self.clock, &self.random);
         EventLog::open_folder_with(Path::new("/log"), &environment, &options)

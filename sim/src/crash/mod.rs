@@ -86,6 +86,7 @@ pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
             cache_bytes: 64 * 1024,
             seal_in_background: false,
             write_in_background: false,
+            ..LogOptions::default()
         },
         model: Model::default(),
         maybe: None,
