@@ -65,6 +65,7 @@ mod retry;
 mod settle;
 mod stats;
 mod subscription;
+mod validation;
 mod webhook;
 
 pub use checkpoint::{Checkpoint, GivenUp, Pending};
@@ -74,4 +75,5 @@ pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
 pub use subscription::{FilterFn, Subscription, SubscriptionOptions, create, forget, progress};
+pub use validation::{Handshake, Validated};
 pub use webhook::{Webhook, WebhookSchema};

@@ -7,6 +7,8 @@ use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid}
 
 use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
 
+/// Who sends, as Event Grid names itself to endpoints of CloudEvents.
+pub(crate) const ORIGIN: &str = "eventgrid.azure.net";
 /// How long the answer of a success is read.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -29,9 +31,9 @@ pub enum WebhookSchema {
 /// Source: "Azure Event Grid delivery and retry", "Receive events to an HTTP endpoint",
 /// "CloudEvents v1.0 schema with Azure Event Grid".
 pub struct Webhook {
-    url: reqwest::Url,
-    client: reqwest::Client,
-    schema: WebhookSchema,
+    pub(crate) url: reqwest::Url,
+    pub(crate) client: reqwest::Client,
+    pub(crate) schema: WebhookSchema,
 }
 
 impl fmt::Debug for Webhook {
@@ -94,7 +96,7 @@ impl Webhook {
                     "content-type",
                     "application/cloudevents+json; charset=utf-8",
                 )
-                .header("origin", "eventgrid.azure.net")
+                .header("origin", ORIGIN)
                 .header("aeg-metadata-version", "1.0")
                 .body(cloudevents::to_json(event));
         }
@@ -152,19 +154,7 @@ fn header(value: Option<&str>) -> String {
 #[async_trait]
 impl Handler for Webhook {
     async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure> {
-        let answer = self.request(&invocation).send().await.map_err(|error| {
-            let error = error.without_url();
-            let message = with_causes(&error);
-            let kind = match () {
-                () if error.is_timeout() => FailureKind::TimedOut,
-                () if error.is_connect() && message.contains("dns error") => {
-                    FailureKind::ResolutionError
-                }
-                () if error.is_connect() => FailureKind::SocketError,
-                () => FailureKind::Aborted,
-            };
-            Failure::new(kind, message)
-        })?;
+        let answer = self.request(&invocation).send().await.map_err(not_sent)?;
         let status = answer.status().as_u16();
         if (200..=204).contains(&status) {
             // It is a success already; read so that the connection can be used again.
@@ -174,6 +164,19 @@ impl Handler for Webhook {
         let text = read_some(answer).await;
         Err(by_status(status, &text))
     }
+}
+
+/// A request without an answer, as a failed attempt.
+pub(crate) fn not_sent(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let message = with_causes(&error);
+    let kind = match () {
+        () if error.is_timeout() => FailureKind::TimedOut,
+        () if error.is_connect() && message.contains("dns error") => FailureKind::ResolutionError,
+        () if error.is_connect() => FailureKind::SocketError,
+        () => FailureKind::Aborted,
+    };
+    Failure::new(kind, message)
 }
 
 /// An error with what caused it, on one line.
@@ -189,14 +192,23 @@ fn with_causes(error: &reqwest::Error) -> String {
 }
 
 /// The beginning of an answer, for the logs.
-async fn read_some(mut answer: reqwest::Response) -> String {
+async fn read_some(answer: reqwest::Response) -> String {
+    shown(&String::from_utf8_lossy(&read_bytes(answer).await))
+}
+
+pub(crate) async fn read_bytes(mut answer: reqwest::Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < WEBHOOK_ANSWER_BYTES
         && let Ok(Some(chunk)) = answer.chunk().await
     {
         bytes.extend_from_slice(&chunk);
     }
-    String::from_utf8_lossy(&bytes).chars().take(300).collect()
+    bytes
+}
+
+/// As much of an answer as a message holds.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(300).collect()
 }
 
 /// What a status means: its name, whether it is final, the least wait.

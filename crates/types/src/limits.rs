@@ -108,6 +108,10 @@ limits! {
     DELIVERY_ATTEMPTS = 30, "attempts";
     /// Time to live of an undelivered event, the most and the default (service).
     EVENT_TTL_MINUTES = 1_440, "minutes";
+    /// Time in which the endpoint of a webhook can be validated by hand (service).
+    VALIDATION_WINDOW_MS = 600_000, "milliseconds";
+    /// Wait before an endpoint that refused the handshake is asked once more (service).
+    VALIDATION_AGAIN_MS = 5_000, "milliseconds";
     /// The answer of a webhook that is read.
     WEBHOOK_ANSWER_BYTES = 64 * 1024, "bytes";
     /// Chain of events that functions return on events that functions returned.

@@ -44,6 +44,15 @@ impl MasterKey {
         self.derive(&format!("topic|{topic}|{}|{generation}", slot.name()))
     }
 
+    /// The code that the endpoint of a webhook gives back, or that someone confirms with.
+    pub fn validation_code(&self, id: Uuid) -> String {
+        let mac = hmac_sha256(&self.0, format!("validation|{id}").as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&mac[..16]);
+        let code = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        code.to_string()
+    }
+
     /// The key that roots of the log are signed with.
     pub fn root_signer(&self, generation: u32) -> SigningKey {
         let purpose = format!("root|{generation}");

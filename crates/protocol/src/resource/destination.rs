@@ -89,6 +89,7 @@ fn batching(properties: &Fields<'_>) -> Result<()> {
         "preferredBatchSizeInKilobytes",
         "deliveryAttributeMappings",
         "minimumTlsVersionAllowed",
+        "validation",
         "azureActiveDirectoryTenantId",
         "azureActiveDirectoryApplicationIdOrUri",
     ])?;

@@ -10,11 +10,13 @@ mod destination;
 mod subscription;
 mod target;
 mod topic;
+mod validation;
 
 pub use delivery_schema::DeliverySchema;
 pub use subscription::{SubscriptionDefinition, SubscriptionFacts};
 pub use target::Target;
 pub use topic::{TopicDefinition, TopicFacts};
+pub use validation::{Provisioning, Validation};
 
 /// Fields of every resource.
 const ENVELOPE: [&str; 12] = [

@@ -3,7 +3,7 @@ use foretell_types::{Error, Result, check_container};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DeliverySchema, ENVELOPE, Target};
+use super::{DeliverySchema, ENVELOPE, Provisioning, Target, Validation};
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
 
@@ -38,6 +38,8 @@ pub struct SubscriptionDefinition {
     /// `None`: [`DeliverySchema::default_for`] the topic.
     #[serde(default)]
     pub schema: Option<DeliverySchema>,
+    #[serde(default, skip_serializing_if = "Validation::is_auto")]
+    pub validation: Validation,
 }
 
 /// What the server knows of a subscription beside its definition.
@@ -47,6 +49,7 @@ pub struct SubscriptionFacts<'a> {
     /// The topic's resource id.
     pub topic_resource_id: &'a str,
     pub topic_schema: InputSchema,
+    pub provisioning: &'a Provisioning,
 }
 
 impl SubscriptionDefinition {
@@ -59,6 +62,7 @@ impl SubscriptionDefinition {
             event_ttl_minutes: EVENT_TTL_MINUTES as u32,
             dead_letter: None,
             schema: None,
+            validation: Validation::Auto,
         }
     }
 
@@ -80,6 +84,11 @@ impl SubscriptionDefinition {
             .object("destination")?
             .ok_or_else(|| Error::invalid("properties.destination is missing"))?;
         let mut definition = SubscriptionDefinition::new(Target::from_json(&destination)?);
+        definition.validation = destination
+            .object("properties")?
+            .and_then(|fields| fields.text("validation").transpose())
+            .map_or(Ok(Validation::Auto), |text| text?.parse())
+            .map_err(|error| error.context("properties.destination.properties"))?;
         definition.filter = Filter::from_json(properties.get("filter"))
             .map_err(|error| Error::invalid(format!("properties.{}", error.message())))?;
         if let Some(retry) = properties.object("retryPolicy")? {
@@ -125,6 +134,12 @@ impl SubscriptionDefinition {
         if let Some(container) = &self.dead_letter {
             check_container(container)?;
         }
+        if !self.validation.is_auto() && !matches!(self.target, Target::WebHook(_)) {
+            return Err(Error::invalid(format!(
+                "validation is {}, and {} is no webhook: leave it out",
+                self.validation, self.target
+            )));
+        }
         match self.schema {
             Some(schema) if !schema.fits(topic_schema) => Err(Error::invalid(format!(
                 "eventDeliverySchema {} is not possible for a topic that takes {}",
@@ -156,15 +171,19 @@ impl SubscriptionDefinition {
                 },
             })
         });
+        let mut destination = self.target.to_json(scope);
+        if !self.validation.is_auto() {
+            destination["properties"]["validation"] = self.validation.to_string().into();
+        }
         json!({
             "id": format!("{}/eventSubscriptions/{}", facts.topic_resource_id, facts.name),
             "name": facts.name,
             "type": "Microsoft.EventGrid/topics/eventSubscriptions",
             "properties": {
                 "topic": facts.topic_resource_id,
-                "provisioningState": "Succeeded",
+                "provisioningState": facts.provisioning.arm(),
                 "labels": [],
-                "destination": self.target.to_json(scope),
+                "destination": destination,
                 "filter": self.filter.to_json(),
                 "retryPolicy": {
                     "maxDeliveryAttempts": self.max_delivery_attempts,

@@ -1,6 +1,6 @@
 use foretell_protocol::{
-    DeliverySchema, InputMapping, InputSchema, SubscriptionDefinition, SubscriptionFacts, Target,
-    TopicDefinition, TopicFacts, from_config, to_config,
+    DeliverySchema, InputMapping, InputSchema, Provisioning, SubscriptionDefinition,
+    SubscriptionFacts, Target, TopicDefinition, TopicFacts, Validation, from_config, to_config,
 };
 use foretell_types::ErrorKind;
 use serde_json::{Value, json};
@@ -130,11 +130,17 @@ fn subscriptions() {
     let pull = subscription(json!({"destination": {"endpointType": "Pull"}})).unwrap();
     assert_eq!(pull.target, Target::Pull);
 
-    for mut definition in [full, plain, pull] {
+    let mut asked = hook();
+    asked["properties"]["validation"] = json!("Always");
+    let asked = subscription(json!({"destination": asked})).unwrap();
+    assert_eq!(asked.validation, Validation::Always);
+
+    for mut definition in [full, plain, pull, asked] {
         let answer = definition.to_json(&SubscriptionFacts {
             name: "sub",
             topic_resource_id: ID,
             topic_schema: InputSchema::EventGrid,
+            provisioning: &Provisioning::Succeeded,
         });
         assert_eq!(answer["id"], format!("{ID}/eventSubscriptions/sub"));
         assert_eq!(answer["properties"]["topic"], ID);
@@ -188,6 +194,20 @@ fn wrong_subscriptions() {
                 json!({"endpointUrl": "http://h/", "deliveryAttributeMappings": [{}]}),
             ),
             "properties.destination.properties.deliveryAttributeMappings is not supported yet",
+        ),
+        (
+            to(
+                "WebHook",
+                json!({"endpointUrl": "http://h/", "validation": "no"}),
+            ),
+            "properties.destination.properties: validation is \"no\": expected auto, always or never",
+        ),
+        (
+            to(
+                "AzureFunction",
+                json!({"resourceId": "/sites/a/functions/f", "validation": "always"}),
+            ),
+            "validation is always, and function:a/f is no webhook: leave it out",
         ),
         (
             to("AzureFunction", json!({"resourceId": "/sites/a"})),

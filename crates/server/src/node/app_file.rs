@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
-use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition};
+use foretell_protocol::{
+    Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition, Validation,
+};
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
 use foretell_types::{Error, Result, check_container};
 use serde::Deserialize;
@@ -44,6 +46,7 @@ pub(super) struct SubscriptionTable {
     pub(super) max_delivery_attempts: Option<u32>,
     pub(super) event_ttl_minutes: Option<u32>,
     pub(super) dead_letter: Option<String>,
+    pub(super) validation: Option<String>,
     pub(super) from: Option<String>,
 }
 
@@ -167,6 +170,8 @@ impl SubscriptionTable {
             .event_ttl_minutes
             .unwrap_or(definition.event_ttl_minutes);
         definition.dead_letter.clone_from(&self.dead_letter);
+        let validation = self.validation.as_deref();
+        definition.validation = validation.map_or(Ok(Validation::Auto), str::parse)?;
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;
         Ok((definition, start))
     }

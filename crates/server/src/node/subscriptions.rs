@@ -32,6 +32,10 @@ impl Node {
         let Some(options) = self.subscription_options(config)? else {
             return Ok(());
         };
+        // Nothing goes to an endpoint that didn't say yes.
+        if !config.provisioning.is_succeeded() {
+            return Ok(());
+        }
         let mut running = self.running.lock();
         let key = key(&config.topic, &config.name);
         // Two at once would deliver everything twice.
@@ -51,10 +55,7 @@ impl Node {
         let definition = &config.definition;
         let handler: Arc<dyn Handler> = match &definition.target {
             Target::Pull => return Ok(None),
-            Target::WebHook(url) => {
-                let schema = self.webhook_schema(config)?;
-                Arc::new(Webhook::new(url)?.with_schema(schema))
-            }
+            Target::WebHook(url) => Arc::new(self.webhook(config, url)?),
             Target::Function { app, function } => match self.apps.get(app) {
                 Some(app) => app.handler(function),
                 None => Arc::new(MissingApp { app: app.clone() }),
@@ -81,6 +82,10 @@ impl Node {
         options.retry.check()?;
         foretell_storage::check_container(&options.dead_letter_container)?;
         Ok(Some(options))
+    }
+
+    pub(super) fn webhook(&self, config: &SubscriptionConfig, url: &str) -> Result<Webhook> {
+        Ok(Webhook::new(url)?.with_schema(self.webhook_schema(config)?))
     }
 
     fn webhook_schema(&self, config: &SubscriptionConfig) -> Result<WebhookSchema> {
