@@ -129,6 +129,8 @@ fn the_pinned_forms() {
                 "5",
                 "--dead-letter",
                 "dead",
+                "--batch",
+                "100",
             ],
         );
         assert_eq!(

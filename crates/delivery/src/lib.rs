@@ -47,6 +47,7 @@
 //! # Ok::<(), foretell_types::Error>(()) }).unwrap();
 //! ```
 
+mod batch;
 mod checkpoint;
 mod context;
 pub mod dead_letter;
@@ -68,6 +69,7 @@ mod subscription;
 mod validation;
 mod webhook;
 
+pub use batch::{Batch, BatchHandler};
 pub use checkpoint::{Checkpoint, GivenUp, Pending};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
 pub use dispatch::STOP_GRACE;

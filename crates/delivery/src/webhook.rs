@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use foretell_types::limits::{DELIVERY_TIMEOUT_MS, WEBHOOK_ANSWER_BYTES};
 use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid};
 
+use crate::batch::{Batch, BatchHandler};
 use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
 
 /// Who sends, as Event Grid names itself to endpoints of CloudEvents.
@@ -34,6 +35,7 @@ pub struct Webhook {
     pub(crate) url: reqwest::Url,
     pub(crate) client: reqwest::Client,
     pub(crate) schema: WebhookSchema,
+    batch: Batch,
 }
 
 impl fmt::Debug for Webhook {
@@ -69,6 +71,7 @@ impl Webhook {
             url: parsed,
             client,
             schema: WebhookSchema::default(),
+            batch: Batch::default(),
         })
     }
 
@@ -79,66 +82,111 @@ impl Webhook {
         self
     }
 
+    /// The same, with several events in a request.
+    #[must_use]
+    pub fn with_batch(mut self, batch: Batch) -> Webhook {
+        self.batch = batch;
+        self
+    }
+
+    fn in_cloud_events(&self, event: &RecordedEvent) -> bool {
+        match &self.schema {
+            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
+            WebhookSchema::CloudEvents => true,
+            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
+        }
+    }
+
+    fn json(&self, event: &RecordedEvent) -> String {
+        match (&self.schema, &event.data) {
+            (WebhookSchema::Custom, Data::Json(sent)) => sent.clone(),
+            _ if self.in_cloud_events(event) => cloudevents::to_json(event),
+            _ => eventgrid::to_json(event, Some(event.recorded_time)),
+        }
+    }
+
     /// The request with what depends on the schema: body, content type, the headers about it.
     fn in_schema(
         &self,
         request: reqwest::RequestBuilder,
-        event: &RecordedEvent,
+        batch: &[Invocation],
+        first: &RecordedEvent,
     ) -> reqwest::RequestBuilder {
-        let cloud_events = match &self.schema {
-            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
-            WebhookSchema::CloudEvents => true,
-            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
-        };
-        if cloud_events {
-            return request
-                .header(
-                    "content-type",
-                    "application/cloudevents+json; charset=utf-8",
-                )
+        let bodies: Vec<String> = batch.iter().map(|one| self.json(&one.event)).collect();
+        let body = bodies.join(",");
+        if self.in_cloud_events(first) {
+            let request = request
                 .header("origin", ORIGIN)
-                .header("aeg-metadata-version", "1.0")
-                .body(cloudevents::to_json(event));
+                .header("aeg-metadata-version", "1.0");
+            // Who gets batches gets an array always, also of one.
+            return match self.batch.max_events {
+                1 => request
+                    .header(
+                        "content-type",
+                        "application/cloudevents+json; charset=utf-8",
+                    )
+                    .body(body),
+                _ => request
+                    .header(
+                        "content-type",
+                        "application/cloudevents-batch+json; charset=utf-8",
+                    )
+                    .body(format!("[{body}]")),
+            };
         }
-        let body = match (&self.schema, &event.data) {
-            (WebhookSchema::Custom, Data::Json(sent)) => sent.clone(),
-            _ => eventgrid::to_json(event, Some(event.recorded_time)),
-        };
-        request
+        let version = |event: &RecordedEvent| header(event.extension_str(eventgrid::DATA_VERSION));
+        let mut request = request
             .header("content-type", "application/json; charset=utf-8")
-            .header("aeg-metadata-version", "1")
-            .header(
-                "aeg-data-version",
-                header(event.extension_str(eventgrid::DATA_VERSION)),
-            )
-            .body(format!("[{body}]"))
+            .header("aeg-metadata-version", "1");
+        if batch
+            .iter()
+            .all(|one| version(&one.event) == version(first))
+        {
+            request = request.header("aeg-data-version", version(first));
+        }
+        request.body(format!("[{body}]"))
     }
 
-    fn request(&self, invocation: &Invocation) -> reqwest::RequestBuilder {
-        let event = &invocation.event;
-        let name = invocation
-            .subscription
-            .rsplit('/')
-            .next()
-            .unwrap_or("")
-            .to_uppercase();
-        let request = self
+    fn request(&self, batch: &[Invocation], first: &Invocation) -> reqwest::RequestBuilder {
+        let name = first.subscription.rsplit('/').next().unwrap_or("");
+        let attempts = batch.iter().map(|one| one.attempts).max().unwrap_or(0);
+        let mut request = self
             .client
             .post(self.url.clone())
             .header("aeg-event-type", "Notification")
-            .header("aeg-subscription-name", name)
-            .header("aeg-delivery-count", invocation.attempts.to_string())
-            .header("aeg-output-event-id", header(Some(&event.id)));
-        let mut request = self.in_schema(request, event);
-        for name in ["traceparent", "tracestate"] {
-            if let Some(value) = event.extension_str(name) {
-                request = request.header(name, header(Some(value)));
+            .header("aeg-subscription-name", name.to_uppercase())
+            .header("aeg-delivery-count", attempts.to_string());
+        // What is about one event alone.
+        if let [Invocation { event, .. }] = batch {
+            request = request.header("aeg-output-event-id", header(Some(&event.id)));
+            for name in ["traceparent", "tracestate"] {
+                if let Some(value) = event.extension_str(name) {
+                    request = request.header(name, header(Some(value)));
+                }
             }
         }
-        if invocation.replayed {
+        request = self.in_schema(request, batch, &first.event);
+        if first.replayed {
             request = request.header("foretell-replayed", "true");
         }
         request
+    }
+
+    /// Delivers all of them in one request.
+    async fn deliver(&self, batch: &[Invocation]) -> Result<(), Failure> {
+        let Some(first) = batch.first() else {
+            return Ok(());
+        };
+        let request = self.request(batch, first);
+        let answer = request.send().await.map_err(not_sent)?;
+        let status = answer.status().as_u16();
+        if (200..=204).contains(&status) {
+            // It is a success already; read so that the connection can be used again.
+            let _ = tokio::time::timeout(DRAIN, read_bytes(answer)).await;
+            return Ok(());
+        }
+        let text = shown(&String::from_utf8_lossy(&read_bytes(answer).await));
+        Err(by_status(status, &text))
     }
 }
 
@@ -154,15 +202,27 @@ fn header(value: Option<&str>) -> String {
 #[async_trait]
 impl Handler for Webhook {
     async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure> {
-        let answer = self.request(&invocation).send().await.map_err(not_sent)?;
-        let status = answer.status().as_u16();
-        if (200..=204).contains(&status) {
-            // It is a success already; read so that the connection can be used again.
-            let _ = tokio::time::timeout(DRAIN, read_some(answer)).await;
-            return Ok(Outcome::default());
-        }
-        let text = read_some(answer).await;
-        Err(by_status(status, &text))
+        self.deliver(&[invocation]).await?;
+        Ok(Outcome::default())
+    }
+
+    fn batches(&self) -> Option<&dyn BatchHandler> {
+        (self.batch.max_events > 1).then_some(self)
+    }
+}
+
+#[async_trait]
+impl BatchHandler for Webhook {
+    fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    fn fit(&self, one: &RecordedEvent, other: &RecordedEvent) -> bool {
+        self.in_cloud_events(one) == self.in_cloud_events(other)
+    }
+
+    async fn handle_batch(&self, batch: Vec<Invocation>) -> Result<(), Failure> {
+        self.deliver(&batch).await
     }
 }
 
@@ -191,11 +251,7 @@ fn with_causes(error: &reqwest::Error) -> String {
     message.chars().take(500).collect()
 }
 
-/// The beginning of an answer, for the logs.
-async fn read_some(answer: reqwest::Response) -> String {
-    shown(&String::from_utf8_lossy(&read_bytes(answer).await))
-}
-
+/// The beginning of an answer.
 pub(crate) async fn read_bytes(mut answer: reqwest::Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < WEBHOOK_ANSWER_BYTES

@@ -108,6 +108,10 @@ limits! {
     DELIVERY_ATTEMPTS = 30, "attempts";
     /// Time to live of an undelivered event, the most and the default (service).
     EVENT_TTL_MINUTES = 1_440, "minutes";
+    /// Events of one delivery to a webhook, the most that a subscription can ask for (service).
+    BATCH_EVENTS = 5_000, "events";
+    /// The size of one delivery that a subscription can prefer (service).
+    BATCH_KILOBYTES = 1_024, "kilobytes";
     /// Time in which the endpoint of a webhook can be validated by hand (service).
     VALIDATION_WINDOW_MS = 600_000, "milliseconds";
     /// Wait before an endpoint that refused the handshake is asked once more (service).

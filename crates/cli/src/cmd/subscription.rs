@@ -52,6 +52,12 @@ struct Create {
     /// The container for dead letters.
     #[arg(long, value_name = "CONTAINER")]
     dead_letter: Option<String>,
+    /// Events of one request to a webhook, at most.
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
+    /// The size that such a request should have.
+    #[arg(long, value_name = "N")]
+    batch_kilobytes: Option<u32>,
     /// Whether the endpoint of a webhook is asked first: auto (unless it is on this machine),
     /// always or never.
     #[arg(long, default_value = "auto", value_name = "WHEN")]
@@ -155,6 +161,12 @@ impl Create {
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         definition.validation = self.validation;
+        if let Some(events) = self.batch {
+            definition.max_events_per_batch = events;
+        }
+        if let Some(size) = self.batch_kilobytes {
+            definition.preferred_batch_kilobytes = size;
+        }
         definition.check(InputSchema::Any).map_err(usage)?;
         let facts = SubscriptionFacts {
             name: &self.name,

@@ -57,7 +57,7 @@ impl FromStr for Validation {
             "always" => Ok(Validation::Always),
             "never" => Ok(Validation::Never),
             _ => Err(Error::invalid(format!(
-                "validation is {text:?}: expected auto, always or never"
+                "{text:?} is no choice of validation: expected auto, always or never"
             ))),
         }
     }

@@ -132,8 +132,14 @@ fn subscriptions() {
 
     let mut asked = hook();
     asked["properties"]["validation"] = json!("Always");
+    asked["properties"]["maxEventsPerBatch"] = json!(100.0);
+    asked["properties"]["preferredBatchSizeInKilobytes"] = json!(512);
     let asked = subscription(json!({"destination": asked})).unwrap();
     assert_eq!(asked.validation, Validation::Always);
+    assert_eq!(
+        (asked.max_events_per_batch, asked.preferred_batch_kilobytes),
+        (100, 512)
+    );
 
     for mut definition in [full, plain, pull, asked] {
         let answer = definition.to_json(&SubscriptionFacts {
@@ -184,9 +190,23 @@ fn wrong_subscriptions() {
         (
             to(
                 "WebHook",
-                json!({"endpointUrl": "http://h/", "maxEventsPerBatch": 2}),
+                json!({"endpointUrl": "http://h/", "maxEventsPerBatch": 5001}),
             ),
-            "properties.destination.properties.maxEventsPerBatch is not supported yet",
+            "properties.destination.properties.maxEventsPerBatch is 5001: expected a whole number from 1 to 5000",
+        ),
+        (
+            to(
+                "WebHook",
+                json!({"endpointUrl": "http://h/", "preferredBatchSizeInKilobytes": 0}),
+            ),
+            "properties.destination.properties.preferredBatchSizeInKilobytes is 0: expected",
+        ),
+        (
+            to(
+                "AzureFunction",
+                json!({"resourceId": "/sites/a/functions/f", "maxEventsPerBatch": 2}),
+            ),
+            "maxEventsPerBatch is 2, and function:a/f is no webhook: it gets",
         ),
         (
             to(
@@ -200,7 +220,7 @@ fn wrong_subscriptions() {
                 "WebHook",
                 json!({"endpointUrl": "http://h/", "validation": "no"}),
             ),
-            "properties.destination.properties: validation is \"no\": expected auto, always or never",
+            "properties.destination.properties.validation: \"no\" is no choice of validation: expected auto",
         ),
         (
             to(

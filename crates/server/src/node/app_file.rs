@@ -47,6 +47,8 @@ pub(super) struct SubscriptionTable {
     pub(super) event_ttl_minutes: Option<u32>,
     pub(super) dead_letter: Option<String>,
     pub(super) validation: Option<String>,
+    pub(super) batch: Option<u32>,
+    pub(super) batch_kilobytes: Option<u32>,
     pub(super) from: Option<String>,
 }
 
@@ -170,6 +172,10 @@ impl SubscriptionTable {
             .event_ttl_minutes
             .unwrap_or(definition.event_ttl_minutes);
         definition.dead_letter.clone_from(&self.dead_letter);
+        definition.max_events_per_batch = self.batch.unwrap_or(definition.max_events_per_batch);
+        definition.preferred_batch_kilobytes = self
+            .batch_kilobytes
+            .unwrap_or(definition.preferred_batch_kilobytes);
         let validation = self.validation.as_deref();
         definition.validation = validation.map_or(Ok(Validation::Auto), str::parse)?;
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;

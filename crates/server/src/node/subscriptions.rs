@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_delivery::{
-    DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, Invocation, Outcome, RetryPolicy,
-    StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema, dead_letter,
+    Batch, DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, Invocation, Outcome,
+    RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema,
+    dead_letter,
 };
 use foretell_protocol::{DeliverySchema, Target};
 use foretell_types::Result;
@@ -85,7 +86,12 @@ impl Node {
     }
 
     pub(super) fn webhook(&self, config: &SubscriptionConfig, url: &str) -> Result<Webhook> {
-        Ok(Webhook::new(url)?.with_schema(self.webhook_schema(config)?))
+        let batch = Batch {
+            max_events: config.definition.max_events_per_batch,
+            preferred_kilobytes: config.definition.preferred_batch_kilobytes,
+        };
+        let webhook = Webhook::new(url)?.with_schema(self.webhook_schema(config)?);
+        Ok(webhook.with_batch(batch))
     }
 
     fn webhook_schema(&self, config: &SubscriptionConfig) -> Result<WebhookSchema> {
