@@ -47,6 +47,7 @@
 //! # Ok::<(), foretell_types::Error>(()) }).unwrap();
 //! ```
 
+mod attributes;
 mod batch;
 mod checkpoint;
 mod context;
@@ -69,6 +70,7 @@ mod subscription;
 mod validation;
 mod webhook;
 
+pub use attributes::HeaderSource;
 pub use batch::{Batch, BatchHandler};
 pub use checkpoint::{Checkpoint, GivenUp, Pending};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};

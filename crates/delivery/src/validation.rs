@@ -10,6 +10,7 @@ use foretell_types::{
 };
 use serde_json::{Value, json};
 
+use crate::attributes::HeaderSource;
 use crate::webhook::{ORIGIN, Webhook, WebhookSchema, not_sent, read_bytes, shown};
 
 /// What Event Grid asks for, in deliveries a minute. We keep no rate.
@@ -84,7 +85,7 @@ impl Webhook {
             .header("aeg-metadata-version", "1")
             .header("aeg-data-version", "1")
             .body(format!("[{}]", eventgrid::to_json(&event, None)));
-        let (answer, _) = answer_to(request, EXPECTED).await?;
+        let (answer, _) = answer_to(self.with_static_headers(request), EXPECTED).await?;
         let said = shown(&answer);
         match validation_response(&answer) {
             Some(code) if code == handshake.code => Ok(Validated::Yes),
@@ -105,7 +106,7 @@ impl Webhook {
             .header("webhook-request-origin", ORIGIN)
             .header("webhook-request-callback", &handshake.url)
             .header("webhook-request-rate", RATE);
-        let (_, headers) = answer_to(request, EXPECTED).await?;
+        let (_, headers) = answer_to(self.with_static_headers(request), EXPECTED).await?;
         match headers.get("webhook-allowed-origin") {
             None => Ok(Validated::ByHand(format!(
                 "the endpoint answered 200 without that header, {EXPECTED}"
@@ -120,6 +121,18 @@ impl Webhook {
                 Err(refused(&answered, EXPECTED))
             }
         }
+    }
+}
+
+impl Webhook {
+    /// An endpoint may let nobody in without them.
+    fn with_static_headers(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        self.headers
+            .iter()
+            .fold(request, |request, (name, source)| match source {
+                HeaderSource::Static(value) => request.header(name, value),
+                HeaderSource::Dynamic(_) => request,
+            })
     }
 }
 

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use foretell_types::limits::{DELIVERY_TIMEOUT_MS, WEBHOOK_ANSWER_BYTES};
 use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid};
 
+use crate::attributes::{HeaderSource, Headers, values};
 use crate::batch::{Batch, BatchHandler};
 use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
 
@@ -36,6 +37,7 @@ pub struct Webhook {
     pub(crate) client: reqwest::Client,
     pub(crate) schema: WebhookSchema,
     batch: Batch,
+    pub(crate) headers: Headers,
 }
 
 impl fmt::Debug for Webhook {
@@ -72,6 +74,7 @@ impl Webhook {
             client,
             schema: WebhookSchema::default(),
             batch: Batch::default(),
+            headers: Headers::new(),
         })
     }
 
@@ -86,6 +89,13 @@ impl Webhook {
     #[must_use]
     pub fn with_batch(mut self, batch: Batch) -> Webhook {
         self.batch = batch;
+        self
+    }
+
+    /// The same, with more headers.
+    #[must_use]
+    pub fn with_headers(mut self, headers: Vec<(String, HeaderSource)>) -> Webhook {
+        self.headers = headers;
         self
     }
 
@@ -156,6 +166,9 @@ impl Webhook {
             .header("aeg-event-type", "Notification")
             .header("aeg-subscription-name", name.to_uppercase())
             .header("aeg-delivery-count", attempts.to_string());
+        for (name, value) in values(&self.headers, &first.event) {
+            request = request.header(name, value);
+        }
         // What is about one event alone.
         if let [Invocation { event, .. }] = batch {
             request = request.header("aeg-output-event-id", header(Some(&event.id)));
@@ -219,6 +232,7 @@ impl BatchHandler for Webhook {
 
     fn fit(&self, one: &RecordedEvent, other: &RecordedEvent) -> bool {
         self.in_cloud_events(one) == self.in_cloud_events(other)
+            && values(&self.headers, one).eq(values(&self.headers, other))
     }
 
     async fn handle_batch(&self, batch: Vec<Invocation>) -> Result<(), Failure> {

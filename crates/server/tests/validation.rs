@@ -26,6 +26,7 @@ struct Seen {
     says: Mutex<&'static str>,
     asked: Mutex<Vec<Value>>,
     events: Mutex<Vec<Value>>,
+    headers: Mutex<Vec<http::HeaderMap>>,
 }
 
 impl Endpoint {
@@ -67,6 +68,7 @@ async fn take(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let options = request.method() == http::Method::OPTIONS;
     let handshake = request.headers().contains_key("aeg-event-type")
         && request.headers()["aeg-event-type"] == "SubscriptionValidation";
+    seen.headers.lock().push(request.headers().clone());
     let bytes = axum::body::to_bytes(request.into_body(), 1 << 20).await;
     let body: Value = serde_json::from_slice(&bytes.unwrap()).unwrap_or_default();
     if options || handshake {
@@ -219,6 +221,39 @@ async fn what_the_file_names_is_asked_by_the_server() {
     wait_for("the event", || endpoint.delivered() == 2).await;
     assert_eq!(endpoint.asked(), asked);
     world.node.close().await;
+}
+
+#[tokio::test]
+async fn secret_headers_are_sent_and_not_told() {
+    let endpoint = Endpoint::start("yes").await;
+    let toml = format!(
+        "{}\n[topics.shop.subscriptions.hook.attributes]\nauthorization = {{ secret = \"Bearer hush\" }}\nx-n = {{ source_field = \"data\" }}\nx-tenant = \"acme\"",
+        endpoint.toml().replace("always", "never")
+    );
+    let world = World::with(&toml).await;
+    publish(&world, "1").await;
+    wait_for("the event", || endpoint.delivered() == 1).await;
+    let headers = endpoint.seen.headers.lock()[0].clone();
+    assert_eq!(headers["authorization"], "Bearer hush");
+    assert_eq!(headers["x-tenant"], "acme");
+    let shown = world.get(PATH).await.is(200).text();
+    assert!(
+        shown.contains("\"acme\"") && !shown.contains("hush"),
+        "{shown}"
+    );
+    let head = world.get("/topics/foretell.config").await.json()["head"].clone();
+    let config = world.get("/topics/foretell.config/events").await.text();
+    assert!(config.contains("authorization") && !config.contains("hush"));
+    let same = application(world.folder.path(), &toml).unwrap();
+    let world = world.reopen(same).await;
+    let again = world.get("/topics/foretell.config").await.json()["head"].clone();
+    assert_eq!(head, again, "the same secret is no change");
+    publish(&world, "2").await;
+    wait_for("the event", || endpoint.delivered() == 2).await;
+    world.node.close().await;
+    let wrong = toml.replace("x-tenant", "aeg-tenant");
+    let error = application(world.folder.path(), &wrong).unwrap_err();
+    assert!(error.message().contains("\"aeg-tenant\""), "{error}");
 }
 
 #[tokio::test]

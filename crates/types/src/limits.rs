@@ -112,6 +112,8 @@ limits! {
     BATCH_EVENTS = 5_000, "events";
     /// The size of one delivery that a subscription can prefer (service).
     BATCH_KILOBYTES = 1_024, "kilobytes";
+    /// Headers that a subscription adds to its deliveries (service).
+    DELIVERY_ATTRIBUTES = 10, "headers";
     /// Time in which the endpoint of a webhook can be validated by hand (service).
     VALIDATION_WINDOW_MS = 600_000, "milliseconds";
     /// Wait before an endpoint that refused the handshake is asked once more (service).

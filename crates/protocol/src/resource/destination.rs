@@ -90,7 +90,6 @@ fn known(properties: &Fields<'_>) -> Result<()> {
         "azureActiveDirectoryApplicationIdOrUri",
     ])?;
     properties.unsupported(&[
-        ("deliveryAttributeMappings", json!([])),
         ("azureActiveDirectoryTenantId", json!("")),
         ("azureActiveDirectoryApplicationIdOrUri", json!("")),
     ])

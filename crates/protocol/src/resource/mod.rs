@@ -5,6 +5,7 @@
 //! A field that would change what we do, and that we don't do yet, is refused by name; one that
 //! only describes the resource is accepted and not kept.
 
+mod attribute;
 mod delivery_schema;
 mod destination;
 mod subscription;
@@ -12,6 +13,7 @@ mod target;
 mod topic;
 mod validation;
 
+pub use attribute::{Attribute, AttributeValue};
 pub use delivery_schema::DeliverySchema;
 pub use subscription::{SubscriptionDefinition, SubscriptionFacts};
 pub use target::Target;

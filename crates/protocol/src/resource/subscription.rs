@@ -3,7 +3,7 @@ use foretell_types::{Error, Result, check_container};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DeliverySchema, ENVELOPE, Provisioning, Target, Validation};
+use super::{Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation};
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
 
@@ -49,6 +49,11 @@ pub struct SubscriptionDefinition {
         skip_serializing_if = "is_usual_kilobytes"
     )]
     pub preferred_batch_kilobytes: u32,
+    /// Headers that are added to what a webhook gets, at most [`DELIVERY_ATTRIBUTES`].
+    ///
+    /// [`DELIVERY_ATTRIBUTES`]: foretell_types::limits::DELIVERY_ATTRIBUTES
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
 }
 
 fn one() -> u32 {
@@ -92,6 +97,7 @@ impl SubscriptionDefinition {
             validation: Validation::Auto,
             max_events_per_batch: one(),
             preferred_batch_kilobytes: usual_kilobytes(),
+            attributes: Vec::new(),
         }
     }
 
@@ -149,6 +155,10 @@ impl SubscriptionDefinition {
         if let Some(size) = fields.count("preferredBatchSizeInKilobytes", BATCH_KILOBYTES)? {
             self.preferred_batch_kilobytes = size;
         }
+        if let Some(mappings) = fields.get("deliveryAttributeMappings") {
+            let path = fields.name_of("deliveryAttributeMappings");
+            self.attributes = Attribute::all_from_json(mappings, &path)?;
+        }
         Ok(())
     }
 
@@ -196,6 +206,13 @@ impl SubscriptionDefinition {
                 self.max_events_per_batch, self.target
             )));
         }
+        Attribute::check_all(&self.attributes)?;
+        if !self.attributes.is_empty() && !matches!(self.target, Target::WebHook(_)) {
+            return Err(Error::invalid(format!(
+                "there are delivery attributes, and {} is no webhook: leave them out",
+                self.target
+            )));
+        }
         if !self.validation.is_auto() && !matches!(self.target, Target::WebHook(_)) {
             return Err(Error::invalid(format!(
                 "validation is {}, and {} is no webhook: leave it out",
@@ -237,6 +254,11 @@ impl SubscriptionDefinition {
         if let Some(properties) = destination.get_mut("properties") {
             properties["maxEventsPerBatch"] = self.max_events_per_batch.into();
             properties["preferredBatchSizeInKilobytes"] = self.preferred_batch_kilobytes.into();
+            if !self.attributes.is_empty() {
+                let attributes: Vec<Value> =
+                    self.attributes.iter().map(Attribute::to_json).collect();
+                properties["deliveryAttributeMappings"] = attributes.into();
+            }
             if !self.validation.is_auto() {
                 properties["validation"] = self.validation.to_string().into();
             }

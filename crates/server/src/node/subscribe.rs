@@ -86,13 +86,16 @@ impl Node {
         &self,
         topic: &str,
         name: &str,
-        definition: SubscriptionDefinition,
+        mut definition: SubscriptionDefinition,
         owner: Owner,
     ) -> Result<(SubscriptionConfig, Option<SubscriptionConfig>)> {
         let name: SubscriptionName = name.parse()?;
         let entry = self.topic(topic)?;
         let topic = &entry.config.name;
         definition.check(entry.config.definition.input_schema)?;
+        for attribute in &mut definition.attributes {
+            attribute.value = attribute.value.clone().sealed(&self.master)?;
+        }
         let mut subscription = SubscriptionConfig {
             version: Version::default(),
             topic: topic.clone(),

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_delivery::{
-    Batch, DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, Invocation, Outcome,
-    RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema,
+    Batch, DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, HeaderSource, Invocation,
+    Outcome, RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema,
     dead_letter,
 };
-use foretell_protocol::{DeliverySchema, Target};
+use foretell_protocol::{Attribute, AttributeValue, DeliverySchema, Target};
 use foretell_types::Result;
 use foretell_types::limits::DELIVERIES_IN_FLIGHT;
 
@@ -91,7 +91,19 @@ impl Node {
             preferred_kilobytes: config.definition.preferred_batch_kilobytes,
         };
         let webhook = Webhook::new(url)?.with_schema(self.webhook_schema(config)?);
-        Ok(webhook.with_batch(batch))
+        let headers = config.definition.attributes.iter();
+        let headers = headers.map(|Attribute { name, value }| {
+            let source = match value {
+                AttributeValue::Static(value) | AttributeValue::Secret(value) => {
+                    HeaderSource::Static(value.clone())
+                }
+                AttributeValue::Sealed(sealed) => HeaderSource::Static(self.master.unseal(sealed)?),
+                AttributeValue::Dynamic(field) => HeaderSource::Dynamic(field.clone()),
+            };
+            Ok((name.clone(), source))
+        });
+        let headers = headers.collect::<Result<_>>()?;
+        Ok(webhook.with_batch(batch).with_headers(headers))
     }
 
     fn webhook_schema(&self, config: &SubscriptionConfig) -> Result<WebhookSchema> {
