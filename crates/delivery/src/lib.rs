@@ -61,6 +61,7 @@ mod output;
 mod page;
 mod progress;
 mod queue;
+mod reach;
 mod replay;
 mod resume;
 mod retry;

@@ -8,6 +8,7 @@ use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid}
 use crate::attributes::{HeaderSource, Headers, values};
 use crate::batch::{Batch, BatchHandler};
 use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
+use crate::reach;
 
 /// Who sends, as Event Grid names itself to endpoints of CloudEvents.
 pub(crate) const ORIGIN: &str = "eventgrid.azure.net";
@@ -53,7 +54,23 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
+    /// Not at a link-local address.
     pub fn new(url: &str) -> Result<Webhook> {
+        Webhook::build(url, |url, client| {
+            reach::check(url)?;
+            Ok(client.dns_resolver(reach::Resolver))
+        })
+    }
+
+    /// At any address.
+    pub fn anywhere(url: &str) -> Result<Webhook> {
+        Webhook::build(url, |_, client| Ok(client))
+    }
+
+    fn build(
+        url: &str,
+        reach: impl FnOnce(&reqwest::Url, reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder>,
+    ) -> Result<Webhook> {
         let parsed = reqwest::Url::parse(url)
             .map_err(|error| Error::invalid(format!("{url:?} is not a URL: {error}")))?;
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
@@ -63,7 +80,7 @@ impl Webhook {
         }
         // A provider that is installed already serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        let client = reach(&parsed, reqwest::Client::builder())?
             .timeout(Duration::from_millis(DELIVERY_TIMEOUT_MS as u64))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("foretell/", env!("CARGO_PKG_VERSION")))

@@ -302,3 +302,41 @@ fn urls_that_are_none() {
         assert!(Webhook::new(url).is_err(), "{url:?}");
     }
 }
+
+#[test]
+fn link_local_addresses_are_refused() {
+    for url in [
+        "http://169.254.169.254/latest/meta-data",
+        "https://169.254.0.1:8443/",
+        "http://2852039166/",
+        "http://0xa9fea9fe/",
+        "http://[fe80::1]/",
+        "http://[febf::1]:80/",
+        "http://[::ffff:169.254.169.254]/",
+    ] {
+        let error = Webhook::new(url).unwrap_err();
+        assert!(error.message().contains("link-local"), "{url}: {error}");
+        assert!(
+            error.message().contains("allow_internal_addresses"),
+            "{error}"
+        );
+        Webhook::anywhere(url).unwrap();
+    }
+    for url in [
+        "http://169.253.0.1/",
+        "http://[fec0::1]/",
+        "http://[::1]/",
+        "http://10.0.0.1/",
+    ] {
+        Webhook::new(url).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn names_are_resolved_as_the_system_does() {
+    let server = serve(Answer::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let url = server.url.replace("127.0.0.1", "localhost");
+    let webhook = Webhook::new(&url).unwrap();
+    webhook.handle(invocation()).await.unwrap();
+    assert_eq!(server.requests.lock().unwrap().len(), 1);
+}

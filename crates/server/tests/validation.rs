@@ -267,3 +267,58 @@ async fn this_machine_is_not_asked_unless_told() {
     assert_eq!(endpoint.asked(), 0);
     world.node.close().await;
 }
+
+fn hook_at(url: &str) -> Value {
+    json!({"properties": {"destination": {"endpointType": "WebHook",
+        "properties": {"endpointUrl": url, "validation": "never"}}}})
+}
+
+#[tokio::test]
+async fn a_webhook_is_not_at_an_internal_address() {
+    let world = World::new().await;
+    world.node.announce("http://127.0.0.1:4077").unwrap();
+    for (url, word) in [
+        ("http://169.254.169.254/latest", "link-local"),
+        ("http://[fe80::1]/", "link-local"),
+        ("http://127.0.0.1:4077/deadletters/replay", "administration"),
+        (
+            "http://localhost:4077/topics/shop/erasures",
+            "administration",
+        ),
+        ("http://[::1]:4077/", "administration"),
+    ] {
+        let error = world.put(PATH, hook_at(url)).await.is(403).message();
+        assert!(error.contains(word), "{error}");
+        assert!(error.contains("allow_internal_addresses"), "{error}");
+    }
+    for url in [
+        "http://127.0.0.1:4077/topics/shop/api/events?api-version=2018-01-01",
+        "http://127.0.0.1:4076/deadletters/replay",
+    ] {
+        let made = world.put(PATH, hook_at(url)).await;
+        assert!(made.status < 300, "{made}");
+    }
+    world.node.close().await;
+}
+
+/// Also what is behind another name, or was defined before the server listened.
+#[tokio::test]
+async fn a_delivery_to_the_administration_is_refused() {
+    let send = async |world: &World, path: &str| {
+        let headers = [("aeg-event-type", "Notification")];
+        world.call("POST", path, &headers, "[]").await
+    };
+    let world = World::new().await;
+    send(&world, "/topics/shop/api/events").await.is(200);
+    let refused = send(&world, "/deadletters/replay").await.is(403);
+    assert!(refused.message().contains("allow_internal_addresses"));
+    send(&world, "/topics/shop/regenerateKey").await.is(403);
+    world.node.close().await;
+    let allowed = "[delivery]\nallow_internal_addresses = true\n[topics.shop]";
+    let world = World::with(allowed).await;
+    world.node.announce("http://127.0.0.1:4077").unwrap();
+    send(&world, "/deadletters/replay").await.is(200);
+    let own = hook_at("http://127.0.0.1:4077/deadletters/replay");
+    world.put(PATH, own).await.is(201);
+    world.node.close().await;
+}

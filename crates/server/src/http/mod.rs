@@ -111,7 +111,13 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         .layer(DefaultBodyLimit::max(STORE_BODY_BYTES))
         .with_state(node);
     BoxCloneSyncService::new(tower::service_fn(move |request: Request| {
-        let normalised = path::normalise(&names, request);
+        let normalised = path::normalise(&names, request).and_then(|request| {
+            // What a webhook gets, of this server or of Event Grid.
+            if request.headers().contains_key("aeg-event-type") {
+                names.check_delivery(request.uri().path())?;
+            }
+            Ok(request)
+        });
         let routes = routes.clone();
         async move {
             match normalised {

@@ -123,6 +123,12 @@ impl Application {
         self.file.as_ref().map_or(NONE, |file| &file.access)
     }
 
+    /// Whether webhooks may be at link-local addresses and at the server's own administration.
+    pub fn allows_internal_addresses(&self) -> bool {
+        let file = self.file.as_ref();
+        file.is_some_and(|file| file.delivery.allow_internal_addresses)
+    }
+
     /// How the log is opened.
     pub(super) fn log_options(&self, data: &Path) -> Result<LogOptions> {
         let table = self.file.as_ref().map(|file| file.log.clone());

@@ -93,6 +93,8 @@ pub(super) struct StorageTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DeliveryTable {
     pub(super) retry_schedule: Option<Vec<String>>,
+    /// Webhooks may be at link-local addresses and at the server's own administration.
+    pub(super) allow_internal_addresses: bool,
 }
 
 /// `[log]`: memory and disk that the log takes.

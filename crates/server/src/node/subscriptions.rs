@@ -8,8 +8,8 @@ use foretell_delivery::{
     dead_letter,
 };
 use foretell_protocol::{Attribute, AttributeValue, DeliverySchema, Target};
-use foretell_types::Result;
 use foretell_types::limits::DELIVERIES_IN_FLIGHT;
+use foretell_types::{Error, ErrorKind, Result};
 
 use super::{Node, SubscriptionConfig};
 
@@ -90,7 +90,14 @@ impl Node {
             max_events: config.definition.max_events_per_batch,
             preferred_kilobytes: config.definition.preferred_batch_kilobytes,
         };
-        let webhook = Webhook::new(url)?.with_schema(self.webhook_schema(config)?);
+        let webhook = match self.options.application.allows_internal_addresses() {
+            true => Webhook::anywhere(url)?,
+            false => {
+                self.check_own(url)?;
+                Webhook::new(url)?
+            }
+        };
+        let webhook = webhook.with_schema(self.webhook_schema(config)?);
         let headers = config.definition.attributes.iter();
         let headers = headers.map(|Attribute { name, value }| {
             let source = match value {
@@ -104,6 +111,34 @@ impl Node {
         });
         let headers = headers.collect::<Result<_>>()?;
         Ok(webhook.with_batch(batch).with_headers(headers))
+    }
+
+    /// Refuses this server's own address but for publishing. What is behind another name, or was
+    /// defined before the server listened, is refused when it is delivered.
+    fn check_own(&self, url: &str) -> Result<()> {
+        let parse = |url: &str| url.parse::<http::Uri>().ok();
+        let (Some(own), Some(url)) = (self.url().and_then(|url| parse(&url)), parse(url)) else {
+            return Ok(());
+        };
+        let is_local = |host: Option<&str>| {
+            host.is_some_and(|host| {
+                host == "localhost" || host.starts_with("127.") || host == "[::1]"
+            })
+        };
+        let same_host = url.host() == own.host() || is_local(url.host());
+        let same_port = url.port_u16().unwrap_or(80) == own.port_u16().unwrap_or(80);
+        if same_host && same_port && !takes_deliveries(url.path()) {
+            return Err(internal());
+        }
+        Ok(())
+    }
+
+    /// Refuses a delivery, by its path, that the server sent to itself or was sent by another.
+    pub fn check_delivery(&self, path: &str) -> Result<()> {
+        if takes_deliveries(path) || self.options.application.allows_internal_addresses() {
+            return Ok(());
+        }
+        Err(internal())
     }
 
     fn webhook_schema(&self, config: &SubscriptionConfig) -> Result<WebhookSchema> {
@@ -147,6 +182,21 @@ impl Node {
     fn wake_subscriptions(&self) {
         self.running.lock().values().for_each(Subscription::wake);
     }
+}
+
+/// `/topics/TOPIC/api/events`.
+fn takes_deliveries(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let is = |part: &str, name: &str| part.eq_ignore_ascii_case(name);
+    matches!(parts[..], ["", topics, _, api, events]
+        if is(topics, "topics") && is(api, "api") && is(events, "events"))
+}
+
+fn internal() -> Error {
+    Error::new(
+        ErrorKind::Forbidden,
+        "a webhook can be pointed at this server's /topics/TOPIC/api/events only, not at its administration; `allow_internal_addresses = true` below [delivery] in foretell.toml allows it",
+    )
 }
 
 fn key(topic: &str, name: &str) -> (String, String) {
