@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// How long a request that was refused for the moment waits before it is sent again.
 const BUSY_WAIT: Duration = Duration::from_millis(5);
@@ -39,23 +39,43 @@ impl Connection {
     /// Sends a request until it is answered 200; the number of times it was refused as too much
     /// (429, 503) before that. Any other answer is an error.
     pub async fn publish(&mut self, request: &[u8]) -> Result<u64> {
+        let (answer, refused) = self.send(request).await?;
+        match answer.status {
+            200 => Ok(refused),
+            _ => Err(self.unexpected(&answer)),
+        }
+    }
+
+    /// As `publish`; the body of the answer, or `None` if the request's condition doesn't hold.
+    pub async fn append(&mut self, request: &[u8]) -> Result<Option<&[u8]>> {
+        let (answer, _) = self.send(request).await?;
+        match answer.status {
+            200 => Ok(Some(self.body(&answer))),
+            412 => Ok(None),
+            _ => Err(self.unexpected(&answer)),
+        }
+    }
+
+    async fn send(&mut self, request: &[u8]) -> Result<(Answer, u64)> {
         let mut refused = 0;
         loop {
             self.stream.write_all(request).await?;
             let answer = self.read_answer().await?;
-            match answer.status {
-                200 => return Ok(refused),
-                429 | 503 => {
-                    refused += 1;
-                    tokio::time::sleep(BUSY_WAIT).await;
-                }
-                status => {
-                    let body = &self.answer[answer.head..answer.head + answer.body];
-                    let text = String::from_utf8_lossy(body);
-                    return Err(format!("the server answered {status}: {text}").into());
-                }
+            if !matches!(answer.status, 429 | 503) {
+                return Ok((answer, refused));
             }
+            refused += 1;
+            tokio::time::sleep(BUSY_WAIT).await;
         }
+    }
+
+    fn body(&self, answer: &Answer) -> &[u8] {
+        &self.answer[answer.head..answer.head + answer.body]
+    }
+
+    fn unexpected(&self, answer: &Answer) -> Error {
+        let text = String::from_utf8_lossy(self.body(answer));
+        format!("the server answered {}: {text}", answer.status).into()
     }
 
     /// The status of a request that has no body.

@@ -1,13 +1,21 @@
 //! Benches of Foretell. `bench/run NAME` builds what is needed and runs this.
 
+// Some parts are used by the bench of servers alone.
+#![cfg_attr(not(feature = "log-server"), allow(dead_code))]
+
 mod awake;
 mod cdnow;
 mod client;
+mod compare;
 mod inprocess;
 mod log;
+#[cfg(feature = "log-server")]
+mod log_server;
 mod measure;
+mod memory;
 mod others;
 mod payload;
+mod process;
 mod publish;
 mod rawsync;
 mod results;
@@ -18,14 +26,21 @@ mod standin;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// That of the `foretell` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use results::Results;
 
 /// What goes wrong in a bench ends it with a message.
-type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 const USAGE: &str = "\
 usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)
-       foretell-bench log [--quick] [--results DIR]";
+       foretell-bench log [--quick] [--results DIR]
+       foretell-bench memory [--quick] [--results DIR]
+       foretell-bench log-server [--quick] [--without PEER]... [--results DIR]   (FORETELL_BIN too)";
 
 fn main() -> ExitCode {
     let Some(options) = Options::from_arguments(std::env::args().skip(1)) else {
@@ -45,29 +60,42 @@ fn main() -> ExitCode {
 enum Bench {
     Publish,
     Log,
+    Memory,
+    LogServer,
 }
 
 struct Options {
     bench: Bench,
     quick: bool,
+    /// Peers that are left out.
+    without: Vec<String>,
     results: PathBuf,
 }
 
 impl Options {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         let (mut bench, mut quick, mut results) = (None, false, PathBuf::from("results"));
+        let mut without = Vec::new();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "publish" if bench.is_none() => bench = Some(Bench::Publish),
                 "log" if bench.is_none() => bench = Some(Bench::Log),
+                "memory" if bench.is_none() => bench = Some(Bench::Memory),
+                "log-server" if bench.is_none() => bench = Some(Bench::LogServer),
                 "--quick" => quick = true,
+                "--without" => without.push(arguments.next()?),
                 "--results" => results = arguments.next()?.into(),
                 _ => return None,
             }
         }
+        let bench = bench?;
+        if !without.is_empty() && !matches!(bench, Bench::LogServer) {
+            return None;
+        }
         Some(Options {
-            bench: bench?,
+            bench,
             quick,
+            without,
             results,
         })
     }
@@ -84,6 +112,17 @@ fn run(options: &Options) -> Result<()> {
             log::run(options.quick, &mut results)?;
             "log"
         }
+        Bench::Memory => {
+            memory::run(options.quick, &mut results)?;
+            "memory"
+        }
+        #[cfg(feature = "log-server")]
+        Bench::LogServer => {
+            log_server::run(options.quick, &options.without, &mut results)?;
+            "log-server"
+        }
+        #[cfg(not(feature = "log-server"))]
+        Bench::LogServer => return Err("it is built without --features log-server".into()),
     };
     results.print()?;
     results.write(&options.results, name)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// The kernel counts processor time in these. Source: time(7), USER_HZ.
 const TICKS_PER_S: f64 = 100.0;
@@ -15,6 +15,8 @@ const TICKS_PER_S: f64 = 100.0;
 pub struct Watch {
     ticks: Ticks,
     own: Duration,
+    /// A process that is measured too, and how much it and its children had used.
+    server: Option<(u32, Duration)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,10 +27,18 @@ struct Ticks {
 
 impl Watch {
     pub fn start() -> Result<Watch> {
+        Watch::with_server(None)
+    }
+
+    /// The time of that process isn't that of others.
+    pub fn with_server(id: Option<u32>) -> Result<Watch> {
         let text = std::fs::read_to_string("/proc/stat")?;
         Ok(Watch {
             ticks: parse(&text).ok_or("/proc/stat has another form")?,
             own: own_time(),
+            server: id
+                .map(|id| Ok::<_, Error>((id, time_of(id)?)))
+                .transpose()?,
         })
     }
 
@@ -37,13 +47,48 @@ impl Watch {
         own_time().saturating_sub(self.own)
     }
 
+    /// Processor time of the server and its children since then.
+    pub fn server(&self) -> Result<Duration> {
+        match self.server {
+            Some((id, before)) => Ok(time_of(id)?.saturating_sub(before)),
+            None => Ok(Duration::ZERO),
+        }
+    }
+
     /// The share of the processors' time since then that others used; the kernel's own threads
     /// and interrupts are others.
     pub fn others(&self) -> Result<f64> {
         let now = Watch::start()?;
-        let own = now.own.saturating_sub(self.own);
-        Ok(share(self.ticks, now.ticks, own))
+        let known = now.own.saturating_sub(self.own) + self.server()?;
+        Ok(share(self.ticks, now.ticks, known))
     }
+}
+
+/// Processor time of a process and its children, also of those that have ended. Source: proc(5).
+fn time_of(id: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    let mut time = parse_time(&stat).ok_or("/proc/PID/stat has another form")?;
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+    for child in children.split_ascii_whitespace() {
+        // One that ends meanwhile counts with its parent from now on.
+        time += time_of(child.parse()?).unwrap_or_default();
+    }
+    Ok(time)
+}
+
+/// The 14th to 17th field; the second is a name in parentheses, which may hold anything.
+fn parse_time(stat: &str) -> Option<Duration> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks: Option<Vec<f64>> = fields
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(4)
+        .map(|field| field.parse().ok())
+        .collect();
+    let ticks: [f64; 4] = ticks?.try_into().ok()?;
+    Some(Duration::from_secs_f64(
+        ticks.iter().sum::<f64>() / TICKS_PER_S,
+    ))
 }
 
 fn own_time() -> Duration {
@@ -68,14 +113,16 @@ fn parse(text: &str) -> Option<Ticks> {
     })
 }
 
-fn share(before: Ticks, after: Ticks, own: Duration) -> f64 {
+fn share(before: Ticks, after: Ticks, known: Duration) -> f64 {
     let busy = after.busy.saturating_sub(before.busy) as f64;
     let all = after.all.saturating_sub(before.all).max(1) as f64;
-    ((busy - own.as_secs_f64() * TICKS_PER_S) / all).max(0.0)
+    ((busy - known.as_secs_f64() * TICKS_PER_S) / all).max(0.0)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -89,5 +136,30 @@ mod tests {
         assert!(parse("cpu0 1 2 3").is_none());
         let watch = Watch::start().unwrap();
         assert!((0.0..=1.0).contains(&watch.others().unwrap()));
+    }
+
+    #[test]
+    fn time_of_a_process_and_its_children() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 0 1 2 3 4 150 50 20 30 20 0 1 0 9";
+        assert_eq!(parse_time(stat), Some(Duration::from_millis(2_500)));
+        assert_eq!(parse_time("7 (a) S 1"), None);
+        let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo; read end";
+        let mut parent = std::process::Command::new("sh")
+            .args(["-c", &format!("sh -c '{script}'; true")])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The child has worked, and waits.
+        parent
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0])
+            .unwrap();
+        assert!(time_of(parent.id()).unwrap() > Duration::from_millis(20));
+        drop(parent.stdin.take());
+        assert!(parent.wait().unwrap().success());
+        assert!(time_of(parent.id()).is_err());
     }
 }

@@ -68,7 +68,7 @@ fn revisions(log: &EventLog, name: &str, topic: &Topic) -> Result<(), Failure> {
     for (subject, expected) in known.chain([unknown]) {
         let found = log
             .revision(name, subject)
-            .map_err(|error| broken("revisions", name, &error))?;
+            .map_err(|error| Failure::said("revisions", &error).at(name))?;
         let found = found.map(Revision::get);
         same(
             "revisions",
@@ -91,8 +91,8 @@ pub fn one_query(
     let expected = topic.read(&options, topic.head());
     let found = read(log, name, &options)?;
     let here = |failure: Failure| Failure {
-        message: format!("{options:?}: {}", failure.message),
         check: "queries",
+        ..failure.at(format_args!("{options:?}"))
     };
     events(name, topic, &found, &expected).map_err(here)
 }
@@ -137,7 +137,7 @@ fn proof(log: &EventLog, name: &str, topic: &Topic, random: &Seeded) -> Result<(
     let Some(position) = Position::new(random.below(topic.head() + 1)) else {
         return Ok(());
     };
-    let at = |error: Error| broken("proofs", name, &error);
+    let at = |error: Error| Failure::said("proofs", &error).at(name);
     let (_, root) = log.root().map_err(at)?;
     let proven = log
         .prove(name, position)
@@ -159,7 +159,7 @@ fn proof(log: &EventLog, name: &str, topic: &Topic, random: &Seeded) -> Result<(
 fn verify(log: &EventLog, model: &Model) -> Result<(), Failure> {
     let found = log
         .verify(&mut |_, _| {})
-        .map_err(|error| broken("verify", "the log", &error))?;
+        .map_err(|error| Failure::said("verify", &error))?;
     let found = (found.commits, found.frames, found.events, found.topics);
     let expected = (
         model.commits,
@@ -178,9 +178,5 @@ fn verify(log: &EventLog, model: &Model) -> Result<(), Failure> {
 fn read(log: &EventLog, name: &str, options: &ReadOptions) -> Result<Vec<RecordedEvent>, Failure> {
     log.read(name, options.clone())
         .and_then(foretell_log::Reader::collect)
-        .map_err(|error| broken("reading", name, &error))
-}
-
-fn broken(check: &'static str, what: &str, error: &Error) -> Failure {
-    Failure::new(check, format!("{what}: {error} ({:?})", error.kind()))
+        .map_err(|error| Failure::said("reading", &error).at(name))
 }

@@ -6,12 +6,31 @@ pub struct Failure {
     /// Which check, in a few words that stay the same.
     pub check: &'static str,
     pub message: String,
+    /// The log said so itself, by an error: it gave no wrong answer.
+    pub said: bool,
 }
 
 impl Failure {
     pub fn new(check: &'static str, message: impl Into<String>) -> Failure {
-        let message = message.into();
-        Failure { check, message }
+        Failure {
+            check,
+            message: message.into(),
+            said: false,
+        }
+    }
+
+    /// An error of the log where there must be none.
+    pub fn said(check: &'static str, error: &foretell_types::Error) -> Failure {
+        Failure {
+            said: true,
+            ..Failure::new(check, format!("{error} ({:?})", error.kind()))
+        }
+    }
+
+    /// Says where it was.
+    pub fn at(mut self, place: impl fmt::Display) -> Failure {
+        self.message = format!("{place}: {}", self.message);
+        self
     }
 }
 

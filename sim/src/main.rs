@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use sim::clients::{self, Ran};
 use sim::crash::{self, Counts};
 use sim::random::seed_of;
-use sim::{print, runner};
+use sim::{Failure, print, runner};
 
 const USAGE: &str = "usage: sim crash --cycles N [--seed S] [--from N] [--trace]
        sim run --seeds N [--seed S] [--from N] [--trace]
@@ -41,40 +41,35 @@ fn options(arguments: &[String]) -> Option<Options> {
     Some(options)
 }
 
-fn crash(options: &Options) -> ExitCode {
-    let counts = Mutex::new(Counts::default());
+/// Runs so many numbers of a simulation, sums up what they did, and says what was found.
+fn many<T: Send + Default + std::fmt::Debug>(
+    (command, what): (&str, &str),
+    options: &Options,
+    one: impl Fn(u64, bool) -> Result<T, (Failure, u64)> + Sync,
+    add: impl Fn(&mut T, &T) + Sync,
+) -> ExitCode {
+    let sum = Mutex::new(T::default());
     let found = runner::many(
-        "crash cycles",
+        what,
         options.from..options.from + options.count,
-        |number| crash::cycle(seed_of(options.seed, number), options.trace),
-        |counted| {
-            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.add(&counted);
-        },
-    );
-    let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    print(&format!("{counts:#?}\n"));
-    report("crash --cycles 1", options, found)
-}
-
-fn run(options: &Options) -> ExitCode {
-    let sum = Mutex::new(Ran::default());
-    let found = runner::many(
-        "seeds, each twice",
-        options.from..options.from + options.count,
-        |number| clients::twice(seed_of(options.seed, number), options.trace),
+        |number| one(seed_of(options.seed, number), options.trace),
         |ran| {
-            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
-            sum.operations += ran.operations;
-            sum.openings += ran.openings;
+            add(
+                &mut sum.lock().unwrap_or_else(PoisonError::into_inner),
+                &ran,
+            )
         },
     );
     let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    print(&format!("{sum:#?}\n"));
+    let Err(found) = found else {
+        return ExitCode::SUCCESS;
+    };
     print(&format!(
-        "{} operations, {} openings\n",
-        sum.operations, sum.openings
+        "FAILED at number {}, step {}\n{}\nreplay: cargo run --release -- {command} 1 --seed {} --from {} --trace\n",
+        found.number, found.step, found.failure, options.seed, found.number,
     ));
-    report("run --seeds 1", options, found)
+    ExitCode::FAILURE
 }
 
 #[cfg(feature = "seeded-bugs")]
@@ -105,25 +100,24 @@ fn bugs(_: &Options) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn report(command: &str, options: &Options, found: Result<(), runner::Found>) -> ExitCode {
-    let Err(found) = found else {
-        return ExitCode::SUCCESS;
-    };
-    print(&format!(
-        "FAILED at number {}, step {}\n{}\nreplay: cargo run --release -- {command} --seed {} --from {} --trace\n",
-        found.number, found.step, found.failure, options.seed, found.number,
-    ));
-    ExitCode::FAILURE
-}
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (command, rest) = arguments
         .split_first()
         .map_or(("", &[][..]), |(c, r)| (c, r));
     match (command, options(rest)) {
-        ("crash", Some(options)) => crash(&options),
-        ("run", Some(options)) => run(&options),
+        ("crash", Some(options)) => many(
+            ("crash --cycles", "crash cycles"),
+            &options,
+            crash::cycle,
+            Counts::add,
+        ),
+        ("run", Some(options)) => many(
+            ("run --seeds", "seeds, each twice"),
+            &options,
+            clients::twice,
+            Ran::add,
+        ),
         ("bugs", Some(options)) => bugs(&options),
         _ => {
             print(USAGE);

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use foretell_log::Files;
-use sim::disk::{Disk, Fault, Loss, Plan};
+use sim::disk::{Disk, Fault, Loss, Plan, Struck};
 use sim::random::Seeded;
 
 fn disk() -> Disk {
@@ -63,7 +63,7 @@ fn pages_of_a_failed_sync_are_remembered_and_not_written() {
     disk.plan(Some(Plan {
         fault: Fault::Error,
         after: 0,
-        writing_only: true,
+        least: Struck::Writing,
     }));
     assert!(file.sync_data().is_err());
     file.sync_data().unwrap();

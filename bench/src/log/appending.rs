@@ -1,14 +1,15 @@
 //! Conditional appends: of single events by many threads, of single events by one task, of
 //! batches; and how long one takes.
 
-use super::compare::{Contender, alternate, report};
-use super::drive::{Load, fill_each, one_task, threads};
+use super::drive::{Load, Measured, fill_each, one_task, threads};
+use super::engine::{Engine, Kind};
 use super::lane::Streams;
 use super::{FEW_STREAMS, MANY_STREAMS, Plan, fjall, ours, raw, tephra, umadb};
 use crate::Result;
+use crate::compare::{Contender, alternate, report};
 use crate::rawsync::{self, RawWriter};
 use crate::results::Goal::{RatioAtLeast, RatioAtMost};
-use crate::results::{Results, median};
+use crate::results::{Goal, Results, median};
 
 const IN_FLIGHT: usize = 64;
 const BATCH: usize = 512;
@@ -19,13 +20,13 @@ pub fn many_threads(plan: Plan, results: &mut Results) -> Result<()> {
     for streams in [FEW_STREAMS, MANY_STREAMS] {
         let what = format!("conditional append, {IN_FLIGHT} threads, {streams} streams");
         let mut contenders = [
-            Contender::new(ours::KIND, None),
-            Contender::new(tephra::KIND, Some(RatioAtLeast(1.0))),
-            Contender::new(raw::KIND, Some(RatioAtLeast(0.9))),
-            Contender::new(umadb::KIND, Some(RatioAtLeast(2.5))),
-            Contender::new(fjall::KIND, None),
+            contender(ours::KIND, None),
+            contender(tephra::KIND, Some(RatioAtLeast(1.0))),
+            contender(raw::KIND, Some(RatioAtLeast(0.9))),
+            contender(umadb::KIND, Some(RatioAtLeast(2.5))),
+            contender(fjall::KIND, None),
         ];
-        alternate(&what, plan.passes, &mut contenders, results, |engine| {
+        in_turn(&what, plan.passes, &mut contenders, results, |engine| {
             let streams = if streams == MANY_STREAMS && plan.fill_streams {
                 fill_each(engine, streams)?
             } else {
@@ -41,11 +42,11 @@ pub fn many_threads(plan: Plan, results: &mut Results) -> Result<()> {
 pub fn one_async_task(plan: Plan, results: &mut Results) -> Result<()> {
     let what = format!("conditional append, one task, {IN_FLIGHT} in flight");
     let mut contenders = [
-        Contender::new(ours::KIND, None),
-        Contender::new(tephra::KIND, Some(RatioAtLeast(1.5))),
-        Contender::new(raw::KIND, None),
+        contender(ours::KIND, None),
+        contender(tephra::KIND, Some(RatioAtLeast(1.5))),
+        contender(raw::KIND, None),
     ];
-    alternate(&what, plan.passes, &mut contenders, results, |engine| {
+    in_turn(&what, plan.passes, &mut contenders, results, |engine| {
         let streams = Streams::empty(FEW_STREAMS);
         one_task(engine, load(plan, IN_FLIGHT, 1, streams))
     })?;
@@ -59,12 +60,12 @@ pub fn batches(plan: Plan, results: &mut Results) -> Result<()> {
         let plural = if writers == 1 { "" } else { "s" };
         let what = format!("batches of {BATCH}, {writers} thread{plural}");
         let mut contenders = [
-            Contender::new(ours::KIND, None),
-            Contender::new(tephra::KIND, goal(1.2)),
-            Contender::new(raw::KIND, None),
-            Contender::new(umadb::KIND, goal(8.0)),
+            contender(ours::KIND, None),
+            contender(tephra::KIND, goal(1.2)),
+            contender(raw::KIND, None),
+            contender(umadb::KIND, goal(8.0)),
         ];
-        alternate(&what, plan.passes, &mut contenders, results, |engine| {
+        in_turn(&what, plan.passes, &mut contenders, results, |engine| {
             let streams = Streams::empty(FEW_STREAMS);
             threads(engine, load(plan, writers, BATCH, streams))
         })?;
@@ -81,9 +82,9 @@ pub fn batches(plan: Plan, results: &mut Results) -> Result<()> {
 pub fn latency(plan: Plan, results: &mut Results) -> Result<()> {
     let what = "one writer, 1 event, median";
     let mut contenders = [
-        Contender::new(ours::KIND, None),
-        Contender::new(raw::KIND, None),
-        Contender::new(tephra::KIND, None),
+        contender(ours::KIND, None),
+        contender(raw::KIND, None),
+        contender(tephra::KIND, None),
     ];
     let mut limit = Vec::new();
     for _ in 0..plan.passes {
@@ -91,18 +92,37 @@ pub fn latency(plan: Plan, results: &mut Results) -> Result<()> {
         limit.push(median(
             times.iter().map(|time| time.as_secs_f64() * 1e3).collect(),
         ));
-        alternate(what, 1, &mut contenders, results, |engine| {
+        in_turn(what, 1, &mut contenders, results, |engine| {
             let streams = Streams::empty(FEW_STREAMS);
             threads(engine, load(plan, 1, 1, streams))
         })?;
         contenders[1..].rotate_left(1);
     }
-    contenders[1..].sort_by_key(|contender| contender.kind.name);
+    contenders[1..].sort_by_key(|contender| contender.name);
     let ours = contenders[0].median(|m| m.median_ms);
     let beside = Some((rawsync::NAME, median(limit)));
     results.add(what, "ms", ours, beside, Some(RatioAtMost(1.15)));
     report(what, "ms", &contenders, |m| m.median_ms, results);
     Ok(())
+}
+
+fn contender(kind: Kind, goal: Option<Goal>) -> Contender<Kind, Measured> {
+    Contender::new(kind.name, kind, goal)
+}
+
+/// Each pass opens an engine on a folder of its own.
+fn in_turn(
+    what: &str,
+    passes: usize,
+    contenders: &mut [Contender<Kind, Measured>],
+    results: &mut Results,
+    measure: impl Fn(&dyn Engine) -> Result<Measured>,
+) -> Result<()> {
+    alternate(what, passes, contenders, results, |kind| {
+        let folder = tempfile::tempdir()?;
+        let engine = (kind.open)(folder.path())?;
+        measure(&*engine)
+    })
 }
 
 fn load(plan: Plan, writers: usize, batch: usize, streams: Streams) -> Load {

@@ -7,6 +7,7 @@ use super::engine::{Condition, Engine};
 use super::event::Event;
 use super::lane::{Lane, Streams};
 use crate::Result;
+use crate::compare::Pass;
 use crate::others::Watch;
 
 /// Events of an append that only fills.
@@ -47,6 +48,12 @@ impl Measured {
             cpu_ns_per_event: cpu.as_secs_f64() * 1e9 / events,
             others,
         }
+    }
+}
+
+impl Pass for Measured {
+    fn others(&self) -> f64 {
+        self.others
     }
 }
 

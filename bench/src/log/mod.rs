@@ -1,14 +1,14 @@
 //! The embedded engine beside its peers: the same events, the same driver, in the same run.
 
 mod appending;
-mod compare;
 mod disk;
 mod drive;
-mod engine;
-mod event;
+pub mod engine;
+pub mod event;
 mod fjall;
+mod following;
 mod group;
-mod lane;
+pub mod lane;
 mod ours;
 mod raw;
 mod reading;
@@ -19,14 +19,18 @@ mod umadb;
 
 use std::time::Duration;
 
-use self::compare::{DISTURBED, TRIES};
+pub use drive::fill;
+pub use event::mix;
+pub use ours::Ours;
+
 use crate::Result;
 use crate::awake::Awake;
+use crate::compare;
 use crate::results::Results;
 
 /// Streams over which events are spread.
-const FEW_STREAMS: u32 = 2_000;
-const MANY_STREAMS: u32 = 1_000_000;
+pub const FEW_STREAMS: u32 = 2_000;
+pub const MANY_STREAMS: u32 = 1_000_000;
 
 /// How long, how often, how much.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +85,12 @@ pub fn run(quick: bool, results: &mut Results) -> Result<()> {
     disk::run(plan, results)?;
     reading::open_and_scan(plan, results)?;
     reading::hot_streams(plan, results)?;
+    following::followers(plan, results)?;
     results.note(format!(
         "medians of {} passes of {:?}, engines in turn, each pass on a new folder; an event is 256 bytes of JSON",
         plan.passes, plan.measured
     ));
-    results.note(format!(
-        "while others kept the processors more than {:.0} % busy, a pass was measured again, up to {} times",
-        DISTURBED * 100.0,
-        TRIES - 1
-    ));
+    compare::note(results);
     results.note("appends are conditional: on the revision of a stream (Foretell, fjall), or on no event of its tag since the writer's last position (tephra, umadb-core); the raw writer checks nothing");
     results.note(if plan.fill_streams {
         "of the 1,000,000 streams, each has an event before the measure"
@@ -102,4 +103,9 @@ pub fn run(quick: bool, results: &mut Results) -> Result<()> {
     );
     results.note("but for cold streams, opening and reading find all files in the page cache");
     Ok(())
+}
+
+/// The number of events of a stream, all of them read.
+pub fn read_stream(store: &Ours, stream: u32) -> Result<u64> {
+    engine::Engine::read_stream(store, stream)
 }

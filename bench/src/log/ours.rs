@@ -9,7 +9,7 @@ use super::engine::{Condition, Engine, Kind, Pending};
 use super::event::{self, Event};
 use crate::Result;
 
-const TOPIC: &str = "bench";
+pub const TOPIC: &str = "bench";
 pub const NAME: &str = "Foretell";
 pub const KIND: Kind = Kind {
     name: NAME,
@@ -68,6 +68,16 @@ impl Ours {
         };
         log.append(Append::new().events(TOPIC, [last]))?.wait()?;
         while log.seal()? {}
+        Ok(())
+    }
+
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    /// Waits until nothing is left to seal or merge.
+    pub fn seal_rest(&self) -> Result<()> {
+        while self.log.seal()? {}
         Ok(())
     }
 

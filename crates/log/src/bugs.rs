@@ -17,6 +17,9 @@ pub enum Bug {
     SegmentRemovedBeforeManifest,
     LastGroupNotWrittenAgain,
     TornTailNotCleared,
+    TornTailNotClearedAgain,
+    FullWriteIsRefusal,
+    ReadErrorIsEnd,
     BodyChecksumUnread,
     WatermarkOneShort,
     RecordedTimeGoesBack,
@@ -33,6 +36,8 @@ pub enum Bug {
     RegisterWithoutItsEvent,
     RegisterComesBack,
     DeletedTopicComesBack,
+    DeletedFlagNotSealed,
+    OldRevisionsUnderNewName,
 }
 
 /// Whether a bug is switched on.
@@ -65,7 +70,7 @@ mod switch {
     }
 
     impl Bug {
-        pub const ALL: [Bug; 29] = [
+        pub const ALL: [Bug; 34] = [
             Bug::AckBeforeSync,
             Bug::FailedSyncTriedAgain,
             Bug::WriterGoesOnAfterError,
@@ -79,6 +84,9 @@ mod switch {
             Bug::SegmentRemovedBeforeManifest,
             Bug::LastGroupNotWrittenAgain,
             Bug::TornTailNotCleared,
+            Bug::TornTailNotClearedAgain,
+            Bug::FullWriteIsRefusal,
+            Bug::ReadErrorIsEnd,
             Bug::BodyChecksumUnread,
             Bug::WatermarkOneShort,
             Bug::RecordedTimeGoesBack,
@@ -95,6 +103,8 @@ mod switch {
             Bug::RegisterWithoutItsEvent,
             Bug::RegisterComesBack,
             Bug::DeletedTopicComesBack,
+            Bug::DeletedFlagNotSealed,
+            Bug::OldRevisionsUnderNewName,
         ];
     }
 }

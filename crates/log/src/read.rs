@@ -16,6 +16,8 @@ const SCAN_BYTES: usize = 256 * 1024;
 const PICK_BYTES: usize = 4 * 1024;
 /// How many places are taken from the index in memory at once.
 const PLACES_AT_ONCE: u64 = 1_024;
+/// With no more events wanted than this, blocks are read one by one.
+const FEW: u64 = 16;
 /// Positions that one look into a run of the index covers.
 const WINDOW: u64 = 1_000_000;
 
@@ -218,7 +220,10 @@ impl Reader {
         }
         let options = &self.options;
         let all = options.query.is_all() && (options.time_from, options.time_until) == (None, None);
-        while let Some(position) = self.next_frame()? {
+        while let Some(position) = match self.next_frame() {
+            Err(_) if bugs::on(Bug::ReadErrorIsEnd) => None,
+            next => next?,
+        } {
             // Decoded twice if there is something to filter by: the borrow checker can't see that
             // the loop ends here.
             if all || self.wants(&self.decode(position, false)?) {
@@ -433,6 +438,10 @@ impl Reader {
                         end = run.partition(start, end, |frame, _| {
                             frame.position <= until - u64::from(bugs::on(Bug::StreamBoundExclusive))
                         })?;
+                    }
+                    // Who wants a few only, mostly finds them in one block.
+                    if self.left > FEW {
+                        run.fetch(&(start..end), self.options.backward)?;
                     }
                     Some(Plan::Stream(run.clone(), start..end))
                 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foretell_log::{EventLog, ReadOptions, Ticket};
-use foretell_types::{AppendCondition, ExpectedRevision, Position, Revision};
+use foretell_types::{AppendCondition, ErrorKind, ExpectedRevision, Position, Revision};
 
 use super::history::{Kind, Op, Outcome};
-use super::schedule::{Schedule, TOPICS, broken};
+use super::lives::Life;
+use super::schedule::{Schedule, TOPICS};
 use crate::crash::{answer, poll};
+use crate::disk::{Fault, Struck};
 use crate::failure::Failure;
 use crate::model::Placed;
 use crate::request::{Entry, Request};
@@ -31,27 +33,50 @@ impl Schedule {
         if self.clients[client].waits.is_some() {
             return self.ask(client);
         }
+        if self.tend(log, client)? {
+            return Ok(());
+        }
         let topic = TOPICS[self.random.below(2) as usize].to_owned();
-        match self.random.below(10) {
-            0..=5 => self.append(log, client, &topic),
-            6..=8 => self.read(log, client, topic),
-            _ => self.revision(log, client, topic),
+        match self.random.below(20) {
+            0..=11 => self.append(log, client, &topic),
+            12..=16 => {
+                let head = self.clients[client].heads.get(&topic).copied();
+                let options = match self.random.chance(30) {
+                    true => ReadOptions::default(),
+                    false => read_options(&self.random, head.unwrap_or(0)),
+                };
+                self.read(log, client, topic, options).map(drop)
+            }
+            17..=18 => self.revision(log, client, topic),
+            _ => {
+                self.topic(log, client, &topic);
+                Ok(())
+            }
         }
     }
 
     fn append(&mut self, log: &EventLog, client: usize, topic: &str) -> Result<(), Failure> {
         let again = self.clients[client].again.take();
         let request = again.unwrap_or_else(|| self.request(client, topic));
+        self.submit(log, client, request)
+    }
+
+    pub(super) fn submit(
+        &mut self,
+        log: &EventLog,
+        client: usize,
+        request: Request,
+    ) -> Result<(), Failure> {
         let ticket = request
             .append()
             .and_then(|append| log.append(append))
-            .map_err(|error| broken("submitting", &error))?;
+            .map_err(|error| Failure::said("submitting", &error))?;
         self.clients[client].waits = Some((self.history.ops.len(), ticket));
         self.note(client, Kind::Append(request), Outcome::Unknown);
         Ok(())
     }
 
-    fn note(&mut self, client: usize, kind: Kind, outcome: Outcome) {
+    pub(super) fn note(&mut self, client: usize, kind: Kind, outcome: Outcome) {
         if self.trace {
             crate::print(&format!(
                 "{:>5} client {client} {kind:?} {outcome:?}\n",
@@ -109,7 +134,7 @@ impl Schedule {
         request
     }
 
-    /// Asks for the answer; once the log is gone, there may be none.
+    /// Asks for the answer; once the log is gone, or a fault struck, there may be none.
     pub(super) fn ask(&mut self, client: usize) -> Result<(), Failure> {
         let Some((number, mut ticket)) = self.clients[client].waits.take() else {
             return Ok(());
@@ -120,8 +145,9 @@ impl Schedule {
         };
         let outcome = match answer(found) {
             Ok(placed) => Outcome::Appended(placed),
-            Err(foretell_types::ErrorKind::Io | foretell_types::ErrorKind::Unavailable) => {
-                Outcome::Unknown
+            Err(ErrorKind::Io | ErrorKind::Unavailable) if self.met.fault => Outcome::Unknown,
+            Err(ErrorKind::Full) if !self.met.full => {
+                return Err(Failure::new("answers", "full, with space left"));
             }
             Err(kind) => Outcome::Refused(kind),
         };
@@ -135,31 +161,38 @@ impl Schedule {
         let Some(request) = request else {
             return Ok(());
         };
+        let step = self.lives.get(client).and_then(Life::decided_by) == Some(number);
+        self.told(client, number);
         let memory = &mut self.clients[client];
         match outcome {
             Outcome::Appended(placed) => memory.learn(&request, &placed),
-            Outcome::Unknown if self.random.chance(70) => memory.again = Some(request),
+            Outcome::Unknown => {
+                self.met.unknown = true;
+                memory.again = Some(request).filter(|_| !step && self.random.chance(70));
+            }
+            Outcome::Refused(ErrorKind::NotFound) => *memory = Client::default(),
             _ => {}
         }
         Ok(())
     }
 
-    fn read(&mut self, log: &EventLog, client: usize, topic: String) -> Result<(), Failure> {
-        let head = self.clients[client].heads.get(&topic).copied();
-        let options = match self.random.chance(30) {
-            true => ReadOptions::default(),
-            false => read_options(&self.random, head.unwrap_or(0)),
-        };
+    pub(super) fn read(
+        &mut self,
+        log: &EventLog,
+        client: usize,
+        topic: String,
+        options: ReadOptions,
+    ) -> Result<Outcome, Failure> {
+        let before = self.disk.struck();
         let read = log
             .read(&topic, options.clone())
             .and_then(foretell_log::Reader::collect);
-        let events = match read {
-            Ok(events) => events,
-            Err(_) if self.disk.struck().is_some() => return Ok(()),
-            Err(error) => return Err(broken("reading", &error)),
-        };
+        let outcome = self.outcome("reading", read.map(Outcome::Events), before)?;
         let memory = &mut self.clients[client];
-        for event in &events {
+        for event in match &outcome {
+            Outcome::Events(events) => &events[..],
+            _ => &[],
+        } {
             memory.see(&topic, event.position.get());
             if let (Some(subject), Some(revision)) = (&event.event.subject, event.revision) {
                 let of = (topic.clone(), subject.clone());
@@ -167,26 +200,40 @@ impl Schedule {
                 *known = revision.get().max(*known);
             }
         }
-        self.note(client, Kind::Read(topic, options), Outcome::Events(events));
-        Ok(())
+        self.note(client, Kind::Read(topic, options), outcome.clone());
+        Ok(outcome)
+    }
+
+    /// What came of a question that the log answers at once: unless a fault struck in it, the only
+    /// error is that there is no such topic.
+    fn outcome(
+        &self,
+        check: &'static str,
+        answer: foretell_types::Result<Outcome>,
+        before: Option<(Fault, Struck)>,
+    ) -> Result<Outcome, Failure> {
+        match answer {
+            Ok(outcome) => Ok(outcome),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok(Outcome::Refused(ErrorKind::NotFound))
+            }
+            Err(_) if self.disk.struck() != before => Ok(Outcome::Unknown),
+            Err(error) => Err(Failure::said(check, &error)),
+        }
     }
 
     fn revision(&mut self, log: &EventLog, client: usize, topic: String) -> Result<(), Failure> {
         let subject = subject(&self.random).unwrap_or_else(|| "cart/1".into());
-        match log.revision(&topic, &subject) {
-            Ok(found) => {
-                let found = found.map(Revision::get);
-                if let Some(last) = found {
-                    let of = (topic.clone(), subject.clone());
-                    self.clients[client].revisions.insert(of, last);
-                }
-                let kind = Kind::Revision(topic, subject);
-                self.note(client, kind, Outcome::Revision(found));
-                Ok(())
-            }
-            Err(_) if self.disk.struck().is_some() => Ok(()),
-            Err(error) => Err(broken("revisions", &error)),
+        let before = self.disk.struck();
+        let found = log.revision(&topic, &subject);
+        let found = found.map(|found| Outcome::Revision(found.map(Revision::get)));
+        let outcome = self.outcome("revisions", found, before)?;
+        if let Outcome::Revision(Some(last)) = outcome {
+            let of = (topic.clone(), subject.clone());
+            self.clients[client].revisions.insert(of, last);
         }
+        self.note(client, Kind::Revision(topic, subject), outcome);
+        Ok(())
     }
 }
 

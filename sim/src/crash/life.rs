@@ -1,12 +1,16 @@
 //! What happens between an opening and the end: steps by chance, with a fault at some call.
 
-use foretell_log::{EventLog, ReadOptions};
+use std::path::Path;
+
+use foretell_log::{EventLog, File, Files, ReadOptions};
 use foretell_types::ErrorKind;
 
+use super::recover::FOLDER;
 use super::{Cycle, Held};
 use crate::check;
-use crate::disk::Fault;
+use crate::disk::{Fault, SECTOR};
 use crate::failure::Failure;
+use crate::request::{Entry, Request};
 use crate::workload::read_options;
 
 /// Whether a life goes on.
@@ -18,9 +22,16 @@ pub(super) enum Next {
 
 impl Cycle {
     pub(super) fn live(&mut self, log: &EventLog) -> Result<(), Failure> {
+        if !self.opened_at_once && self.random.chance(30) {
+            // One group, up to where a sector ends: no zeros of that sector lie between it and
+            // what the openings left behind it.
+            let request = self.up_to_a_sector();
+            self.submit(log, request)?;
+            return self.write(log).map(drop);
+        }
         if self.random.chance(25) {
             // A short life: one group, on what the opening left.
-            self.submit(log)?;
+            self.submit_any(log)?;
             return self.write(log).map(drop);
         }
         let steps = 10 + self.random.below(80);
@@ -59,7 +70,7 @@ impl Cycle {
 
     fn step(&mut self, log: &EventLog) -> Result<Next, Failure> {
         match self.random.below(100) {
-            0..=34 => self.submit(log),
+            0..=34 => self.submit_any(log),
             35..=59 => self.write(log),
             60..=79 => self.seal(log),
             80..=89 => self.query(log),
@@ -73,18 +84,38 @@ impl Cycle {
     }
 
     /// An append that waits for the next group.
-    fn submit(&mut self, log: &EventLog) -> Result<Next, Failure> {
+    fn submit_any(&mut self, log: &EventLog) -> Result<Next, Failure> {
         if self.waiting.len() > 5 {
             return Ok(Next::GoOn);
         }
         let request = self.workload.request(&self.model);
+        self.submit(log, request)
+    }
+
+    fn submit(&mut self, log: &EventLog, request: Request) -> Result<Next, Failure> {
         self.say(|| format!("submits {}", brief(&request)));
         let ticket = request
             .append()
             .and_then(|append| log.append(append))
-            .map_err(|error| Self::broken("submitting", &error))?;
+            .map_err(|error| Failure::said("submitting", &error))?;
         self.waiting.push((request, ticket));
         Ok(Next::GoOn)
+    }
+
+    /// A register so long that its group ends where a sector does. Layout: docs/format.md.
+    fn up_to_a_sector(&self) -> Request {
+        let folder = Path::new(FOLDER);
+        let names = self.disk.list(folder).unwrap_or_default();
+        let last = names.iter().rfind(|name| name.ends_with(".segment"));
+        let segment = last.and_then(|name| self.disk.open(&folder.join(name)).ok());
+        let end = segment.map_or(SECTOR, |segment| end_of(&*segment));
+        let (group, frame) = (96 + 8, 40 + 12 + 1);
+        let body = (end + group + frame).next_multiple_of(SECTOR) - end - group;
+        let value = vec![b'x'; body - frame];
+        Request {
+            entries: vec![Entry::Register("z".to_owned(), Some(value))],
+            ..Request::default()
+        }
     }
 
     /// A piece of the work in the background.
@@ -96,7 +127,7 @@ impl Cycle {
         match done {
             Ok(done) => self.counts.sealed += u64::from(done),
             Err(error) if self.disk.struck().is_none() => {
-                return Err(Self::broken("sealing", &error));
+                return Err(Failure::said("sealing", &error));
             }
             Err(_) => {}
         }
@@ -113,11 +144,11 @@ impl Cycle {
         }
     }
 
-    /// What a check says, unless a fault struck in it.
+    /// What a check says; where a fault struck in it, the log may say so, and answer no worse.
     fn unless_struck(&self, checked: Result<(), Failure>) -> Result<Next, Failure> {
         match (checked, self.disk.struck()) {
             (_, Some((Fault::Stop, _))) => Ok(Next::End),
-            (Err(_), Some((Fault::Error, _))) => Ok(Next::GoOn),
+            (Err(failure), Some((Fault::Error, _))) if failure.said => Ok(Next::GoOn),
             (checked, _) => checked.map(|()| Next::GoOn),
         }
     }
@@ -154,7 +185,7 @@ impl Cycle {
         let options: ReadOptions = read_options(&self.random, topic.head());
         let reader = log
             .read(name, options.clone())
-            .map_err(|error| Self::broken("reading", &error))?;
+            .map_err(|error| Failure::said("reading", &error))?;
         self.held.push(Held {
             reader,
             topic: (*name).clone(),
@@ -202,8 +233,15 @@ impl Cycle {
     }
 }
 
-fn brief(request: &crate::request::Request) -> String {
-    use crate::request::Entry;
+/// Where the last group of a segment ends: its trailer is 8 bytes that aren't all zero.
+fn end_of(segment: &dyn File) -> usize {
+    let mut bytes = vec![0; segment.len().unwrap_or(0) as usize];
+    let read = segment.read_at(&mut bytes, 0).unwrap_or(0);
+    let last = bytes[..read].iter().rposition(|byte| *byte != 0);
+    last.map_or(0, |last| last + 1).next_multiple_of(8)
+}
+
+fn brief(request: &Request) -> String {
     let entries = request.entries.iter().map(|entry| match entry {
         Entry::Event(topic, event) => format!(
             "{topic}:{}{}:{:?}:{}",

@@ -67,6 +67,8 @@ struct Cycle {
     maybe: Option<Model>,
     waiting: Vec<(Request, Ticket)>,
     held: Vec<Held>,
+    /// The last opening took one attempt.
+    opened_at_once: bool,
     counts: Counts,
     /// Says what happens, step by step.
     trace: bool,
@@ -84,11 +86,13 @@ pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
             cache_bytes: 64 * 1024,
             seal_in_background: false,
             write_in_background: false,
+            ..LogOptions::default()
         },
         model: Model::default(),
         maybe: None,
         waiting: Vec::new(),
         held: Vec::new(),
+        opened_at_once: true,
         counts: Counts::default(),
         trace,
         random,
@@ -126,15 +130,11 @@ impl Cycle {
         }
     }
 
-    fn broken(check: &'static str, error: &foretell_types::Error) -> Failure {
-        Failure::new(check, format!("{error} ({:?})", error.kind()))
-    }
-
     /// Sets the model, and forgets what may have been.
     fn settle(&mut self, log: &EventLog) -> Result<(), Failure> {
         let (frames, _) = log
             .root()
-            .map_err(|error| Self::broken("opening", &error))?;
+            .map_err(|error| Failure::said("opening", &error))?;
         if let Some(maybe) = self.maybe.take() {
             if frames == maybe.frames && frames != self.model.frames {
                 self.model = maybe;

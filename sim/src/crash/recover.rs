@@ -6,7 +6,7 @@ use foretell_log::EventLog;
 
 use super::Cycle;
 use crate::check;
-use crate::disk::{Disk, Fault, Loss, Plan};
+use crate::disk::{Disk, Fault, Loss, Plan, Struck};
 use crate::failure::Failure;
 use crate::random::environment;
 
@@ -45,24 +45,32 @@ impl Cycle {
             let unknown = self.maybe.is_some();
             let planned = attempt < 4 && self.random.chance(if unknown { 65 } else { 45 });
             let calls = [8, 14, 60][self.random.below(3) as usize];
-            let plan = planned.then(|| self.plan_of(calls));
+            let mut plan = planned.then(|| self.plan_of(calls));
+            if unknown && attempt == 0 && self.random.chance(40) {
+                // One of the syncs by which a torn end is kept and cleared fails.
+                plan = Some(Plan {
+                    fault: Fault::Error,
+                    after: 2 + self.random.below(5),
+                    least: Struck::Syncing,
+                });
+            }
             self.disk.plan(plan);
             self.counts.openings += 1;
             self.say(|| format!("opens, with {plan:?}"));
             let environment = environment(&self.disk, &self.clock, &self.random);
             let opened = EventLog::open_folder_with(Path::new(FOLDER), &environment, &self.options);
-            match (opened, self.disk.struck()) {
-                (Ok(log), struck) => {
-                    let stopped = struck.is_some_and(|(fault, _)| fault == Fault::Stop);
-                    if !stopped {
-                        return Ok(log);
-                    }
+            let struck = self.disk.struck().map(|(fault, _)| fault);
+            match (opened, struck) {
+                (Ok(_), Some(Fault::Stop)) => {}
+                (Ok(log), _) => {
+                    self.opened_at_once = attempt == 0;
+                    return Ok(log);
                 }
-                (Err(error), None) => return Err(Self::broken("opening", &error)),
+                (Err(error), None) => return Err(Failure::said("opening", &error)),
                 (Err(error), Some(_)) => self.say(|| format!("can't open: {error}")),
             }
             // What an opening left undone, the next one must know of without a power loss too.
-            self.end(55);
+            self.end(if struck == Some(Fault::Error) { 85 } else { 55 });
         }
         Err(Failure::new("opening", "there is no next attempt"))
     }
@@ -78,7 +86,11 @@ impl Cycle {
         Plan {
             fault,
             after: self.random.below(calls),
-            writing_only: self.random.chance(80),
+            least: match self.random.below(20) {
+                0..=3 => Struck::Reading,
+                4..=16 => Struck::Writing,
+                _ => Struck::Syncing,
+            },
         }
     }
 }

@@ -109,7 +109,13 @@ impl Cycle {
             return Ok(Next::GoOn);
         }
         self.maybe = Some(after);
-        if matches!(struck, Some((Fault::Error | Fault::Full, Struck::Writing))) {
+        if matches!(
+            struck,
+            Some((
+                Fault::Error | Fault::Full,
+                Struck::Writing | Struck::Syncing
+            ))
+        ) {
             self.is_poisoned(log)?;
         }
         Ok(Next::End)
@@ -122,7 +128,7 @@ impl Cycle {
         let mut ticket = request
             .append()
             .and_then(|append| log.append(append))
-            .map_err(|error| Self::broken("submitting", &error))?;
+            .map_err(|error| Failure::said("submitting", &error))?;
         log.write();
         let answer = poll(&mut ticket).map(answer);
         let refused = answer == Some(Err(ErrorKind::Unavailable));

@@ -30,12 +30,14 @@ pub enum Fault {
 }
 
 /// What a fault struck.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Struck {
     /// A call that changes nothing.
     Reading,
     /// A call that may have changed something.
     Writing,
+    /// One that makes changes durable.
+    Syncing,
 }
 
 /// When a fault strikes.
@@ -44,8 +46,8 @@ pub struct Plan {
     pub fault: Fault,
     /// So many calls from now on, not counting this one, go well.
     pub after: u64,
-    /// Whether only calls count that change something.
-    pub writing_only: bool,
+    /// Only calls of this kind count, or of one that follows it.
+    pub least: Struck,
 }
 
 #[derive(Debug)]
@@ -122,7 +124,7 @@ impl Disk {
         let Some(plan) = &mut inner.plan else {
             return Ok(());
         };
-        if plan.writing_only && what == Struck::Reading {
+        if what < plan.least {
             return Ok(());
         }
         if plan.after > 0 {
@@ -194,7 +196,7 @@ impl Files for Disk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.call(Struck::Writing)?;
+        self.call(Struck::Syncing)?;
         self.lock().names.sync(path);
         Ok(())
     }
@@ -252,7 +254,7 @@ impl File for DiskFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let was = self.disk.struck();
-        if let Err(error) = self.disk.call(Struck::Writing) {
+        if let Err(error) = self.disk.call(Struck::Syncing) {
             if was.is_none_or(|(fault, _)| fault != Fault::Stop) {
                 let random = self.random();
                 self.content().sync_lost(&random);

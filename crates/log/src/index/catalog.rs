@@ -137,7 +137,7 @@ impl Catalog {
             put_bytes(out, topic.name.as_bytes());
             out.extend_from_slice(topic.uuid.as_bytes());
             let flags = TopicFlags {
-                deleted: topic.deleted,
+                deleted: topic.deleted && !bugs::on(Bug::DeletedFlagNotSealed),
                 reuse_ids: topic.reuse_ids,
                 erasable: topic.erasable,
             };

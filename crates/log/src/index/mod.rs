@@ -103,6 +103,14 @@ impl Index {
 
     /// The last revision of a stream; what is sealed may have to be read for it.
     pub fn last_revision(&self, topic: u32, subject: &str) -> Result<Option<u64>> {
+        let topics = &self.catalog.topics;
+        let topic = match bugs::on(Bug::OldRevisionsUnderNewName) {
+            true => topics
+                .iter()
+                .position(|t| t.name == topics[topic as usize].name),
+            false => None,
+        }
+        .map_or(topic, |old| old as u32);
         for recent in self.recent.iter().rev() {
             let found = recent
                 .topic(topic)

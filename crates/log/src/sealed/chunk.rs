@@ -440,7 +440,40 @@ impl ChunkFile {
         if let Some(piece) = self.cache.get(self.number, chunk.offset) {
             return Ok(piece);
         }
-        let bytes = self.read(chunk)?;
+        let piece = self.frames(chunk, self.read(chunk)?)?;
+        if keep {
+            self.cache.insert(self.number, chunk.offset, &piece);
+        }
+        Ok(piece)
+    }
+
+    /// Brings blocks of frames that lie side by side into the cache, by one read.
+    pub fn fetch(&self, blocks: &[Chunk]) -> Result<()> {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+            return Ok(());
+        };
+        if self.cache.get(self.number, first.offset).is_some() {
+            return Ok(());
+        }
+        let end = last.offset.saturating_add(u64::from(last.bytes));
+        let Some(bytes) = end.checked_sub(first.offset).filter(|_| end <= self.bytes) else {
+            return Err(self.damage(first.offset, "a block lies beyond the end of the file"));
+        };
+        let mut buffer = vec![0; bytes as usize];
+        let count = self.read_at(&mut buffer, first.offset)?;
+        buffer.truncate(count);
+        for chunk in blocks {
+            let from = chunk.offset.saturating_sub(first.offset) as usize;
+            let raw = buffer.get(from..from + chunk.bytes as usize);
+            let bytes = unpack(&self.body, self.salt, *chunk, raw.unwrap_or(&[]))?;
+            let piece = self.frames(*chunk, bytes)?;
+            self.cache.insert(self.number, chunk.offset, &piece);
+        }
+        Ok(())
+    }
+
+    /// A block of frames, decompressed.
+    fn frames(&self, chunk: Chunk, bytes: Vec<u8>) -> Result<Arc<Piece>> {
         let mut starts = Vec::with_capacity(bytes.len() / 128 + 2);
         let mut at = 0;
         while at < bytes.len() {
@@ -452,11 +485,7 @@ impl ChunkFile {
             }
         }
         starts.push(at as u32);
-        let piece = Arc::new(Piece { bytes, starts });
-        if keep {
-            self.cache.insert(self.number, chunk.offset, &piece);
-        }
-        Ok(piece)
+        Ok(Arc::new(Piece { bytes, starts }))
     }
 
     /// Reads every byte and checks the checksum over all of them.

@@ -16,6 +16,8 @@ use crate::codec::{EventRef, Frame, Take, put_varint};
 /// Entries of one page of the table of keys.
 pub(super) const PAGE_ENTRIES: usize = 128;
 pub(super) const ENTRY_BYTES: usize = 40;
+/// So many blocks of a stream are read at once.
+const BLOCKS_AT_ONCE: usize = 8;
 /// A posting list is preferred to a scan if it holds at most one of so many positions.
 const SELECTIVE: u64 = 4;
 
@@ -327,6 +329,30 @@ impl Run {
                 .damage(chunk.offset, "a block holds too few frames"));
         }
         Ok((piece, index))
+    }
+
+    /// Brings the blocks of these ordinals into the cache by one read, if there are several; the
+    /// first of them, or going backward the last.
+    pub fn fetch(&self, ordinals: &std::ops::Range<u64>, backward: bool) -> Result<()> {
+        let blocks = &self.meta.blocks;
+        let behind = |ordinal| blocks.partition_point(|(first, _)| *first <= ordinal);
+        let (mut from, mut until) = (
+            behind(ordinals.start).saturating_sub(1),
+            behind(ordinals.end.saturating_sub(1)),
+        );
+        if backward {
+            from = from.max(until.saturating_sub(BLOCKS_AT_ONCE));
+        } else {
+            until = until.min(from + BLOCKS_AT_ONCE);
+        }
+        if ordinals.is_empty() || until < from + 2 {
+            return Ok(());
+        }
+        let chunks: Vec<Chunk> = blocks[from..until]
+            .iter()
+            .map(|(_, chunk)| *chunk)
+            .collect();
+        self.file.fetch(&chunks)
     }
 
     /// The topic, subject and position of an ordinal.

@@ -25,8 +25,8 @@ const READABLE: [&str; 4] = [
 /// What destroying a key does not reach.
 const OUT_OF_REACH: [&str; 5] = [
     "answers already given: to readers, followers, subscriptions and exports",
-    "events and blobs that functions made from it, and what they logged",
-    "dead letters with it in the storage account",
+    "what functions made from it: events, blobs, their outcomes in the log, and what they logged",
+    "dead letters of it in the storage account",
     "copies of the key store made before: destroy these backups too",
     "what the file system or the disk keeps of files that were overwritten",
 ];

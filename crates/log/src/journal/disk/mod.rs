@@ -240,7 +240,9 @@ pub(super) fn decode_segment_header(bytes: &[u8]) {
 /// An error after the first byte of a group was handed to the file.
 fn unknown_outcome(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Full => Error::new(ErrorKind::Io, error.message()).with_source(error),
+        ErrorKind::Full if !bugs::on(Bug::FullWriteIsRefusal) => {
+            Error::new(ErrorKind::Io, error.message()).with_source(error)
+        }
         _ => error,
     }
 }

@@ -1,63 +1,71 @@
-//! Engines measured alternately: each pass opens each of them on a folder of its own, and begins
-//! with another one.
+//! Contenders measured alternately: each pass measures each of them anew, and begins with another
+//! one.
 
-use super::drive::Measured;
-use super::engine::{Engine, Kind};
 use crate::Result;
 use crate::results::{Goal, Results, median};
 
 /// A pass is measured again if others used a larger share of the processors' time.
-pub const DISTURBED: f64 = 0.15;
-pub const TRIES: usize = 3;
+const DISTURBED: f64 = 0.15;
+const TRIES: usize = 3;
 
-/// An engine, what ours should be in relation to it, and what its passes gave.
-#[derive(Debug)]
-pub struct Contender {
-    pub kind: Kind,
-    pub goal: Option<Goal>,
-    pub measured: Vec<Measured>,
+/// What a pass gives.
+pub trait Pass {
+    /// The share of the processors' time that others used.
+    fn others(&self) -> f64;
 }
 
-impl Contender {
-    pub fn new(kind: Kind, goal: Option<Goal>) -> Contender {
+/// What is measured, what ours should be in relation to it, and what its passes gave.
+#[derive(Debug)]
+pub struct Contender<K, M> {
+    pub name: &'static str,
+    pub kind: K,
+    pub goal: Option<Goal>,
+    pub measured: Vec<M>,
+}
+
+impl<K, M> Contender<K, M> {
+    pub fn new(name: &'static str, kind: K, goal: Option<Goal>) -> Contender<K, M> {
         Contender {
+            name,
             kind,
             goal,
             measured: Vec::new(),
         }
     }
 
-    pub fn median(&self, of: fn(&Measured) -> f64) -> f64 {
+    pub fn median(&self, of: fn(&M) -> f64) -> f64 {
         median(self.measured.iter().map(of).collect())
     }
 }
 
 /// Ours comes first in `contenders`.
-pub fn alternate(
+pub fn alternate<K, M: Pass>(
     what: &str,
     passes: usize,
-    contenders: &mut [Contender],
+    contenders: &mut [Contender<K, M>],
     results: &mut Results,
-    measure: impl Fn(&dyn Engine) -> Result<Measured>,
+    measure: impl Fn(&K) -> Result<M>,
 ) -> Result<()> {
     let mut disturbed = 0;
     for pass in 0..passes {
         for turn in 0..contenders.len() {
             let which = (pass + turn) % contenders.len();
             let contender = &mut contenders[which];
-            let name = contender.kind.name;
+            let name = contender.name;
             for attempt in 1..=TRIES {
                 eprintln!("{what}: pass {} of {passes}: {name}", pass + 1);
-                let folder = tempfile::tempdir()?;
-                let engine = (contender.kind.open)(folder.path())?;
-                let measured = measure(&*engine).map_err(|error| format!("{name}: {error}"))?;
-                let quiet = measured.others <= DISTURBED;
+                let measured =
+                    measure(&contender.kind).map_err(|error| format!("{name}: {error}"))?;
+                let quiet = measured.others() <= DISTURBED;
                 if quiet || attempt == TRIES {
                     contender.measured.push(measured);
                     disturbed += usize::from(!quiet);
                     break;
                 }
-                eprintln!("  others used {:.0} % of the time", measured.others * 100.0);
+                eprintln!(
+                    "  others used {:.0} % of the time",
+                    measured.others() * 100.0
+                );
             }
         }
     }
@@ -70,17 +78,26 @@ pub fn alternate(
     Ok(())
 }
 
+/// What `alternate` does about others.
+pub fn note(results: &mut Results) {
+    results.note(format!(
+        "while others kept the processors more than {:.0} % busy, a pass was measured again, up to {} times",
+        DISTURBED * 100.0,
+        TRIES - 1
+    ));
+}
+
 /// A row for each peer.
-pub fn report(
+pub fn report<K, M>(
     measure: &str,
     unit: &'static str,
-    contenders: &[Contender],
-    of: fn(&Measured) -> f64,
+    contenders: &[Contender<K, M>],
+    of: fn(&M) -> f64,
     results: &mut Results,
 ) {
     if let Some((ours, peers)) = contenders.split_first() {
         for peer in peers {
-            let beside = Some((peer.kind.name, peer.median(of)));
+            let beside = Some((peer.name, peer.median(of)));
             results.add(measure, unit, ours.median(of), beside, peer.goal);
         }
     }
