@@ -78,6 +78,9 @@ limits! {
     RUN_KEYS = 16 * 1024 * 1024, "keys";
     /// Memory for pieces of sealed segments and of the index that were read lately.
     CACHE_BYTES = 32 * 1024 * 1024, "bytes";
+    /// Events of a topic in one run of the index that are read from there, where their segments are
+    /// archived.
+    SMALL_TOPIC_EVENTS = 16_384, "events";
     /// How often it is looked whether a sealed segment is old enough to be archived.
     ARCHIVE_LOOK_MS = 60_000, "milliseconds";
     /// The value of one register (a checkpoint, an outcome) in the journal.
