@@ -517,6 +517,58 @@ fn every_event_is_proven() {
     );
 }
 
+/// A backup of the log.
+fn backed_up(log: &EventLog) -> FaultDisk {
+    let copy = FaultDisk::new();
+    let files = copy.environment(3).files;
+    for part in log.backup_files().unwrap() {
+        let mut content = vec![0; part.bytes as usize];
+        assert_eq!(
+            log.backup_read(&part.name, 0, &mut content).unwrap(),
+            content.len()
+        );
+        let file = files.create(&Path::new("/j").join(&part.name)).unwrap();
+        file.write_all_at(&content, 0).unwrap();
+    }
+    copy
+}
+
+/// Each flipped bit of each file of a backup is found by its verification.
+#[test]
+fn every_flipped_bit_of_a_backup_is_damage() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 20);
+    log.seal().unwrap();
+    let backup = backed_up(&log);
+    let verify = |disk: &FaultDisk| {
+        let environment = disk.environment(4);
+        verify_backup(Path::new("/j"), &environment, &mut |_, _| {})
+    };
+    verify(&backup).unwrap();
+    let names = backup.names();
+    for kind in [".segment", ".sealed", ".manifest"] {
+        let of_kind = |name: &std::path::PathBuf| name.to_string_lossy().ends_with(kind);
+        assert!(names.iter().any(of_kind), "{names:?}");
+    }
+    for name in names {
+        let good = backup.read(&name);
+        for at in 0..good.len() {
+            let copy = backup.copy();
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            copy.write(&name, bad);
+            let error =
+                verify(&copy).expect_err(&format!("a flipped bit in byte {at} of {name:?}"));
+            assert!(
+                matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat),
+                "byte {at} of {name:?}: {error}"
+            );
+        }
+    }
+}
+
 /// A backup of what is sealed and what isn't is sound, opens, and answers as the log does.
 #[test]
 fn a_backup_is_the_log() {
@@ -528,17 +580,7 @@ fn a_backup_is_the_log() {
         for _ in 0..steps {
             log.seal().unwrap();
         }
-        let copy = FaultDisk::new();
-        let files = copy.environment(3).files;
-        for part in log.backup_files().unwrap() {
-            let mut content = vec![0; part.bytes as usize];
-            assert_eq!(
-                log.backup_read(&part.name, 0, &mut content).unwrap(),
-                content.len()
-            );
-            let file = files.create(&Path::new("/j").join(&part.name)).unwrap();
-            file.write_all_at(&content, 0).unwrap();
-        }
+        let copy = backed_up(&log);
         let sound = log.verify(&mut |_, _| {}).unwrap();
         let verified = verify_backup(Path::new("/j"), &copy.environment(4), &mut |_, _| {});
         assert_eq!(verified.unwrap(), sound, "{steps}");
