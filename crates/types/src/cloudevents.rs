@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -74,17 +75,13 @@ pub fn recorded_to_json(recorded: &RecordedEvent) -> String {
 /// As [`recorded_to_json`], appended to a buffer.
 pub fn write_recorded(out: &mut Vec<u8>, recorded: &RecordedEvent) {
     write_event(out, &recorded.event);
-    let revision = recorded
-        .revision
-        .map_or_else(|| "null".to_owned(), |r| r.to_string());
     let time = Timestamp::from_instant(recorded.recorded_time);
-    out.extend_from_slice(
-        format!(
-            ",\"position\":{},\"revision\":{revision},\"recordedtime\":\"{time}\"}}",
-            recorded.position
-        )
-        .as_bytes(),
-    );
+    write_text(out, format_args!(",\"position\":{}", recorded.position));
+    match recorded.revision {
+        Some(revision) => write_text(out, format_args!(",\"revision\":{revision}")),
+        None => out.extend_from_slice(b",\"revision\":null"),
+    }
+    write_text(out, format_args!(",\"recordedtime\":\"{time}\"}}"));
 }
 
 /// Writes the object without its closing brace.
@@ -95,17 +92,17 @@ fn write_event(out: &mut Vec<u8>, event: &NewEvent) {
     write_attribute(out, "type", Some(&event.event_type));
     write_attribute(out, "subject", event.subject.as_deref());
     if let Some(time) = event.time {
-        out.extend_from_slice(format!(",\"time\":\"{time}\"").as_bytes());
+        write_text(out, format_args!(",\"time\":\"{time}\""));
     }
     write_attribute(out, "datacontenttype", event.datacontenttype.as_deref());
     write_attribute(out, "dataschema", event.dataschema.as_deref());
     for (name, value) in &event.extensions {
         match value {
             ExtensionValue::Boolean(value) => {
-                out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+                write_text(out, format_args!(",\"{name}\":{value}"));
             }
             ExtensionValue::Integer(value) => {
-                out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+                write_text(out, format_args!(",\"{name}\":{value}"));
             }
             ExtensionValue::String(value) => write_attribute(out, name, Some(value)),
         }
@@ -128,6 +125,11 @@ fn write_attribute(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
         out.extend_from_slice(b"\":");
         write_str(out, value);
     }
+}
+
+fn write_text(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    // Writing to a vector can't fail.
+    let _ = out.write_fmt(text);
 }
 
 /// Writes a JSON string.

@@ -18,6 +18,8 @@ use crate::node::blocking;
 /// Events of one piece of a long answer, and its bytes.
 const PIECE_EVENTS: u64 = 512;
 const PIECE_BYTES: usize = 1024 * 1024;
+/// Room that is made for each event of a piece, so that it seldom has to grow.
+const EVENT_ROOM_BYTES: usize = 512;
 /// A live answer that has nothing to tell says so this often: what lies between must not think
 /// it dead, and a client that is gone is noticed.
 const BEAT: Duration = Duration::from_secs(15);
@@ -181,7 +183,8 @@ impl State {
             if log.topic(&topic)?.uuid != uuid {
                 return Err(Error::not_found(format!("topic {topic:?} was deleted")));
             }
-            let (mut out, mut count, mut last) = (Vec::new(), 0, None);
+            let mut out = Vec::with_capacity(wanted as usize * EVENT_ROOM_BYTES);
+            let (mut count, mut last) = (0, None);
             while let Some(event) = reader.next_recorded()? {
                 if let Form::EventStream = form {
                     let head = format!(
