@@ -360,6 +360,13 @@ fn a_subject_is_erased() {
     let data = folder.path().join("data");
     text(&data, &["topic", "create", "people", "--erasable"]);
     assert!(text(&data, &["topic", "show", "people"]).contains("erasable  yes"));
+    let mode = std::fs::metadata(data.join("erasure-keys"))
+        .unwrap()
+        .permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o700
+    );
     let file = folder.path().join("people.jsonl");
     let lines: Vec<String> = (0..4)
         .map(|n| {
