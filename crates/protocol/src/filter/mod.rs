@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 mod advanced;
 mod look;
 mod number;
-mod test;
+mod pass;
 
 pub use advanced::{AdvancedFilter, Operator};
 

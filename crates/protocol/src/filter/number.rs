@@ -61,7 +61,7 @@ mod tests {
         let ascending = [
             "-1e400",
             "-1e300",
-            "-9223372036854775809",
+            "-9223372036854777856",
             "-9223372036854775808",
             "-9223372036854775807",
             "-1.5",
@@ -87,11 +87,6 @@ mod tests {
         ];
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate() {
-                // The one pair that is too near for doubles.
-                let same = [a, b].map(|n| read(n) == read("-9223372036854775808.0"));
-                if i == j || same != [false, false] {
-                    continue;
-                }
                 assert_eq!(read(a).compare(read(b)), i.cmp(&j), "{a} {b}");
             }
         }

@@ -58,8 +58,18 @@ fn advanced(operator: &str, key: &str, values: &Value) -> Value {
 fn filter(advanced: &[Value], on_arrays: bool) -> Filter {
     let json = json!({"advancedFilters": advanced, "enableAdvancedFilteringOnArrays": on_arrays});
     let filter = Filter::from_json(Some(&json)).unwrap_or_else(|error| panic!("{json}: {error}"));
-    assert_eq!(Filter::from_json(Some(&filter.to_json())).unwrap(), filter);
+    read_back(&filter);
     filter
+}
+
+/// As it is answered, and as it is journaled.
+fn read_back(filter: &Filter) {
+    assert_eq!(Filter::from_json(Some(&filter.to_json())).unwrap(), *filter);
+    let journaled = serde_json::to_vec(filter).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Filter>(&journaled).unwrap(),
+        *filter
+    );
 }
 
 fn values_for(operator: &str) -> Value {
@@ -512,5 +522,20 @@ proptest! {
         let data = json!({"a": a, "b": b});
         let expected = filters.iter().all(|filter| passes(filter, on_arrays, &data));
         prop_assert_eq!(filter(&filters, on_arrays).matches(&event(&data.to_string())), expected);
+    }
+    #[test]
+    fn anything_is_read_or_refused(
+        operator in prop::sample::select([&OPERATORS[..], &["", "numberin"]].concat()),
+        key in prop_oneof!["(data|id|x)(\\.[a-z.é]{0,4})?", ".{0,8}"],
+        value in prop::option::of(member()), values in prop::option::of(member()),
+        a in member(), on_arrays in scalar(),
+    ) {
+        let one = json!({"operatorType": operator, "key": key, "value": value, "values": values});
+        let one: Value = one.as_object().unwrap().clone().into_iter().filter(|(_, v)| !v.is_null()).collect();
+        let json = json!({"advancedFilters": [one], "enableAdvancedFilteringOnArrays": on_arrays});
+        if let Ok(filter) = Filter::from_json(Some(&json)) {
+            read_back(&filter);
+            filter.matches(&event(&json!({"a": a}).to_string()));
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::look::{Found, Look};
 use super::number::Number;
 
 impl AdvancedFilter {
-    /// Whether the event passes. `on_arrays`: of an array any element may fit.
+    /// Whether the event passes. `on_arrays`: the elements of an array are tested.
     pub(super) fn matches(&self, event: &Look<'_>, on_arrays: bool) -> bool {
         let under = Under {
             found: event.get(&self.key),
@@ -19,7 +19,8 @@ impl AdvancedFilter {
         let contains = |a: &str, b: &str| a.contains(b);
         let begins = |a: &str, b: &str| a.starts_with(b);
         let ends = |a: &str, b: &str| a.ends_with(b);
-        // Some(false) of a "not" needs a value of the type; only three take none for a yes too.
+        // `None`: there is no value of the type. Three operators let the event pass then, as in
+        // Event Grid; the others with "not" need a value.
         match &self.operator {
             Operator::NumberIn(values) => under.is_in(values) == Some(true),
             Operator::NumberNotIn(values) => under.is_in(values) != Some(true),
@@ -51,9 +52,8 @@ struct Under<'e> {
 }
 
 impl Under<'_> {
-    /// Whether the value, or any element of the array, fits. `test` gives `None` for one of
-    /// another type: elements are read past then, and a value is as good as absent, which is
-    /// `None` here too.
+    /// Whether the value, or any element of the array, fits; `None` if there is nothing to test.
+    /// `test` gives `None` for a value of another type, which is as good as absent.
     fn any(&self, test: impl Fn(&Found<'_>) -> Option<bool>) -> Option<bool> {
         match self.found.as_ref()? {
             Found::Array(array) if self.on_arrays => {
