@@ -135,6 +135,14 @@ fn the_pinned_forms() {
             json_of(&data, &["subscription", "list", topic])[0]["name"],
             "hook"
         );
+        let filter = r#"{"advancedFilters":[{"operatorType":"NumberIn","key":"data.x","values":[1,2.5]}],"enableAdvancedFilteringOnArrays":true}"#;
+        let create = ["subscription", "create", topic, "numbers", "--to", "pull"];
+        text(&data, &[&create[..], &["--filter", filter]].concat());
+        let shown = json_of(&data, &["subscription", "show", topic, "numbers"]);
+        let shown = &shown["properties"]["filter"];
+        assert_eq!(shown["advancedFilters"][0]["values"], json!([1, 2.5]));
+        assert_eq!(shown["enableAdvancedFilteringOnArrays"], true);
+        assert!(text(&data, &["subscription", "show", topic, "numbers"]).contains("NumberIn"));
         assert_eq!(json_of(&data, &["deadletter", "list"]), json!([]));
         assert_eq!(json_of(&data, &["function", "list"]), json!([]));
         assert!(json_of(&data, &["verify"])["root"].as_str().unwrap().len() == 64);
@@ -208,6 +216,21 @@ fn failures_are_told_apart() {
         error_of(&data, &["topic", "create", "a b"], 1)["code"],
         "BadRequest"
     );
+    let filtered = |filter: &[&str]| {
+        let create = [
+            "subscription",
+            "create",
+            "shop",
+            "hook",
+            "--to",
+            "pull",
+            "--filter",
+        ];
+        error_of(&data, &[&create[..], filter].concat(), 2)["message"].to_string()
+    };
+    assert!(filtered(&["x"]).contains("--filter is not JSON"));
+    assert!(filtered(&[r#"{"advancedFilters":[{}]}"#]).contains("advancedFilters[0].operatorType"));
+    assert!(filtered(&["{}", "--event-types", "a"]).contains("cannot be used with"));
     assert_eq!(run(&data, &["topic", "frobnicate"]).status.code(), Some(2));
     assert_eq!(
         run(&data, &["read", "shop", "--from", "0"]).status.code(),

@@ -56,6 +56,12 @@ limits! {
     TOPICS = 10_000, "topics";
     /// Subscriptions of one topic (service).
     SUBSCRIPTIONS_PER_TOPIC = 500, "subscriptions";
+    /// Advanced filters of one subscription (service).
+    ADVANCED_FILTERS = 25, "filters";
+    /// Values of all advanced filters of one subscription; a range counts once (service).
+    ADVANCED_FILTER_VALUES = 25, "values";
+    /// A key or a string of an advanced filter (service).
+    ADVANCED_FILTER_CHARS = 512, "characters";
     /// Events of one commit.
     COMMIT_EVENTS = 100_000, "events";
     /// One commit as encoded in the journal.

@@ -55,7 +55,7 @@ impl Node {
         let key = (topic.to_lowercase(), name.as_str().to_lowercase());
         let known = self.config.read().subscriptions.get(&key).cloned();
         let subscription = SubscriptionConfig {
-            version: Version::default(),
+            version: Version::of(&definition),
             topic: topic.clone(),
             name: known
                 .as_ref()
