@@ -129,6 +129,8 @@ fn the_pinned_forms() {
                 "5",
                 "--dead-letter",
                 "dead",
+                "--batch",
+                "100",
             ],
         );
         assert_eq!(
@@ -143,6 +145,20 @@ fn the_pinned_forms() {
         assert_eq!(shown["advancedFilters"][0]["values"], json!([1, 2.5]));
         assert_eq!(shown["enableAdvancedFilteringOnArrays"], true);
         assert!(text(&data, &["subscription", "show", topic, "numbers"]).contains("NumberIn"));
+        let to = "webhook:http://127.0.0.1:9/y";
+        let create = ["subscription", "create", topic, "asked", "--to", to];
+        let always = [&create[..], &["--validation", "always"]].concat();
+        if by_server {
+            let error = error_of(&data, &always, 1);
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("the endpoint did not answer"), "{message}");
+        } else {
+            // Without a server nobody asks the endpoint, until one runs.
+            let made = json_of(&data, &always);
+            assert_eq!(made["properties"]["provisioningState"], "Creating");
+            text(&data, &["subscription", "delete", topic, "asked"]);
+        }
+        error_of(&data, &[&create[..], &["--validation", "no"]].concat(), 2);
         assert_eq!(json_of(&data, &["deadletter", "list"]), json!([]));
         assert_eq!(json_of(&data, &["function", "list"]), json!([]));
         assert!(json_of(&data, &["verify"])["root"].as_str().unwrap().len() == 64);

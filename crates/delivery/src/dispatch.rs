@@ -9,16 +9,17 @@ use foretell_log::EventLog;
 use foretell_storage::Account;
 use foretell_types::{Error, Result};
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::batch::BatchAttempt;
 use crate::checkpoint::{Checkpoint, Pending, register};
 use crate::context::{Context, subscription_id};
 use crate::invoke::{Attempt, Done};
 use crate::page::Page;
 use crate::progress::Progress;
-use crate::queue::Queue;
+use crate::queue::{Popped, Queue};
 use crate::replay::{Replay, Replays};
 use crate::stats::Stats;
 use crate::subscription::SubscriptionOptions;
@@ -36,9 +37,9 @@ pub(crate) struct Dispatcher {
     stop: CancellationToken,
     pub(crate) head: watch::Receiver<u64>,
     pub(crate) queue: Queue,
-    pub(crate) attempts: JoinSet<Done>,
-    /// What the tasks in `attempts` are about.
-    pub(crate) in_flight: HashMap<tokio::task::Id, (u64, Pending)>,
+    pub(crate) attempts: JoinSet<Vec<Done>>,
+    /// What the tasks in `attempts` are about, in the order of what they give.
+    pub(crate) in_flight: HashMap<tokio::task::Id, Vec<(u64, Pending)>>,
     /// (position, generation) of the outcomes that were journaled before this start.
     pub(crate) journaled: HashSet<(u64, u64)>,
     pub(crate) replays: Replays,
@@ -172,26 +173,47 @@ impl Dispatcher {
 
     fn dispatch(&mut self) {
         while self.attempts.len() < self.context.options.concurrency {
-            let Some((position, mut pending, event)) = self.queue.pop() else {
+            let Some(first) = self.queue.pop() else {
                 break;
             };
-            if pending.given_up.is_none() {
-                pending.last_attempt = self.context.now().as_nanos().max(1) as u64;
-                if pending.first_attempt == 0 {
-                    pending.first_attempt = pending.last_attempt;
+            let mut batch = self.fill(first);
+            let now = self.context.now().as_nanos().max(1) as u64;
+            for (_, pending, _) in &mut batch {
+                if pending.given_up.is_none() {
+                    pending.last_attempt = now;
+                    if pending.first_attempt == 0 {
+                        pending.first_attempt = now;
+                    }
                 }
             }
-            let was = self.journaled.remove(&(position, pending.generation));
-            let attempt = Attempt {
-                context: self.context.clone(),
-                position,
-                pending: pending.clone(),
-                event,
-                journaled: was || pending.due_ms > 0 || pending.attempts > 0,
-            };
-            let task = self.attempts.spawn(attempt.run());
-            self.in_flight.insert(task.id(), (position, pending));
+            let about = batch
+                .iter()
+                .map(|(position, pending, _)| (*position, pending.clone()));
+            let about: Vec<(u64, Pending)> = about.collect();
+            let task = self.spawn(batch);
+            self.in_flight.insert(task.id(), about);
         }
+    }
+
+    fn spawn(&mut self, mut batch: Vec<Popped>) -> AbortHandle {
+        let context = self.context.clone();
+        if batch.len() > 1 {
+            let events = batch.into_iter();
+            let events = events.filter_map(|(_, pending, event)| Some((pending, event?)));
+            let events = events.collect();
+            return self.attempts.spawn(BatchAttempt { context, events }.run());
+        }
+        let (position, pending, event) = batch.pop().unwrap_or_default();
+        let was = self.journaled.remove(&(position, pending.generation));
+        let attempt = Attempt {
+            context,
+            position,
+            journaled: was || pending.due_ms > 0 || pending.attempts > 0,
+            pending,
+            event,
+        };
+        self.attempts
+            .spawn(async move { vec![attempt.run().await] })
     }
 
     fn saved(&mut self, saved: Result<Vec<Replay>>) {

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use foretell_types::{Instant, NewEvent, RecordedEvent};
 
+use crate::batch::BatchHandler;
+
 /// The one seam of delivery: a handler takes an event and returns events and blobs.
 ///
 /// Rules for implementations:
@@ -19,6 +21,11 @@ use foretell_types::{Instant, NewEvent, RecordedEvent};
 #[async_trait]
 pub trait Handler: Send + Sync + fmt::Debug {
     async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure>;
+
+    /// The same as one that takes several events in a call, if it does.
+    fn batches(&self) -> Option<&dyn BatchHandler> {
+        None
+    }
 }
 
 /// One call of a handler for one event.

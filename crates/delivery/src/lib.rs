@@ -47,6 +47,8 @@
 //! # Ok::<(), foretell_types::Error>(()) }).unwrap();
 //! ```
 
+mod attributes;
+mod batch;
 mod checkpoint;
 mod context;
 pub mod dead_letter;
@@ -65,8 +67,11 @@ mod retry;
 mod settle;
 mod stats;
 mod subscription;
+mod validation;
 mod webhook;
 
+pub use attributes::HeaderSource;
+pub use batch::{Batch, BatchHandler};
 pub use checkpoint::{Checkpoint, GivenUp, Pending};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
 pub use dispatch::STOP_GRACE;
@@ -74,4 +79,5 @@ pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
 pub use subscription::{FilterFn, Subscription, SubscriptionOptions, create, forget, progress};
+pub use validation::{Handshake, Validated};
 pub use webhook::{Webhook, WebhookSchema};

@@ -67,8 +67,13 @@ impl Dispatcher {
     /// Whether to read on: there is more, not enough can go, and the bounded set of exceptions
     /// has room.
     pub(crate) fn wants_more(&self) -> bool {
+        let options = &self.context.options;
+        let batch = options.handler.batches().map(|handler| handler.batch());
+        let enough = batch.map_or(PAGE_EVENTS, |batch| {
+            PAGE_EVENTS.max(batch.max_events as usize)
+        });
         *self.head.borrow() > self.queue.upto
-            && self.queue.ready() < self.context.options.concurrency.max(PAGE_EVENTS)
+            && self.queue.ready() < options.concurrency.max(enough)
             && self.queue.len() < SUBSCRIPTION_EXCEPTIONS
     }
 

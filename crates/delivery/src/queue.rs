@@ -22,7 +22,12 @@ pub(crate) struct Queue {
     kept_bytes: usize,
 }
 
+/// A position to deliver; its event if it is still kept.
+pub(crate) type Popped = (u64, Pending, Option<Arc<RecordedEvent>>);
+
 struct Entry {
+    /// It was taken, and is neither settled nor put back.
+    out: bool,
     pending: Pending,
     subject: Option<Arc<str>>,
     event: Option<Arc<RecordedEvent>>,
@@ -84,6 +89,7 @@ impl Queue {
         }
         let event = event.filter(|event| self.keep(event));
         let entry = Entry {
+            out: false,
             pending,
             subject,
             event,
@@ -105,7 +111,7 @@ impl Queue {
     }
 
     fn enqueue(&mut self, position: u64) {
-        let Some(entry) = self.entries.get(&position) else {
+        let Some(entry) = self.entries.get(&position).filter(|entry| !entry.out) else {
             return;
         };
         if entry.pending.due_ms > 0 {
@@ -115,10 +121,15 @@ impl Queue {
         }
     }
 
-    /// The next position to deliver; its event if it is still kept.
-    pub fn pop(&mut self) -> Option<(u64, Pending, Option<Arc<RecordedEvent>>)> {
+    /// The next position to deliver.
+    pub fn pop(&mut self) -> Option<Popped> {
         let position = self.ready.pop_front()?;
+        self.take(position)
+    }
+
+    fn take(&mut self, position: u64) -> Option<Popped> {
         let entry = self.entries.get_mut(&position)?;
+        entry.out = true;
         let event = entry.event.take();
         if let Some(event) = &event {
             self.kept_bytes -= kept_bytes(event);
@@ -126,13 +137,67 @@ impl Queue {
         Some((position, entry.pending.clone(), event))
     }
 
+    /// Takes what is wanted along with a position that was taken, `most` in all: those that wait
+    /// behind it in its line, then what is ready. Ends with the first that isn't wanted.
+    pub fn pop_along(
+        &mut self,
+        first: Popped,
+        most: usize,
+        mut wanted: impl FnMut(u64, &Pending, &RecordedEvent) -> bool,
+    ) -> Vec<Popped> {
+        let mut batch = vec![first];
+        // How far the line of the last one was taken.
+        let mut depth = 0;
+        while batch.len() < most {
+            let last = batch.last().map_or(0, |(position, ..)| *position);
+            let in_line = self
+                .line(last)
+                .and_then(|line| line.get(depth + 1))
+                .copied();
+            let mut check = |position: &u64| match self.entries.get(position) {
+                Some(Entry {
+                    pending,
+                    event: Some(event),
+                    ..
+                }) => wanted(*position, pending, event),
+                _ => false,
+            };
+            let next = if let Some(next) = in_line.filter(&mut check) {
+                depth += 1;
+                Some(next)
+            } else {
+                depth = 0;
+                let next = self.ready.front().copied().filter(&mut check);
+                next.and_then(|_| self.ready.pop_front())
+            };
+            match next.and_then(|next| self.take(next)) {
+                Some(taken) => batch.push(taken),
+                None => break,
+            }
+        }
+        batch
+    }
+
+    /// The line in which a position stands.
+    fn line(&self, position: u64) -> Option<&VecDeque<u64>> {
+        self.lines
+            .get(self.entries.get(&position)?.subject.as_ref()?)
+    }
+
     /// Puts a position back that was not settled, until its time comes.
     pub fn put_back(&mut self, position: u64, pending: Pending, event: Option<Arc<RecordedEvent>>) {
         let event = event.filter(|event| self.keep(event));
         if let Some(entry) = self.entries.get_mut(&position) {
+            entry.out = false;
             entry.pending = pending;
             entry.event = event;
-            self.enqueue(position);
+            // Of a batch all are put back; the first of a subject goes first again.
+            let first = self
+                .line(position)
+                .is_none_or(|line| line.front() == Some(&position));
+            if first {
+                self.enqueue(position);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretell_types::{Error, RecordedEvent};
+use foretell_types::{Error, Instant as WallTime, RecordedEvent};
 use tokio::task::{Id, JoinError};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,12 +21,26 @@ const BLOCKED_MS: i64 = 5_000;
 const MESSAGE_CHARS: usize = 500;
 
 impl Dispatcher {
-    /// An attempt ended. Every way through here settles the position or puts it back.
-    pub(crate) fn joined(&mut self, joined: Result<(Id, Done), JoinError>) {
-        let (id, done) = joined.unwrap_or_else(|error| (error.id(), panicked(error)));
-        let Some((position, pending)) = self.in_flight.remove(&id) else {
-            return;
+    /// A task ended, with the ends of all that it was about; one that panicked failed for each.
+    pub(crate) fn joined(&mut self, joined: Result<(Id, Vec<Done>), JoinError>) {
+        let (id, mut done, panic) = match joined {
+            Ok((id, done)) => (id, done.into_iter(), None),
+            Err(error) => (error.id(), Vec::new().into_iter(), Some(panicked(error))),
         };
+        // The same time for all: what failed together is tried again together.
+        let now = self.context.now();
+        for (position, pending) in self.in_flight.remove(&id).unwrap_or_default() {
+            let failure = || panic.clone().unwrap_or_else(cancelled);
+            let done = done.next().unwrap_or_else(|| Done {
+                event: None,
+                end: End::Failed(failure()),
+            });
+            self.ended(position, pending, done, now);
+        }
+    }
+
+    /// Every way through here settles the position or puts it back.
+    fn ended(&mut self, position: u64, pending: Pending, done: Done, now: WallTime) {
         let unsaved = &mut self.progress.unsaved;
         unsaved.changed = true;
         unsaved.worked = true;
@@ -45,7 +59,7 @@ impl Dispatcher {
                 unsaved.registers.push(register);
                 self.queue.settle(position);
             }
-            End::Failed(failure) => self.failed(position, pending, done.event, &failure),
+            End::Failed(failure) => self.failed(position, pending, done.event, &failure, now),
             End::Expired => {
                 let message = "the event's time to live is over";
                 self.give_up(position, pending, done.event, "TimeToLiveExceeded", message);
@@ -60,6 +74,7 @@ impl Dispatcher {
         mut pending: Pending,
         event: Option<Arc<RecordedEvent>>,
         failure: &Failure,
+        now: WallTime,
     ) {
         if pending.given_up.is_some() {
             // It was the dead letter that panicked, not the handler.
@@ -69,7 +84,7 @@ impl Dispatcher {
         Stats::add(&self.stats.failed);
         pending.attempts += 1;
         pending.last_outcome = format!("{:?}", failure.kind);
-        let (retry, now) = (&self.context.options.retry, self.context.now());
+        let retry = &self.context.options.retry;
         match retry.decide(pending.attempts as u32, failure, now) {
             Decision::RetryAt(due) => {
                 tracing::warn!(
@@ -172,15 +187,18 @@ impl Dispatcher {
 }
 
 /// A task that panicked is a failed attempt.
-fn panicked(error: JoinError) -> Done {
-    let message = match error.try_into_panic() {
-        Ok(panic) => format!("the handler panicked: {}", panic_text(&*panic)),
-        Err(_) => "the call was cancelled".to_owned(),
-    };
-    Done {
-        event: None,
-        end: End::Failed(Failure::new(FailureKind::Aborted, message)),
+fn panicked(error: JoinError) -> Failure {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let message = format!("the handler panicked: {}", panic_text(&*panic));
+            Failure::new(FailureKind::Aborted, message)
+        }
+        Err(_) => cancelled(),
     }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(FailureKind::Aborted, "the call was cancelled")
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -57,6 +57,9 @@ impl Subscription {
     ) -> Result<Subscription> {
         options.retry.check()?;
         foretell_storage::check_container(&options.dead_letter_container)?;
+        if let Some(handler) = options.handler.batches() {
+            handler.batch().check()?;
+        }
         if options.concurrency == 0 {
             return Err(Error::invalid(
                 "concurrency is 0: at least one invocation must go at a time",

@@ -5,8 +5,12 @@ use async_trait::async_trait;
 use foretell_types::limits::{DELIVERY_TIMEOUT_MS, WEBHOOK_ANSWER_BYTES};
 use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid};
 
+use crate::attributes::{HeaderSource, Headers, values};
+use crate::batch::{Batch, BatchHandler};
 use crate::handler::{Failure, FailureKind, Handler, Invocation, Outcome};
 
+/// Who sends, as Event Grid names itself to endpoints of CloudEvents.
+pub(crate) const ORIGIN: &str = "eventgrid.azure.net";
 /// How long the answer of a success is read.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -29,9 +33,11 @@ pub enum WebhookSchema {
 /// Source: "Azure Event Grid delivery and retry", "Receive events to an HTTP endpoint",
 /// "CloudEvents v1.0 schema with Azure Event Grid".
 pub struct Webhook {
-    url: reqwest::Url,
-    client: reqwest::Client,
-    schema: WebhookSchema,
+    pub(crate) url: reqwest::Url,
+    pub(crate) client: reqwest::Client,
+    pub(crate) schema: WebhookSchema,
+    batch: Batch,
+    pub(crate) headers: Headers,
 }
 
 impl fmt::Debug for Webhook {
@@ -67,6 +73,8 @@ impl Webhook {
             url: parsed,
             client,
             schema: WebhookSchema::default(),
+            batch: Batch::default(),
+            headers: Headers::new(),
         })
     }
 
@@ -77,66 +85,121 @@ impl Webhook {
         self
     }
 
+    /// The same, with several events in a request.
+    #[must_use]
+    pub fn with_batch(mut self, batch: Batch) -> Webhook {
+        self.batch = batch;
+        self
+    }
+
+    /// The same, with more headers.
+    #[must_use]
+    pub fn with_headers(mut self, headers: Vec<(String, HeaderSource)>) -> Webhook {
+        self.headers = headers;
+        self
+    }
+
+    fn in_cloud_events(&self, event: &RecordedEvent) -> bool {
+        match &self.schema {
+            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
+            WebhookSchema::CloudEvents => true,
+            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
+        }
+    }
+
+    fn json(&self, event: &RecordedEvent) -> String {
+        match (&self.schema, &event.data) {
+            (WebhookSchema::Custom, Data::Json(sent)) => sent.clone(),
+            _ if self.in_cloud_events(event) => cloudevents::to_json(event),
+            _ => eventgrid::to_json(event, Some(event.recorded_time)),
+        }
+    }
+
     /// The request with what depends on the schema: body, content type, the headers about it.
     fn in_schema(
         &self,
         request: reqwest::RequestBuilder,
-        event: &RecordedEvent,
+        batch: &[Invocation],
+        first: &RecordedEvent,
     ) -> reqwest::RequestBuilder {
-        let cloud_events = match &self.schema {
-            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
-            WebhookSchema::CloudEvents => true,
-            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
-        };
-        if cloud_events {
-            return request
-                .header(
-                    "content-type",
-                    "application/cloudevents+json; charset=utf-8",
-                )
-                .header("origin", "eventgrid.azure.net")
-                .header("aeg-metadata-version", "1.0")
-                .body(cloudevents::to_json(event));
+        let bodies: Vec<String> = batch.iter().map(|one| self.json(&one.event)).collect();
+        let body = bodies.join(",");
+        if self.in_cloud_events(first) {
+            let request = request
+                .header("origin", ORIGIN)
+                .header("aeg-metadata-version", "1.0");
+            // Who gets batches gets an array always, also of one.
+            return match self.batch.max_events {
+                1 => request
+                    .header(
+                        "content-type",
+                        "application/cloudevents+json; charset=utf-8",
+                    )
+                    .body(body),
+                _ => request
+                    .header(
+                        "content-type",
+                        "application/cloudevents-batch+json; charset=utf-8",
+                    )
+                    .body(format!("[{body}]")),
+            };
         }
-        let body = match (&self.schema, &event.data) {
-            (WebhookSchema::Custom, Data::Json(sent)) => sent.clone(),
-            _ => eventgrid::to_json(event, Some(event.recorded_time)),
-        };
-        request
+        let version = |event: &RecordedEvent| header(event.extension_str(eventgrid::DATA_VERSION));
+        let mut request = request
             .header("content-type", "application/json; charset=utf-8")
-            .header("aeg-metadata-version", "1")
-            .header(
-                "aeg-data-version",
-                header(event.extension_str(eventgrid::DATA_VERSION)),
-            )
-            .body(format!("[{body}]"))
+            .header("aeg-metadata-version", "1");
+        if batch
+            .iter()
+            .all(|one| version(&one.event) == version(first))
+        {
+            request = request.header("aeg-data-version", version(first));
+        }
+        request.body(format!("[{body}]"))
     }
 
-    fn request(&self, invocation: &Invocation) -> reqwest::RequestBuilder {
-        let event = &invocation.event;
-        let name = invocation
-            .subscription
-            .rsplit('/')
-            .next()
-            .unwrap_or("")
-            .to_uppercase();
-        let request = self
+    fn request(&self, batch: &[Invocation], first: &Invocation) -> reqwest::RequestBuilder {
+        let name = first.subscription.rsplit('/').next().unwrap_or("");
+        let attempts = batch.iter().map(|one| one.attempts).max().unwrap_or(0);
+        let mut request = self
             .client
             .post(self.url.clone())
             .header("aeg-event-type", "Notification")
-            .header("aeg-subscription-name", name)
-            .header("aeg-delivery-count", invocation.attempts.to_string())
-            .header("aeg-output-event-id", header(Some(&event.id)));
-        let mut request = self.in_schema(request, event);
-        for name in ["traceparent", "tracestate"] {
-            if let Some(value) = event.extension_str(name) {
-                request = request.header(name, header(Some(value)));
+            .header("aeg-subscription-name", name.to_uppercase())
+            .header("aeg-delivery-count", attempts.to_string());
+        for (name, value) in values(&self.headers, &first.event) {
+            request = request.header(name, value);
+        }
+        // What is about one event alone.
+        if let [Invocation { event, .. }] = batch {
+            request = request.header("aeg-output-event-id", header(Some(&event.id)));
+            for name in ["traceparent", "tracestate"] {
+                if let Some(value) = event.extension_str(name) {
+                    request = request.header(name, header(Some(value)));
+                }
             }
         }
-        if invocation.replayed {
+        request = self.in_schema(request, batch, &first.event);
+        if first.replayed {
             request = request.header("foretell-replayed", "true");
         }
         request
+    }
+
+    /// Delivers all of them in one request.
+    async fn deliver(&self, batch: &[Invocation]) -> Result<(), Failure> {
+        let Some(first) = batch.first() else {
+            return Ok(());
+        };
+        let request = self.request(batch, first);
+        let answer = request.send().await.map_err(not_sent)?;
+        let status = answer.status().as_u16();
+        if (200..=204).contains(&status) {
+            // It is a success already; read so that the connection can be used again.
+            let _ = tokio::time::timeout(DRAIN, read_bytes(answer)).await;
+            return Ok(());
+        }
+        let text = shown(&String::from_utf8_lossy(&read_bytes(answer).await));
+        Err(by_status(status, &text))
     }
 }
 
@@ -152,28 +215,42 @@ fn header(value: Option<&str>) -> String {
 #[async_trait]
 impl Handler for Webhook {
     async fn handle(&self, invocation: Invocation) -> Result<Outcome, Failure> {
-        let answer = self.request(&invocation).send().await.map_err(|error| {
-            let error = error.without_url();
-            let message = with_causes(&error);
-            let kind = match () {
-                () if error.is_timeout() => FailureKind::TimedOut,
-                () if error.is_connect() && message.contains("dns error") => {
-                    FailureKind::ResolutionError
-                }
-                () if error.is_connect() => FailureKind::SocketError,
-                () => FailureKind::Aborted,
-            };
-            Failure::new(kind, message)
-        })?;
-        let status = answer.status().as_u16();
-        if (200..=204).contains(&status) {
-            // It is a success already; read so that the connection can be used again.
-            let _ = tokio::time::timeout(DRAIN, read_some(answer)).await;
-            return Ok(Outcome::default());
-        }
-        let text = read_some(answer).await;
-        Err(by_status(status, &text))
+        self.deliver(&[invocation]).await?;
+        Ok(Outcome::default())
     }
+
+    fn batches(&self) -> Option<&dyn BatchHandler> {
+        (self.batch.max_events > 1).then_some(self)
+    }
+}
+
+#[async_trait]
+impl BatchHandler for Webhook {
+    fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    fn fit(&self, one: &RecordedEvent, other: &RecordedEvent) -> bool {
+        self.in_cloud_events(one) == self.in_cloud_events(other)
+            && values(&self.headers, one).eq(values(&self.headers, other))
+    }
+
+    async fn handle_batch(&self, batch: Vec<Invocation>) -> Result<(), Failure> {
+        self.deliver(&batch).await
+    }
+}
+
+/// A request without an answer, as a failed attempt.
+pub(crate) fn not_sent(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let message = with_causes(&error);
+    let kind = match () {
+        () if error.is_timeout() => FailureKind::TimedOut,
+        () if error.is_connect() && message.contains("dns error") => FailureKind::ResolutionError,
+        () if error.is_connect() => FailureKind::SocketError,
+        () => FailureKind::Aborted,
+    };
+    Failure::new(kind, message)
 }
 
 /// An error with what caused it, on one line.
@@ -188,15 +265,20 @@ fn with_causes(error: &reqwest::Error) -> String {
     message.chars().take(500).collect()
 }
 
-/// The beginning of an answer, for the logs.
-async fn read_some(mut answer: reqwest::Response) -> String {
+/// The beginning of an answer.
+pub(crate) async fn read_bytes(mut answer: reqwest::Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < WEBHOOK_ANSWER_BYTES
         && let Ok(Some(chunk)) = answer.chunk().await
     {
         bytes.extend_from_slice(&chunk);
     }
-    String::from_utf8_lossy(&bytes).chars().take(300).collect()
+    bytes
+}
+
+/// As much of an answer as a message holds.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(300).collect()
 }
 
 /// What a status means: its name, whether it is final, the least wait.

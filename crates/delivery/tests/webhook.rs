@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_delivery::{
-    Failure, FailureKind, Handler, Invocation, Outcome, Webhook, WebhookSchema,
+    BatchHandler, Failure, FailureKind, Handler, HeaderSource, Invocation, Outcome, Webhook,
+    WebhookSchema,
 };
 use foretell_types::{ExtensionValue, Instant, Position, RecordedEvent, eventgrid};
 use support::http::{Answer, serve};
@@ -115,6 +116,35 @@ async fn the_request_is_as_event_grid_makes_it() {
         "metadataVersion": "1",
     }]);
     assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn headers_of_a_subscription_go_along() {
+    let server = serve(Answer::Bytes(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ))
+    .await;
+    let from = |field: &str| HeaderSource::Dynamic(field.into());
+    let headers = vec![
+        ("X-Tenant".into(), HeaderSource::Static("acme".into())),
+        ("x-number".into(), from("data.number")),
+        ("x-subject".into(), from("subject")),
+        ("x-nothing".into(), from("data.nothing")),
+    ];
+    let webhook = Webhook::new(&server.url).unwrap().with_headers(headers);
+    webhook.handle(invocation()).await.unwrap();
+    let request = server.requests.lock().unwrap()[0].clone();
+    assert_eq!(request.header("x-tenant"), Some("acme"));
+    assert_eq!(request.header("x-number"), Some("7"));
+    assert_eq!(request.header("x-subject"), None, "a header can't hold it");
+    assert_eq!(request.header("x-nothing"), None);
+    // Only events of which they say the same go together.
+    let other = |number: u64| RecordedEvent {
+        event: event(number, None),
+        ..(*invocation().event).clone()
+    };
+    assert!(webhook.fit(&other(7), &invocation().event));
+    assert!(!webhook.fit(&other(8), &invocation().event));
 }
 
 #[tokio::test]

@@ -48,5 +48,6 @@ pub use publish::{
 };
 pub use reply::{Face, Reply, error_from_body, retry_after_s, status};
 pub use resource::{
-    DeliverySchema, SubscriptionDefinition, SubscriptionFacts, Target, TopicDefinition, TopicFacts,
+    Attribute, AttributeValue, DeliverySchema, Provisioning, SubscriptionDefinition,
+    SubscriptionFacts, Target, TopicDefinition, TopicFacts, Validation,
 };

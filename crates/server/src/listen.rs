@@ -71,6 +71,7 @@ pub async fn serve(
         node.close().await;
         return Err(error);
     }
+    node.validate_subscriptions();
     let router = crate::router(node.clone());
     let stopping = Arc::new(tokio::sync::Notify::new());
     let told = stopping.clone();

@@ -88,6 +88,14 @@ async fn a_wrong_file_is_named_and_takes_no_effect() {
             "axDeliveryAttempts",
         ),
         (
+            format!("[topics.shop.subscriptions.hook]\n{hook}\nbatch = 2"),
+            "maxEventsPerBatch is 2, and pull is no webhook",
+        ),
+        (
+            format!("[topics.shop.subscriptions.hook]\n{hook}\nvalidation = \"no\""),
+            "auto, always or never",
+        ),
+        (
             format!("[topics.shop.subscriptions.hook]\n{hook}\ndead_letter = \"A\""),
             "hook]",
         ),

@@ -276,3 +276,24 @@ advancedFilters = [
     let versions: Vec<_> = written.map(|e| e["data"]["version"].clone()).collect();
     assert_eq!(versions, [2, 2]);
 }
+
+#[tokio::test]
+async fn events_that_wait_go_in_batches() {
+    let hook = Hook::start().await;
+    let world = World::with(&format!("{}\nbatch = 20", toml(&hook, 9))).await;
+    hook.taken.fail.store(2, Ordering::SeqCst);
+    world.publish(batch(0, 200)).await.is(200);
+    wait_for("200 events", || hook.ids().len() >= 200).await;
+    world.node.close().await;
+    let events = hook.taken.events.lock().clone();
+    assert_eq!(events.len(), 200, "each once");
+    for subject in 0..5 {
+        let mine = events
+            .iter()
+            .filter(|e| e["subject"] == format!("s/{subject}"));
+        let numbers: Vec<u64> = mine.map(|e| e["data"]["n"].as_u64().unwrap()).collect();
+        assert!(numbers.len() == 40 && numbers.is_sorted(), "{numbers:?}");
+    }
+    let requests = hook.taken.requests.load(Ordering::SeqCst);
+    assert!(requests < 100, "{requests} requests");
+}

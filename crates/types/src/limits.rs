@@ -117,6 +117,16 @@ limits! {
     DELIVERY_ATTEMPTS = 30, "attempts";
     /// Time to live of an undelivered event, the most and the default (service).
     EVENT_TTL_MINUTES = 1_440, "minutes";
+    /// Events of one delivery to a webhook, the most that a subscription can ask for (service).
+    BATCH_EVENTS = 5_000, "events";
+    /// The size of one delivery that a subscription can prefer (service).
+    BATCH_KILOBYTES = 1_024, "kilobytes";
+    /// Headers that a subscription adds to its deliveries (service).
+    DELIVERY_ATTRIBUTES = 10, "headers";
+    /// Time in which the endpoint of a webhook can be validated by hand (service).
+    VALIDATION_WINDOW_MS = 600_000, "milliseconds";
+    /// Wait before an endpoint that refused the handshake is asked once more (service).
+    VALIDATION_AGAIN_MS = 5_000, "milliseconds";
     /// The answer of a webhook that is read.
     WEBHOOK_ANSWER_BYTES = 64 * 1024, "bytes";
     /// Chain of events that functions return on events that functions returned.

@@ -1,5 +1,7 @@
 use clap::{Args, Subcommand};
-use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, SubscriptionFacts};
+use foretell_protocol::{
+    Filter, InputSchema, Provisioning, SubscriptionDefinition, SubscriptionFacts, Validation,
+};
 use http::Method;
 use serde_json::Value;
 
@@ -58,6 +60,16 @@ struct Create {
     /// The container for dead letters.
     #[arg(long, value_name = "CONTAINER")]
     dead_letter: Option<String>,
+    /// Events of one request to a webhook, at most.
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
+    /// The size that such a request should have.
+    #[arg(long, value_name = "N")]
+    batch_kilobytes: Option<u32>,
+    /// Whether the endpoint of a webhook is asked first: auto (unless it is on this machine),
+    /// always or never.
+    #[arg(long, default_value = "auto", value_name = "WHEN")]
+    validation: Validation,
     /// Where a new subscription begins: now, beginning, or a position.
     #[arg(long, default_value = "now", value_name = "PLACE")]
     from: String,
@@ -91,6 +103,14 @@ impl Subscription {
                 let answer = client.send(request).await?.json().await?;
                 if create.to == "pull" {
                     note("events wait for it from now on; there is no way to receive them yet");
+                }
+                if let Some(why) = answer["validation"]["message"].as_str() {
+                    note(&format!("nothing is delivered yet: {why}"));
+                }
+                if let Some(url) = answer["validation"]["url"].as_str() {
+                    note(&format!(
+                        "to confirm it by hand, open within 10 minutes: {url}"
+                    ));
                 }
                 show(&answer, as_json)
             }
@@ -150,11 +170,19 @@ impl Create {
             definition.event_ttl_minutes = minutes;
         }
         definition.dead_letter.clone_from(&self.dead_letter);
+        definition.validation = self.validation;
+        if let Some(events) = self.batch {
+            definition.max_events_per_batch = events;
+        }
+        if let Some(size) = self.batch_kilobytes {
+            definition.preferred_batch_kilobytes = size;
+        }
         definition.check(InputSchema::Any).map_err(usage)?;
         let facts = SubscriptionFacts {
             name: &self.name,
             topic_resource_id: "",
             topic_schema: InputSchema::Any,
+            provisioning: &Provisioning::Succeeded,
         };
         let mut body = definition.to_json(&facts);
         // The server knows the topic's schema, and so the default.
@@ -193,6 +221,8 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
         line(&format!("{name:<13} {cell}"))?;
     }
     let properties = &subscription["properties"];
+    let state = properties["provisioningState"].as_str().unwrap_or("");
+    line(&format!("{:<13} {state}", "state"))?;
     line(&format!("{:<13} {}", "filter", properties["filter"]))?;
     line(&format!("{:<13} {}", "retry", properties["retryPolicy"]))
 }

@@ -25,6 +25,8 @@ pub enum Answer {
     Bytes(&'static [u8]),
     /// These bytes, then more without end.
     Endless(&'static [u8]),
+    /// The first one to the first request, and so on; the last one goes on.
+    InTurn(Vec<String>),
     Never,
 }
 
@@ -51,10 +53,18 @@ async fn talk(mut stream: TcpStream, answer: Arc<Answer>, seen: Arc<Mutex<Vec<Re
     let Some(request) = read(&mut stream).await else {
         return;
     };
-    seen.lock().unwrap().push(request);
+    let before = {
+        let mut seen = seen.lock().unwrap();
+        seen.push(request);
+        seen.len() - 1
+    };
     match &*answer {
         Answer::Bytes(bytes) => {
             let _ = stream.write_all(bytes).await;
+        }
+        Answer::InTurn(answers) => {
+            let answer = &answers[before.min(answers.len() - 1)];
+            let _ = stream.write_all(answer.as_bytes()).await;
         }
         Answer::Endless(bytes) => {
             let _ = stream.write_all(bytes).await;
@@ -81,7 +91,8 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
                 headers,
                 body: body.to_owned(),
             };
-            let length: usize = request.header("content-length")?.parse().ok()?;
+            let length = request.header("content-length").unwrap_or("0");
+            let length: usize = length.parse().ok()?;
             if request.body.len() >= length {
                 return Some(request);
             }

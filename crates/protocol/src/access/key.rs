@@ -44,6 +44,20 @@ impl MasterKey {
         self.derive(&format!("topic|{topic}|{}|{generation}", slot.name()))
     }
 
+    /// 32 bytes for a purpose.
+    pub(super) fn purpose(&self, purpose: &str) -> [u8; 32] {
+        hmac_sha256(&self.0, purpose.as_bytes())
+    }
+
+    /// The code that the endpoint of a webhook gives back, or that someone confirms with.
+    pub fn validation_code(&self, id: Uuid) -> String {
+        let mac = hmac_sha256(&self.0, format!("validation|{id}").as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&mac[..16]);
+        let code = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        code.to_string()
+    }
+
     /// The key that roots of the log are signed with.
     pub fn root_signer(&self, generation: u32) -> SigningKey {
         let purpose = format!("root|{generation}");
@@ -95,7 +109,7 @@ impl fmt::Debug for Key {
     }
 }
 
-fn hmac_sha256(secret: &[u8], text: &[u8]) -> [u8; 32] {
+pub(super) fn hmac_sha256(secret: &[u8], text: &[u8]) -> [u8; 32] {
     // HMAC takes keys of every length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
         unreachable!("HMAC refused a key")

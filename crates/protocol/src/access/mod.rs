@@ -5,6 +5,7 @@ mod credentials;
 mod expiry;
 mod key;
 mod sas;
+mod seal;
 mod signed_root;
 
 pub use credentials::Credentials;

@@ -22,7 +22,7 @@ impl Target {
                 ))
             };
             let fields = properties.as_ref().ok_or_else(missing)?;
-            batching(fields)?;
+            known(fields)?;
             Ok((fields, fields.text(field)?.ok_or_else(missing)?))
         };
         match kind.to_ascii_lowercase().as_str() {
@@ -60,8 +60,6 @@ impl Target {
                 "properties": {
                     "endpointUrl": url,
                     "endpointBaseUrl": url.split('?').next(),
-                    "maxEventsPerBatch": 1,
-                    "preferredBatchSizeInKilobytes": 64,
                 },
             }),
             Target::Function { app, function } => json!({
@@ -70,8 +68,6 @@ impl Target {
                     "resourceId": format!(
                         "{scope}/providers/Microsoft.Web/sites/{app}/functions/{function}"
                     ),
-                    "maxEventsPerBatch": 1,
-                    "preferredBatchSizeInKilobytes": 64,
                 },
             }),
             Target::Pull => json!({ "endpointType": "Pull" }),
@@ -80,7 +76,7 @@ impl Target {
 }
 
 /// What the properties of every destination may say beside the address.
-fn batching(properties: &Fields<'_>) -> Result<()> {
+fn known(properties: &Fields<'_>) -> Result<()> {
     properties.only(&[
         "endpointUrl",
         "endpointBaseUrl",
@@ -89,13 +85,11 @@ fn batching(properties: &Fields<'_>) -> Result<()> {
         "preferredBatchSizeInKilobytes",
         "deliveryAttributeMappings",
         "minimumTlsVersionAllowed",
+        "validation",
         "azureActiveDirectoryTenantId",
         "azureActiveDirectoryApplicationIdOrUri",
     ])?;
-    properties.count("preferredBatchSizeInKilobytes", 1024)?;
     properties.unsupported(&[
-        ("maxEventsPerBatch", json!(1)),
-        ("deliveryAttributeMappings", json!([])),
         ("azureActiveDirectoryTenantId", json!("")),
         ("azureActiveDirectoryApplicationIdOrUri", json!("")),
     ])

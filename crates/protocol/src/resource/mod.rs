@@ -5,16 +5,20 @@
 //! A field that would change what we do, and that we don't do yet, is refused by name; one that
 //! only describes the resource is accepted and not kept.
 
+mod attribute;
 mod delivery_schema;
 mod destination;
 mod subscription;
 mod target;
 mod topic;
+mod validation;
 
+pub use attribute::{Attribute, AttributeValue};
 pub use delivery_schema::DeliverySchema;
 pub use subscription::{SubscriptionDefinition, SubscriptionFacts};
 pub use target::Target;
 pub use topic::{TopicDefinition, TopicFacts};
+pub use validation::{Provisioning, Validation};
 
 /// Fields of every resource.
 const ENVELOPE: [&str; 12] = [

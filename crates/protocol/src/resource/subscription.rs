@@ -1,9 +1,9 @@
-use foretell_types::limits::{DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES};
+use foretell_types::limits::{BATCH_EVENTS, BATCH_KILOBYTES, DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES};
 use foretell_types::{Error, Result, check_container};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DeliverySchema, ENVELOPE, Target};
+use super::{Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation};
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
 
@@ -38,6 +38,40 @@ pub struct SubscriptionDefinition {
     /// `None`: [`DeliverySchema::default_for`] the topic.
     #[serde(default)]
     pub schema: Option<DeliverySchema>,
+    #[serde(default, skip_serializing_if = "Validation::is_auto")]
+    pub validation: Validation,
+    /// Events of one request to a webhook: 1, the default, to [`BATCH_EVENTS`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub max_events_per_batch: u32,
+    /// The size that such a request should have: 1 to [`BATCH_KILOBYTES`].
+    #[serde(
+        default = "usual_kilobytes",
+        skip_serializing_if = "is_usual_kilobytes"
+    )]
+    pub preferred_batch_kilobytes: u32,
+    /// Headers that are added to what a webhook gets, at most [`DELIVERY_ATTRIBUTES`].
+    ///
+    /// [`DELIVERY_ATTRIBUTES`]: foretell_types::limits::DELIVERY_ATTRIBUTES
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn usual_kilobytes() -> u32 {
+    64
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_one(value: &u32) -> bool {
+    *value == one()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_usual_kilobytes(value: &u32) -> bool {
+    *value == usual_kilobytes()
 }
 
 /// What the server knows of a subscription beside its definition.
@@ -47,6 +81,7 @@ pub struct SubscriptionFacts<'a> {
     /// The topic's resource id.
     pub topic_resource_id: &'a str,
     pub topic_schema: InputSchema,
+    pub provisioning: &'a Provisioning,
 }
 
 impl SubscriptionDefinition {
@@ -59,6 +94,10 @@ impl SubscriptionDefinition {
             event_ttl_minutes: EVENT_TTL_MINUTES as u32,
             dead_letter: None,
             schema: None,
+            validation: Validation::Auto,
+            max_events_per_batch: one(),
+            preferred_batch_kilobytes: usual_kilobytes(),
+            attributes: Vec::new(),
         }
     }
 
@@ -80,6 +119,9 @@ impl SubscriptionDefinition {
             .object("destination")?
             .ok_or_else(|| Error::invalid("properties.destination is missing"))?;
         let mut definition = SubscriptionDefinition::new(Target::from_json(&destination)?);
+        if let Some(fields) = destination.object("properties")? {
+            definition.take_delivery(&fields)?;
+        }
         definition.filter = Filter::from_json(properties.get("filter"))
             .map_err(|error| Error::invalid(format!("properties.{}", error.message())))?;
         if let Some(retry) = properties.object("retryPolicy")? {
@@ -99,6 +141,25 @@ impl SubscriptionDefinition {
             .map_err(|error| error.context("properties.eventDeliverySchema"))?;
         definition.check(topic_schema)?;
         Ok(definition)
+    }
+
+    /// How events are delivered, from the properties of the destination.
+    fn take_delivery(&mut self, fields: &Fields<'_>) -> Result<()> {
+        if let Some(text) = fields.text("validation")? {
+            let here = |error: Error| error.context(fields.name_of("validation"));
+            self.validation = text.parse().map_err(here)?;
+        }
+        if let Some(events) = fields.count("maxEventsPerBatch", BATCH_EVENTS)? {
+            self.max_events_per_batch = events;
+        }
+        if let Some(size) = fields.count("preferredBatchSizeInKilobytes", BATCH_KILOBYTES)? {
+            self.preferred_batch_kilobytes = size;
+        }
+        if let Some(mappings) = fields.get("deliveryAttributeMappings") {
+            let path = fields.name_of("deliveryAttributeMappings");
+            self.attributes = Attribute::all_from_json(mappings, &path)?;
+        }
+        Ok(())
     }
 
     /// Checks what was given by other ways than JSON as well.
@@ -124,6 +185,39 @@ impl SubscriptionDefinition {
         }
         if let Some(container) = &self.dead_letter {
             check_container(container)?;
+        }
+        for (name, value, max) in [
+            ("maxEventsPerBatch", self.max_events_per_batch, BATCH_EVENTS),
+            (
+                "preferredBatchSizeInKilobytes",
+                self.preferred_batch_kilobytes,
+                BATCH_KILOBYTES,
+            ),
+        ] {
+            if !(1..=max).contains(&(value as usize)) {
+                return Err(Error::invalid(format!(
+                    "{name} is {value}: expected a whole number from 1 to {max}"
+                )));
+            }
+        }
+        if self.max_events_per_batch > 1 && !matches!(self.target, Target::WebHook(_)) {
+            return Err(Error::invalid(format!(
+                "maxEventsPerBatch is {}, and {} is no webhook: it gets its events one by one",
+                self.max_events_per_batch, self.target
+            )));
+        }
+        Attribute::check_all(&self.attributes)?;
+        if !self.attributes.is_empty() && !matches!(self.target, Target::WebHook(_)) {
+            return Err(Error::invalid(format!(
+                "there are delivery attributes, and {} is no webhook: leave them out",
+                self.target
+            )));
+        }
+        if !self.validation.is_auto() && !matches!(self.target, Target::WebHook(_)) {
+            return Err(Error::invalid(format!(
+                "validation is {}, and {} is no webhook: leave it out",
+                self.validation, self.target
+            )));
         }
         match self.schema {
             Some(schema) if !schema.fits(topic_schema) => Err(Error::invalid(format!(
@@ -156,15 +250,28 @@ impl SubscriptionDefinition {
                 },
             })
         });
+        let mut destination = self.target.to_json(scope);
+        if let Some(properties) = destination.get_mut("properties") {
+            properties["maxEventsPerBatch"] = self.max_events_per_batch.into();
+            properties["preferredBatchSizeInKilobytes"] = self.preferred_batch_kilobytes.into();
+            if !self.attributes.is_empty() {
+                let attributes: Vec<Value> =
+                    self.attributes.iter().map(Attribute::to_json).collect();
+                properties["deliveryAttributeMappings"] = attributes.into();
+            }
+            if !self.validation.is_auto() {
+                properties["validation"] = self.validation.to_string().into();
+            }
+        }
         json!({
             "id": format!("{}/eventSubscriptions/{}", facts.topic_resource_id, facts.name),
             "name": facts.name,
             "type": "Microsoft.EventGrid/topics/eventSubscriptions",
             "properties": {
                 "topic": facts.topic_resource_id,
-                "provisioningState": "Succeeded",
+                "provisioningState": facts.provisioning.arm(),
                 "labels": [],
-                "destination": self.target.to_json(scope),
+                "destination": destination,
                 "filter": self.filter.to_json(),
                 "retryPolicy": {
                     "maxDeliveryAttempts": self.max_delivery_attempts,

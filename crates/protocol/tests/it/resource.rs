@@ -1,6 +1,6 @@
 use foretell_protocol::{
-    DeliverySchema, InputMapping, InputSchema, SubscriptionDefinition, SubscriptionFacts, Target,
-    TopicDefinition, TopicFacts, from_config, to_config,
+    DeliverySchema, InputMapping, InputSchema, MasterKey, Provisioning, SubscriptionDefinition,
+    SubscriptionFacts, Target, TopicDefinition, TopicFacts, Validation, from_config, to_config,
 };
 use foretell_types::ErrorKind;
 use serde_json::{Value, json};
@@ -133,11 +133,27 @@ fn subscriptions() {
     let pull = subscription(json!({"destination": {"endpointType": "Pull"}})).unwrap();
     assert_eq!(pull.target, Target::Pull);
 
-    for mut definition in [full, plain, pull] {
+    let mut asked = hook();
+    asked["properties"]["validation"] = json!("Always");
+    asked["properties"]["maxEventsPerBatch"] = json!(100.0);
+    asked["properties"]["deliveryAttributeMappings"] = json!([
+        {"name": "x-tenant", "type": "static", "properties": {"value": "acme"}},
+        {"name": "X-Customer", "type": "Dynamic", "properties": {"sourceField": "data.customer"}},
+    ]);
+    asked["properties"]["preferredBatchSizeInKilobytes"] = json!(512);
+    let asked = subscription(json!({"destination": asked})).unwrap();
+    assert_eq!(asked.validation, Validation::Always);
+    assert_eq!(
+        (asked.max_events_per_batch, asked.preferred_batch_kilobytes),
+        (100, 512)
+    );
+
+    for mut definition in [full, plain, pull, asked] {
         let answer = definition.to_json(&SubscriptionFacts {
             name: "sub",
             topic_resource_id: ID,
             topic_schema: InputSchema::EventGrid,
+            provisioning: &Provisioning::Succeeded,
         });
         assert_eq!(answer["id"], format!("{ID}/eventSubscriptions/sub"));
         assert_eq!(answer["properties"]["topic"], ID);
@@ -181,16 +197,37 @@ fn wrong_subscriptions() {
         (
             to(
                 "WebHook",
-                json!({"endpointUrl": "http://h/", "maxEventsPerBatch": 2}),
+                json!({"endpointUrl": "http://h/", "maxEventsPerBatch": 5001}),
             ),
-            "properties.destination.properties.maxEventsPerBatch is not supported yet",
+            "properties.destination.properties.maxEventsPerBatch is 5001: expected a whole number from 1 to 5000",
         ),
         (
             to(
                 "WebHook",
-                json!({"endpointUrl": "http://h/", "deliveryAttributeMappings": [{}]}),
+                json!({"endpointUrl": "http://h/", "preferredBatchSizeInKilobytes": 0}),
             ),
-            "properties.destination.properties.deliveryAttributeMappings is not supported yet",
+            "properties.destination.properties.preferredBatchSizeInKilobytes is 0: expected",
+        ),
+        (
+            to(
+                "AzureFunction",
+                json!({"resourceId": "/sites/a/functions/f", "maxEventsPerBatch": 2}),
+            ),
+            "maxEventsPerBatch is 2, and function:a/f is no webhook: it gets",
+        ),
+        (
+            to(
+                "WebHook",
+                json!({"endpointUrl": "http://h/", "validation": "no"}),
+            ),
+            "properties.destination.properties.validation: \"no\" is no choice of validation: expected auto",
+        ),
+        (
+            to(
+                "AzureFunction",
+                json!({"resourceId": "/sites/a/functions/f", "validation": "always"}),
+            ),
+            "validation is always, and function:a/f is no webhook: leave it out",
         ),
         (
             to("AzureFunction", json!({"resourceId": "/sites/a"})),
@@ -334,4 +371,100 @@ fn configuration_of_other_versions() {
     assert_eq!(to_config(&definition).unwrap(), golden);
     assert_eq!(definition.mapping.unwrap().id.as_deref(), Some("a"));
     assert_eq!(InputMapping::default().to_json()["properties"], json!({}));
+}
+
+#[test]
+fn secrets_of_attributes_are_not_shown() {
+    let mut hook = hook();
+    hook["properties"]["deliveryAttributeMappings"] = json!([{"name": "authorization",
+        "type": "Static", "properties": {"value": "Bearer x", "isSecret": true}}]);
+    let mut definition = subscription(json!({ "destination": hook })).unwrap();
+    assert!(!format!("{definition:?}").contains("Bearer"));
+    assert!(to_config(&definition).is_err(), "only sealed");
+    let master = MasterKey::new([7; 32]);
+    let value = definition.attributes[0].value.clone();
+    definition.attributes[0].value = value.sealed(&master).unwrap();
+    let kept = to_config(&definition).unwrap();
+    assert!(!String::from_utf8_lossy(&kept).contains("Bearer"));
+    assert_eq!(
+        from_config::<SubscriptionDefinition>(&kept).unwrap(),
+        definition
+    );
+    let answer = definition.to_json(&SubscriptionFacts {
+        name: "sub",
+        topic_resource_id: ID,
+        topic_schema: InputSchema::EventGrid,
+        provisioning: &Provisioning::Succeeded,
+    });
+    let shown = &answer["properties"]["destination"]["properties"]["deliveryAttributeMappings"][0];
+    let properties = json!({"value": null, "isSecret": true});
+    assert_eq!(shown["properties"], properties);
+    let error = SubscriptionDefinition::from_json(&answer, InputSchema::EventGrid).unwrap_err();
+    assert!(
+        error
+            .message()
+            .contains("[0].properties.value is missing: a secret"),
+        "{error}"
+    );
+}
+
+#[test]
+fn wrong_attributes() {
+    let fixed = |name: &str, value: &str| json!({"name": name, "type": "Static", "properties": {"value": value}});
+    let dynamic =
+        |field: &str| json!({"name": "x", "type": "Dynamic", "properties": {"sourceField": field}});
+    let eleven: Vec<Value> = (0..11).map(|n| fixed(&format!("x-{n}"), "1")).collect();
+    for (attributes, expected) in [
+        (json!({}), "deliveryAttributeMappings must be an array"),
+        (json!([1]), "deliveryAttributeMappings[0] must be an object"),
+        (json!([{}]), "deliveryAttributeMappings[0].name is missing"),
+        (
+            json!([{"name": "x", "type": "Other", "properties": {}}]),
+            "[0].type is \"Other\": expected Static or Dynamic",
+        ),
+        (
+            json!([{"name": "x", "type": "Static"}]),
+            "[0].properties is missing",
+        ),
+        (
+            json!([{"name": "x", "type": "Static", "properties": {}}]),
+            "[0].properties.value is missing",
+        ),
+        (
+            json!([{"name": "x", "type": "Dynamic", "properties": {}}]),
+            "[0].properties.sourceField is missing",
+        ),
+        (json!([fixed("a b", "1")]), "\"a b\": the name is not that"),
+        (
+            json!([fixed("AEG-x", "1")]),
+            "\"AEG-x\": a delivery has this header",
+        ),
+        (
+            json!([fixed("Content-Type", "1")]),
+            "a delivery has this header",
+        ),
+        (json!([fixed("x", "")]), "the value must have 1 to 4096"),
+        (
+            json!([fixed("x", "a\r\nb: c")]),
+            "the value must have 1 to 4096",
+        ),
+        (
+            json!([fixed("x", &"v".repeat(4097))]),
+            "the value must have 1 to 4096",
+        ),
+        (
+            json!([fixed("x", "1"), fixed("X", "2")]),
+            "\"X\": the name is there twice",
+        ),
+        (json!([dynamic("data..x")]), "sourceField is \"data..x\""),
+        (
+            json!(eleven),
+            "there are 11 delivery attributes: at most 10",
+        ),
+    ] {
+        let mut hook = hook();
+        hook["properties"]["deliveryAttributeMappings"] = attributes;
+        let error = subscription(json!({ "destination": hook })).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
 }

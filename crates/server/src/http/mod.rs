@@ -70,6 +70,10 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
                 .put(subscriptions::put_subscription)
                 .delete(subscriptions::delete_subscription),
         )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/validate",
+            get(subscriptions::confirm).post(subscriptions::confirm),
+        )
         .route("/topics/{topic}/api/events", post(publish::publish))
         .route(
             "/topics/{topic}/events",

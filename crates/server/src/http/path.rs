@@ -31,6 +31,12 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
             if parts.get(3).is_some_and(|part| part == "api") {
                 lower(&mut parts, 4);
             }
+            if parts
+                .get(3)
+                .is_some_and(|part| part == "eventsubscriptions")
+            {
+                lower(&mut parts, 5);
+            }
         }
         (Some("deadletters"), _) => lower(&mut parts, 2),
         // /functions/{app}/logs, /functions/{app}/{function}/invoke

@@ -17,11 +17,17 @@ fn subscription_json(
     subscription: &SubscriptionConfig,
 ) -> foretell_types::Result<Value> {
     let topic = node.topic(&subscription.topic)?;
+    let provisioning = subscription.provisioning.at(node.now());
     let mut value = subscription.definition.to_json(&SubscriptionFacts {
         name: &subscription.name,
         topic_resource_id: &topic.resource_id,
         topic_schema: topic.config.definition.input_schema,
+        provisioning: &provisioning,
     });
+    if let Some(why) = provisioning.why() {
+        let url = node.validation_url(subscription);
+        value["validation"] = json!({ "message": why, "url": url });
+    }
     let head = Position::as_count(node.log.head(&subscription.topic)?);
     value["to"] = subscription.definition.target.to_string().into();
     let stats = node.subscription_stats(&subscription.topic, &subscription.name);
@@ -107,4 +113,20 @@ pub async fn delete_subscription(
     let delete = async move { node.delete_subscription(&topic, &called, Owner::Api).await };
     to_the_end(delete).await?;
     answer_json(&json!({ "deleted": name }))
+}
+
+/// `GET` or `POST /topics/{topic}/eventSubscriptions/{subscription}/validate?code=`: for who knows
+/// the code that the endpoint was sent. CloudEvents lets an endpoint say yes by a POST as well.
+pub async fn confirm(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let parameters = Parameters::parse(request.uri(), &["code"])?;
+    let code = parameters.get("code").unwrap_or("").to_owned();
+    let confirm = async move {
+        node.confirm_subscription(&topic, &name, &code).await?;
+        Ok(json!({ "topic": topic, "subscription": name, "provisioningState": "Succeeded" }))
+    };
+    answer_json(&to_the_end(confirm).await?)
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
-use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition};
+use foretell_protocol::{
+    Attribute, AttributeValue, Filter, InputSchema, SubscriptionDefinition, Target,
+    TopicDefinition, Validation,
+};
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
 use foretell_types::{Error, Result, check_container};
 use serde::Deserialize;
@@ -47,7 +50,39 @@ pub(super) struct SubscriptionTable {
     pub(super) max_delivery_attempts: Option<u32>,
     pub(super) event_ttl_minutes: Option<u32>,
     pub(super) dead_letter: Option<String>,
+    pub(super) validation: Option<String>,
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, AttributeTable>,
+    pub(super) batch: Option<u32>,
+    pub(super) batch_kilobytes: Option<u32>,
     pub(super) from: Option<String>,
+}
+
+/// `NAME = "value"`, `NAME = { source_field = "data.x" }`, or `NAME = { secret = "value" }`.
+#[derive(Clone, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(super) enum AttributeTable {
+    Static(String),
+    Dynamic { source_field: String },
+    Secret { secret: String },
+}
+
+impl std::fmt::Debug for AttributeTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AttributeTable(…)")
+    }
+}
+
+impl AttributeTable {
+    fn value(&self) -> AttributeValue {
+        match self {
+            AttributeTable::Static(value) => AttributeValue::Static(value.clone()),
+            AttributeTable::Dynamic { source_field } => {
+                AttributeValue::Dynamic(source_field.clone())
+            }
+            AttributeTable::Secret { secret } => AttributeValue::Secret(secret.clone()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -165,6 +200,18 @@ impl SubscriptionTable {
             .event_ttl_minutes
             .unwrap_or(definition.event_ttl_minutes);
         definition.dead_letter.clone_from(&self.dead_letter);
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(name, table)| Attribute {
+            name: name.clone(),
+            value: table.value(),
+        });
+        definition.attributes = attributes.collect();
+        definition.max_events_per_batch = self.batch.unwrap_or(definition.max_events_per_batch);
+        definition.preferred_batch_kilobytes = self
+            .batch_kilobytes
+            .unwrap_or(definition.preferred_batch_kilobytes);
+        let validation = self.validation.as_deref();
+        definition.validation = validation.map_or(Ok(Validation::Auto), str::parse)?;
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;
         Ok((definition, start))
     }

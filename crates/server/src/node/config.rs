@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use foretell_log::{EventLog, ReadOptions};
-use foretell_protocol::{SubscriptionDefinition, TopicDefinition};
+use foretell_protocol::{Provisioning, SubscriptionDefinition, TopicDefinition};
 use foretell_types::{Data, Error, ErrorKind, NewEvent, Result};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,8 @@ pub struct SubscriptionConfig {
     pub name: String,
     pub definition: SubscriptionDefinition,
     pub owner: Owner,
+    #[serde(default, skip_serializing_if = "Provisioning::is_succeeded")]
+    pub provisioning: Provisioning,
 }
 
 /// All definitions as they stand. Keys are lower case: names are told apart without case.
@@ -164,6 +166,11 @@ impl TopicConfig {
 }
 
 impl SubscriptionConfig {
+    /// Its place in [`Config::subscriptions`].
+    pub fn key(&self) -> (String, String) {
+        (self.topic.to_lowercase(), self.name.to_lowercase())
+    }
+
     fn subject(&self) -> String {
         format!("topics/{}/eventSubscriptions/{}", self.topic, self.name)
     }

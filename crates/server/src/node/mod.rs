@@ -16,6 +16,7 @@ mod state;
 mod subscribe;
 mod subscriptions;
 mod topics;
+mod validate;
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -1,6 +1,6 @@
 use foretell_delivery::{create, forget};
 use foretell_log::Append;
-use foretell_protocol::SubscriptionDefinition;
+use foretell_protocol::{Provisioning, SubscriptionDefinition};
 use foretell_types::limits::SUBSCRIPTIONS_PER_TOPIC;
 use foretell_types::{Error, Position, Result, SubscriptionName};
 
@@ -47,34 +47,17 @@ impl Node {
         start: StartAt,
         owner: Owner,
     ) -> Result<bool> {
+        let (proposed, known) = self.proposed(topic, name, definition.clone(), owner)?;
+        let provisioning = self.provisioned(&proposed, known.as_ref()).await?;
         let phase = self.change().await?;
-        let name: SubscriptionName = name.parse()?;
-        let entry = self.topic(topic)?;
-        let topic = entry.config.name.clone();
-        definition.check(entry.config.definition.input_schema)?;
-        let key = (topic.to_lowercase(), name.as_str().to_lowercase());
-        let known = self.config.read().subscriptions.get(&key).cloned();
-        let subscription = SubscriptionConfig {
-            version: Version::of(&definition),
-            topic: topic.clone(),
-            name: known
-                .as_ref()
-                .map_or_else(|| name.to_string(), |known| known.name.clone()),
-            definition,
-            owner,
-        };
-        if let Some(known) = &known {
-            check_owner(known.owner, owner, "subscription", &known.name)?;
-            if *known == subscription {
-                return Ok(false);
-            }
-        } else if self.config.read().subscriptions_of(&topic).count() >= SUBSCRIPTIONS_PER_TOPIC {
-            return Err(Error::invalid(format!(
-                "topic {topic:?} has {SUBSCRIPTIONS_PER_TOPIC} subscriptions: no more are allowed"
-            )));
+        // It may have changed while the endpoint was asked.
+        let (mut subscription, known) = self.proposed(topic, name, definition, owner)?;
+        subscription.provisioning = provisioning;
+        if known.as_ref() == Some(&subscription) {
+            return Ok(false);
         }
-        // What can't be started isn't defined either.
-        self.subscription_options(&subscription)?;
+        let key = subscription.key();
+        let topic = subscription.topic.clone();
         let mut append = Append::new().events(CONFIG, [subscription.event(self.new_id(), false)?]);
         if known.is_none() {
             let head = Position::as_count(self.log.head(&topic)?);
@@ -96,6 +79,45 @@ impl Node {
             self.start_subscription(&subscription)?;
         }
         Ok(known.is_none())
+    }
+
+    /// A definition as it is to be put, checked, and the one that is there.
+    fn proposed(
+        &self,
+        topic: &str,
+        name: &str,
+        mut definition: SubscriptionDefinition,
+        owner: Owner,
+    ) -> Result<(SubscriptionConfig, Option<SubscriptionConfig>)> {
+        let name: SubscriptionName = name.parse()?;
+        let entry = self.topic(topic)?;
+        let topic = &entry.config.name;
+        definition.check(entry.config.definition.input_schema)?;
+        for attribute in &mut definition.attributes {
+            attribute.value = attribute.value.clone().sealed(&self.master)?;
+        }
+        let mut subscription = SubscriptionConfig {
+            version: Version::of(&definition),
+            topic: topic.clone(),
+            name: name.to_string(),
+            definition,
+            owner,
+            provisioning: Provisioning::Succeeded,
+        };
+        let config = self.config.read();
+        let known = config.subscriptions.get(&subscription.key()).cloned();
+        if let Some(known) = &known {
+            check_owner(known.owner, owner, "subscription", &known.name)?;
+            subscription.name.clone_from(&known.name);
+        } else if config.subscriptions_of(topic).count() >= SUBSCRIPTIONS_PER_TOPIC {
+            return Err(Error::invalid(format!(
+                "topic {topic:?} has {SUBSCRIPTIONS_PER_TOPIC} subscriptions: no more are allowed"
+            )));
+        }
+        drop(config);
+        // What can't be started isn't defined either.
+        self.subscription_options(&subscription)?;
+        Ok((subscription, known))
     }
 
     /// A subscription's definition.

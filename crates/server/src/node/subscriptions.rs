@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_delivery::{
-    DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, Invocation, Outcome, RetryPolicy,
-    StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema, dead_letter,
+    Batch, DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, HeaderSource, Invocation,
+    Outcome, RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema,
+    dead_letter,
 };
-use foretell_protocol::{DeliverySchema, Target};
+use foretell_protocol::{Attribute, AttributeValue, DeliverySchema, Target};
 use foretell_types::Result;
 use foretell_types::limits::DELIVERIES_IN_FLIGHT;
 
@@ -32,6 +33,10 @@ impl Node {
         let Some(options) = self.subscription_options(config)? else {
             return Ok(());
         };
+        // Nothing goes to an endpoint that didn't say yes.
+        if !config.provisioning.is_succeeded() {
+            return Ok(());
+        }
         let mut running = self.running.lock();
         let key = key(&config.topic, &config.name);
         // Two at once would deliver everything twice.
@@ -51,10 +56,7 @@ impl Node {
         let definition = &config.definition;
         let handler: Arc<dyn Handler> = match &definition.target {
             Target::Pull => return Ok(None),
-            Target::WebHook(url) => {
-                let schema = self.webhook_schema(config)?;
-                Arc::new(Webhook::new(url)?.with_schema(schema))
-            }
+            Target::WebHook(url) => Arc::new(self.webhook(config, url)?),
             Target::Function { app, function } => match self.apps.get(app) {
                 Some(app) => app.handler(function),
                 None => Arc::new(MissingApp { app: app.clone() }),
@@ -81,6 +83,27 @@ impl Node {
         options.retry.check()?;
         foretell_storage::check_container(&options.dead_letter_container)?;
         Ok(Some(options))
+    }
+
+    pub(super) fn webhook(&self, config: &SubscriptionConfig, url: &str) -> Result<Webhook> {
+        let batch = Batch {
+            max_events: config.definition.max_events_per_batch,
+            preferred_kilobytes: config.definition.preferred_batch_kilobytes,
+        };
+        let webhook = Webhook::new(url)?.with_schema(self.webhook_schema(config)?);
+        let headers = config.definition.attributes.iter();
+        let headers = headers.map(|Attribute { name, value }| {
+            let source = match value {
+                AttributeValue::Static(value) | AttributeValue::Secret(value) => {
+                    HeaderSource::Static(value.clone())
+                }
+                AttributeValue::Sealed(sealed) => HeaderSource::Static(self.master.unseal(sealed)?),
+                AttributeValue::Dynamic(field) => HeaderSource::Dynamic(field.clone()),
+            };
+            Ok((name.clone(), source))
+        });
+        let headers = headers.collect::<Result<_>>()?;
+        Ok(webhook.with_batch(batch).with_headers(headers))
     }
 
     fn webhook_schema(&self, config: &SubscriptionConfig) -> Result<WebhookSchema> {

@@ -21,6 +21,7 @@ pub struct Hook {
 #[derive(Default)]
 pub struct Taken {
     pub events: Mutex<Vec<Value>>,
+    pub requests: AtomicUsize,
     /// Answered first, this often.
     pub fail: AtomicUsize,
 }
@@ -45,6 +46,7 @@ impl Hook {
 }
 
 async fn take(State(taken): State<Arc<Taken>>, request: Request) -> http::StatusCode {
+    taken.requests.fetch_add(1, Ordering::SeqCst);
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
     let events = match serde_json::from_slice(&body.unwrap()).unwrap() {
         Value::Array(events) => events,

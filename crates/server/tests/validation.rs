@@ -1,0 +1,269 @@
+//! Nothing is delivered to an endpoint that didn't say yes.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use foretell_server::Application;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use support::{World, application, event, wait_for};
+
+const PATH: &str = "/topics/shop/eventSubscriptions/hook";
+
+/// An endpoint that answers handshakes as it is told.
+struct Endpoint {
+    url: String,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    says: Mutex<&'static str>,
+    asked: Mutex<Vec<Value>>,
+    events: Mutex<Vec<Value>>,
+    headers: Mutex<Vec<http::HeaderMap>>,
+}
+
+impl Endpoint {
+    async fn start(says: &'static str) -> Endpoint {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let seen = Arc::new(Seen::default());
+        *seen.says.lock() = says;
+        let app = axum::Router::new()
+            .route("/hook", axum::routing::any(take))
+            .with_state(seen.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Endpoint { url, seen }
+    }
+
+    fn body(&self) -> Value {
+        json!({"properties": {"destination": {"endpointType": "WebHook",
+            "properties": {"endpointUrl": self.url, "validation": "always"}}}})
+    }
+
+    fn toml(&self) -> String {
+        format!(
+            "[delivery]\nretry_schedule = [\"1ms\"]\n[topics.shop.subscriptions.hook]\nto = \"webhook:{}\"\nvalidation = \"always\"",
+            self.url
+        )
+    }
+
+    fn delivered(&self) -> usize {
+        self.seen.events.lock().len()
+    }
+
+    fn asked(&self) -> usize {
+        self.seen.asked.lock().len()
+    }
+}
+
+async fn take(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    let says = *seen.says.lock();
+    let options = request.method() == http::Method::OPTIONS;
+    let handshake = request.headers().contains_key("aeg-event-type")
+        && request.headers()["aeg-event-type"] == "SubscriptionValidation";
+    seen.headers.lock().push(request.headers().clone());
+    let bytes = axum::body::to_bytes(request.into_body(), 1 << 20).await;
+    let body: Value = serde_json::from_slice(&bytes.unwrap()).unwrap_or_default();
+    if options || handshake {
+        seen.asked.lock().push(body.clone());
+    } else {
+        seen.events.lock().push(body);
+        return http::StatusCode::OK.into_response();
+    }
+    match says {
+        "no" => (http::StatusCode::IM_A_TEAPOT, "not mine").into_response(),
+        "nothing" => http::StatusCode::OK.into_response(),
+        _ if options => [("webhook-allowed-origin", "*")].into_response(),
+        _ => {
+            let code = &body[0]["data"]["validationCode"];
+            json!({ "validationResponse": code })
+                .to_string()
+                .into_response()
+        }
+    }
+}
+
+async fn publish(world: &World, id: &str) {
+    let events = json!([event(id, "s", json!(1))]);
+    world.publish(events).await.is(200);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_asked_when_it_is_new() {
+    let endpoint = Endpoint::start("yes").await;
+    let world = World::with("[delivery]\nretry_schedule = [\"1ms\"]\n[topics.shop]").await;
+    let made = world.put(PATH, endpoint.body()).await.is(201).json();
+    assert_eq!(made["properties"]["provisioningState"], "Succeeded");
+    assert_eq!(
+        (&made["running"], &made["validation"]),
+        (&json!(true), &Value::Null)
+    );
+    let asked = endpoint.seen.asked.lock()[0].clone();
+    assert_eq!(
+        asked[0]["topic"],
+        world.get("/topics/shop").await.json()["id"]
+    );
+    publish(&world, "1").await;
+    wait_for("the event", || endpoint.delivered() == 1).await;
+    // Another filter is no other endpoint.
+    let mut body = endpoint.body();
+    body["properties"]["filter"] = json!({"subjectBeginsWith": "s"});
+    world.put(PATH, body.clone()).await.is(200);
+    assert_eq!(endpoint.asked(), 1);
+    // What is not wanted there changes nothing.
+    let other = Endpoint::start("no").await;
+    let error = world.put(PATH, other.body()).await.is(400).message();
+    for word in [
+        "\"hook\"",
+        "418 not mine",
+        "expected 200",
+        "--validation never",
+    ] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert_eq!(other.asked(), 2);
+    let new = "/topics/shop/eventSubscriptions/new";
+    world.put(new, other.body()).await.is(400);
+    world.get(new).await.is(404);
+    publish(&world, "2").await;
+    wait_for("the event", || endpoint.delivered() == 2).await;
+    // CloudEvents' own way of asking.
+    body["properties"]["eventDeliverySchema"] = json!("CloudEventSchemaV1_0");
+    world.put(new, body).await.is(201);
+    publish(&world, "3").await;
+    wait_for("both", || endpoint.delivered() == 4).await;
+    assert_eq!(endpoint.seen.asked.lock()[1], Value::Null);
+    assert_eq!(other.delivered(), 0);
+    world.node.close().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_confirmed_by_hand() {
+    let endpoint = Endpoint::start("nothing").await;
+    let world = World::new().await;
+    world.node.announce("http://127.0.0.1:4077").unwrap();
+    let made = world.put(PATH, endpoint.body()).await.is(201).json();
+    let state = &made["properties"]["provisioningState"];
+    assert_eq!(
+        (state, &made["running"]),
+        (&json!("AwaitingManualAction"), &json!(false))
+    );
+    let message = made["validation"]["message"].as_str().unwrap();
+    assert!(message.contains("200 and no body, expected"), "{message}");
+    publish(&world, "1").await;
+    let world = world.reopen(Application::none()).await;
+    world.node.announce("http://127.0.0.1:4077").unwrap();
+    let found = world.get(PATH).await.is(200).json();
+    assert_eq!(found["validation"], made["validation"]);
+    assert_eq!(
+        (&found["lag"], &found["running"]),
+        (&json!(1), &json!(false))
+    );
+    let sent = endpoint.seen.asked.lock()[0][0]["data"]["validationUrl"].clone();
+    assert_eq!(found["validation"]["url"], sent);
+    // It needs no key but the code; the code serves once.
+    let confirm = async |path: &str| world.send("GET", path, &[], Body::empty()).await;
+    let path = sent.as_str().unwrap().replace("http://127.0.0.1:4077", "");
+    confirm(path.split('?').next().unwrap()).await.is(404);
+    confirm(&format!("{path}x")).await.is(404);
+    assert_eq!(endpoint.delivered(), 0);
+    let confirmed = confirm(&path.replace("/validate", "/Validate")).await;
+    assert_eq!(confirmed.is(200).json()["provisioningState"], "Succeeded");
+    confirm(&path).await.is(404);
+    wait_for("what waited", || endpoint.delivered() == 1).await;
+    let found = world.get(PATH).await.json();
+    assert_eq!(found["properties"]["provisioningState"], "Succeeded");
+    assert_eq!(endpoint.asked(), 1);
+    let config = world.get("/topics/foretell.config/events").await.text();
+    let code = path.split("code=").last().unwrap();
+    assert!(!config.contains(code), "no secret in the log");
+    world.node.close().await;
+}
+
+#[tokio::test]
+async fn what_the_file_names_is_asked_by_the_server() {
+    let endpoint = Endpoint::start("no").await;
+    let world = World::with(&endpoint.toml()).await;
+    let found = world.get(PATH).await.is(200).json();
+    assert_eq!(found["properties"]["provisioningState"], "Creating");
+    publish(&world, "1").await;
+    let listening = foretell_server::listen(&world.node, "127.0.0.1:0")
+        .await
+        .unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(foretell_server::serve(
+        world.node.clone(),
+        listening,
+        async move { drop(stopped.await) },
+    ));
+    wait_for("more than one try", || endpoint.asked() > 3).await;
+    assert_eq!(endpoint.delivered(), 0);
+    *endpoint.seen.says.lock() = "yes";
+    wait_for("the event", || endpoint.delivered() == 1).await;
+    let found = world.get(PATH).await.json();
+    assert_eq!(found["properties"]["provisioningState"], "Succeeded");
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+    // What was validated once stays so.
+    let asked = endpoint.asked();
+    let same = application(world.folder.path(), &endpoint.toml()).unwrap();
+    let world = world.reopen(same).await;
+    let found = world.get(PATH).await.json();
+    assert_eq!(found["properties"]["provisioningState"], "Succeeded");
+    publish(&world, "2").await;
+    wait_for("the event", || endpoint.delivered() == 2).await;
+    assert_eq!(endpoint.asked(), asked);
+    world.node.close().await;
+}
+
+#[tokio::test]
+async fn secret_headers_are_sent_and_not_told() {
+    let endpoint = Endpoint::start("yes").await;
+    let toml = format!(
+        "{}\n[topics.shop.subscriptions.hook.attributes]\nauthorization = {{ secret = \"Bearer hush\" }}\nx-n = {{ source_field = \"data\" }}\nx-tenant = \"acme\"",
+        endpoint.toml().replace("always", "never")
+    );
+    let world = World::with(&toml).await;
+    publish(&world, "1").await;
+    wait_for("the event", || endpoint.delivered() == 1).await;
+    let headers = endpoint.seen.headers.lock()[0].clone();
+    assert_eq!(headers["authorization"], "Bearer hush");
+    assert_eq!(headers["x-tenant"], "acme");
+    let shown = world.get(PATH).await.is(200).text();
+    assert!(
+        shown.contains("\"acme\"") && !shown.contains("hush"),
+        "{shown}"
+    );
+    let head = world.get("/topics/foretell.config").await.json()["head"].clone();
+    let config = world.get("/topics/foretell.config/events").await.text();
+    assert!(config.contains("authorization") && !config.contains("hush"));
+    let same = application(world.folder.path(), &toml).unwrap();
+    let world = world.reopen(same).await;
+    let again = world.get("/topics/foretell.config").await.json()["head"].clone();
+    assert_eq!(head, again, "the same secret is no change");
+    publish(&world, "2").await;
+    wait_for("the event", || endpoint.delivered() == 2).await;
+    world.node.close().await;
+    let wrong = toml.replace("x-tenant", "aeg-tenant");
+    let error = application(world.folder.path(), &wrong).unwrap_err();
+    assert!(error.message().contains("\"aeg-tenant\""), "{error}");
+}
+
+#[tokio::test]
+async fn this_machine_is_not_asked_unless_told() {
+    let endpoint = Endpoint::start("no").await;
+    let world = World::new().await;
+    let mut body = endpoint.body();
+    body["properties"]["destination"]["properties"]["validation"] = Value::Null;
+    let made = world.put(PATH, body).await.is(201).json();
+    assert_eq!(made["running"], true);
+    assert_eq!(endpoint.asked(), 0);
+    world.node.close().await;
+}
