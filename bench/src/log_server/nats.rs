@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::context::PublishErrorKind;
@@ -29,6 +30,8 @@ pub const KIND: Kind = Kind {
 };
 
 const STREAM: &str = "bench";
+/// The last of a thousand messages that fill waits for as many syncs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Nats {
     process: Process,
@@ -61,7 +64,9 @@ async fn start(program: PathBuf) -> Result<Box<dyn Peer>> {
 }
 
 async fn context(url: &str) -> Result<Context> {
-    Ok(jetstream::new(async_nats::connect(url).await?))
+    let mut context = jetstream::new(async_nats::connect(url).await?);
+    context.set_timeout(ANSWER_TIMEOUT);
+    Ok(context)
 }
 
 async fn create(url: &str) -> Result<()> {

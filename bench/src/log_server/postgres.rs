@@ -154,7 +154,7 @@ impl Peer for Postgres {
         let sink = client.copy_in(COPY_IN).await?;
         let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
         for event in filling(streams, rounds) {
-            let revision = (event.number >> 32) as i64;
+            let revision = (event.number / u64::from(streams)) as i64;
             writer
                 .as_mut()
                 .write(&[&event.subject()?, &revision, &event::TYPE, &event.rest()])

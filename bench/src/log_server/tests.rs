@@ -1,4 +1,5 @@
 use super::*;
+use crate::log::lane::Lane;
 
 #[test]
 fn a_peer_that_is_left_out_needs_no_program() {
@@ -25,4 +26,23 @@ fn a_program_that_is_not_there_says_how_to_install_it() {
     let folders = [folder.path().to_owned()];
     let found = peer::find_program("a-server", &folders, "").unwrap();
     assert_eq!(found, program);
+}
+
+#[test]
+fn what_fills_has_ids_of_no_lane_and_each_stream_alike() {
+    let (streams, rounds) = (FEW_STREAMS, FULL.few_filled);
+    let mut counts = vec![0; streams as usize];
+    let mut last = 0;
+    for event in peer::filling(streams, rounds) {
+        counts[event.stream as usize] += 1;
+        last = event.number;
+    }
+    assert!(counts.iter().all(|count| *count == rounds));
+    let filled = peer::filled(streams, rounds);
+    assert_eq!(last + 1, filled.after);
+    for mut lane in Lane::all(WRITERS, filled) {
+        let (events, condition) = lane.take(1);
+        assert!(events[0].number > last);
+        assert_eq!(condition.events, u64::from(rounds));
+    }
 }

@@ -28,7 +28,7 @@ pub const KIND: Kind = Kind {
     start: |program| Box::pin(start(program)),
 };
 
-/// Connections that the writers share: with one of its own for each, UmaDB is slower.
+/// Connections that the writers share: they cost less processor time than one for each.
 const CONNECTIONS: usize = 8;
 /// Off unless asked for; with it reads are faster.
 const PAGE_CACHE_MB: &str = "1000";

@@ -90,6 +90,7 @@ impl History {
             cache_bytes: 64 * 1024,
             seal_in_background: false,
             write_in_background: false,
+            ..LogOptions::default()
         };
         let environment = environment(&self.disk, &HandClock::default(), &self.random);
         EventLog::open_folder_with(Path::new("/log"), &environment, &options).unwrap()

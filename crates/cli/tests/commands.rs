@@ -137,6 +137,14 @@ fn the_pinned_forms() {
             json_of(&data, &["subscription", "list", topic])[0]["name"],
             "hook"
         );
+        let filter = r#"{"advancedFilters":[{"operatorType":"NumberIn","key":"data.x","values":[1,2.5]}],"enableAdvancedFilteringOnArrays":true}"#;
+        let create = ["subscription", "create", topic, "numbers", "--to", "pull"];
+        text(&data, &[&create[..], &["--filter", filter]].concat());
+        let shown = json_of(&data, &["subscription", "show", topic, "numbers"]);
+        let shown = &shown["properties"]["filter"];
+        assert_eq!(shown["advancedFilters"][0]["values"], json!([1, 2.5]));
+        assert_eq!(shown["enableAdvancedFilteringOnArrays"], true);
+        assert!(text(&data, &["subscription", "show", topic, "numbers"]).contains("NumberIn"));
         let to = "webhook:http://127.0.0.1:9/y";
         let create = ["subscription", "create", topic, "asked", "--to", to];
         let always = [&create[..], &["--validation", "always"]].concat();
@@ -224,6 +232,21 @@ fn failures_are_told_apart() {
         error_of(&data, &["topic", "create", "a b"], 1)["code"],
         "BadRequest"
     );
+    let filtered = |filter: &[&str]| {
+        let create = [
+            "subscription",
+            "create",
+            "shop",
+            "hook",
+            "--to",
+            "pull",
+            "--filter",
+        ];
+        error_of(&data, &[&create[..], filter].concat(), 2)["message"].to_string()
+    };
+    assert!(filtered(&["x"]).contains("--filter is not JSON"));
+    assert!(filtered(&[r#"{"advancedFilters":[{}]}"#]).contains("advancedFilters[0].operatorType"));
+    assert!(filtered(&["{}", "--event-types", "a"]).contains("cannot be used with"));
     assert_eq!(run(&data, &["topic", "frobnicate"]).status.code(), Some(2));
     assert_eq!(
         run(&data, &["read", "shop", "--from", "0"]).status.code(),
@@ -376,6 +399,13 @@ fn a_subject_is_erased() {
     let data = folder.path().join("data");
     text(&data, &["topic", "create", "people", "--erasable"]);
     assert!(text(&data, &["topic", "show", "people"]).contains("erasable  yes"));
+    let mode = std::fs::metadata(data.join("erasure-keys"))
+        .unwrap()
+        .permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o700
+    );
     let file = folder.path().join("people.jsonl");
     let lines: Vec<String> = (0..4)
         .map(|n| {

@@ -1,12 +1,16 @@
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 /// All file access of the log, behind one seam, so that faults can be injected.
 pub trait Files: Send + Sync {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Lets only the user who runs this into a folder, where there are users.
+    fn make_private(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
     /// The names in a folder, in ascending order.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
@@ -41,6 +45,10 @@ pub struct OsFiles;
 impl Files for OsFiles {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)
+    }
+
+    fn make_private(&self, path: &Path) -> io::Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {

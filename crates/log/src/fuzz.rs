@@ -1,5 +1,7 @@
 //! The decoders of stored bytes, for fuzzing: any bytes are read or refused, never more.
 
+use foretell_types::cloudevents::recorded_to_json;
+
 use crate::codec::{EventRef, Frame, Take, register_parts, topic_parts};
 use crate::index::Catalog;
 use crate::journal::disk_decoders;
@@ -21,7 +23,12 @@ pub fn frame(bytes: &[u8]) {
     };
     if let Ok(event) = EventRef::read(&frame) {
         let _ = (event.tags(), event.json(), event.event_time());
-        let _ = event.to_recorded();
+        let mut json = Vec::new();
+        let written = event.write_json(&mut json).map(|()| json);
+        let owned = event
+            .to_recorded()
+            .map(|event| recorded_to_json(&event).into_bytes());
+        assert_eq!(written.ok(), owned.ok(), "both ways write the same");
     }
     let _ = register_parts(frame.body);
     let _ = topic_parts(frame.body);

@@ -94,6 +94,8 @@ enum Plan {
     Sealed(Arc<SealedSegment>, u64, u64),
     /// In sealed segments: these positions, the next one last.
     Picks(Arc<Sealed>, Vec<u64>),
+    /// In the run of an index: these ordinals, the next one last.
+    Ordinals(Arc<Run>, Vec<u64>),
     /// In the run of an index: these ordinals, which are one stream.
     Stream(Arc<Run>, Range<u64>),
 }
@@ -133,13 +135,13 @@ impl Plan {
                 } else {
                     ordinals.next()
                 };
-                let Some(ordinal) = next else {
-                    return Ok(None);
-                };
-                let (piece, index) = run.block(ordinal, true)?;
-                let position = piece.frame(index).and_then(Frame::claimed_place);
-                *held = Held::Piece(piece, index);
-                Ok(Some(position.map_or(0, |(_, position)| position)))
+                next.map(|ordinal| hold_ordinal(held, run, ordinal))
+                    .transpose()
+            }
+            Plan::Ordinals(run, ordinals) => {
+                let next = ordinals.pop();
+                next.map(|ordinal| hold_ordinal(held, run, ordinal))
+                    .transpose()
             }
         }
     }
@@ -408,6 +410,26 @@ impl Reader {
         let segment = sealed.segment_of(self.topic_id, at).ok_or_else(nowhere)?;
         let section = segment.section(Source(self.topic_id)).ok_or_else(nowhere)?;
         let (mut from, mut until) = self.stretch(section.first, section.last());
+        // A stream is read from the run anyway.
+        let items = &self.options.query.items;
+        let of_stream = matches!(&items[..], [item] if item.subjects.len() == 1);
+        if segment.file.blob().is_some()
+            && !of_stream
+            && let Some(run) = sealed.run_of(self.topic_id, at)
+            && let Some(places) = run.small_topic(self.topic_id)?
+            && let (Some((first, _)), Some((last, _))) = (places.first(), places.last())
+        {
+            // The archive isn't needed.
+            let (from, until) = self.stretch(*first, *last);
+            let wanted = places.iter().filter(|p| (from..=until).contains(&p.0));
+            let mut ordinals: Vec<u64> = wanted.map(|(_, ordinal)| *ordinal).collect();
+            if !self.options.backward {
+                ordinals.reverse();
+            }
+            self.plan = Plan::Ordinals(run.clone(), ordinals);
+            self.past(from, until);
+            return Ok(());
+        }
         if !self.options.query.is_all()
             && let Some(run) = sealed.run_of(self.topic_id, at)
             && let Some(covered) = run.covered(self.topic_id)
@@ -567,6 +589,14 @@ impl Reader {
         let message = format!("position {position} of topic {:?}: {what}", self.topic);
         Error::new(ErrorKind::Damaged, message)
     }
+}
+
+/// Holds a frame of a run; gives its position.
+fn hold_ordinal(held: &mut Held, run: &Run, ordinal: u64) -> Result<u64> {
+    let (piece, index) = run.block(ordinal, true)?;
+    let position = piece.frame(index).and_then(Frame::claimed_place);
+    *held = Held::Piece(piece, index);
+    Ok(position.map_or(0, |(_, position)| position))
 }
 
 /// Holds a frame of a sealed segment; the block at hand is used as long as it serves.

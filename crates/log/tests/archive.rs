@@ -17,7 +17,7 @@ use std::time::Duration;
 use foretell_log::{
     Append, Archive, ArchiveRule, Blobs, Clock, EventLog, LogOptions, ReadOptions, back_up, restore,
 };
-use foretell_types::{ErrorKind, Instant, Position, Result};
+use foretell_types::{ErrorKind, Instant, NewEvent, Position, Query, QueryItem, Result};
 use support::blobs::{MemoryBlobs, Outage};
 use support::shop::{check, event, fill, make, read, seal_all};
 use support::{Fault, FaultDisk, Seeded, open_with, small_segments};
@@ -390,6 +390,71 @@ fn without_the_archive_everything_else_goes_on() {
     let log = open_with(&disk, 3, &half).unwrap();
     check(&log, 620);
     log.verify(&mut |_, _| {}).unwrap();
+}
+
+/// A small topic whose events all have subjects, such as those that a server opens with, is read
+/// from the index, which stays here.
+#[test]
+fn a_small_topic_needs_no_archive() {
+    let (disk, blobs) = (FaultDisk::new(), MemoryBlobs::default());
+    let log = open(&disk, 1, &blobs).unwrap();
+    make(&log);
+    let side = Append::new().create_topic("side".parse().unwrap(), uuid::Uuid::from_u128(8), false);
+    log.append(side).unwrap().wait().unwrap();
+    let of_side = |n: u64| NewEvent {
+        subject: Some(format!("s{}", n * 7 % 5)),
+        ..event(n)
+    };
+    for n in 1..=120 {
+        let both = Append::new()
+            .events("side", [of_side(n)])
+            .events("shop", [event(n)]);
+        log.append(both).unwrap().wait().unwrap();
+        if n == 60 {
+            seal_all(&log);
+        }
+    }
+    seal_all(&log);
+    drop(log);
+    blobs.fail(Some(Outage::From(1)));
+    let log = open(&disk, 2, &blobs).unwrap();
+    let prefix = Query {
+        items: vec![QueryItem {
+            subject_prefix: Some("s".into()),
+            ..QueryItem::default()
+        }],
+    };
+    for query in [Query::all(), prefix] {
+        for (from, until) in [(1, 120), (17, 93), (50, 50)] {
+            for backward in [false, true] {
+                let mut expected: Vec<u64> = (from..=until).collect();
+                let (mut first, mut last) = (from, until);
+                if backward {
+                    expected.reverse();
+                    (first, last) = (last, first);
+                }
+                let options = ReadOptions {
+                    from: Position::new(first),
+                    until: Position::new(last),
+                    backward,
+                    query: query.clone(),
+                    ..ReadOptions::default()
+                };
+                let found = log.read("side", options).unwrap().collect().unwrap();
+                let positions: Vec<u64> = found.iter().map(|e| e.position.get()).collect();
+                assert_eq!(positions, expected, "{query:?} {backward}");
+                for recorded in found {
+                    assert_eq!(recorded.event, of_side(recorded.position.get()));
+                }
+            }
+        }
+    }
+    let again = log
+        .append(Append::new().events("side", [of_side(3)]))
+        .unwrap();
+    assert!(again.wait().unwrap().events[0].duplicate);
+    let error = log.read("shop", ReadOptions::default()).unwrap().collect();
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 /// What an archive gives back is checked, when a segment is moved and whenever it is read.

@@ -344,3 +344,84 @@ fn an_erasure_that_is_cut_off_is_finished_or_never_was() {
         }
     }
 }
+
+/// Threads append while subjects are erased again and again: an event is erased exactly if an
+/// erasure of its subject was recorded behind it, so nothing that came later is lost with it.
+#[test]
+fn what_is_appended_meanwhile_is_erased_only_by_what_comes_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        keys: Some(folder.path().join("keys")),
+        ..LogOptions::default()
+    };
+    let environment = foretell_log::Environment::real();
+    let journal = folder.path().join("journal");
+    let log = EventLog::open_folder_with(&journal, &environment, &options).unwrap();
+    let append = Append::new().create_erasable_topic(people(), uuid::Uuid::from_u128(9));
+    log.append(append).unwrap().wait().unwrap();
+    let new = |id: String, subject: &str, event_type: &str| NewEvent {
+        id,
+        source: "/test".into(),
+        event_type: event_type.into(),
+        subject: Some(subject.to_owned()),
+        data: Data::Text(SECRET.into()),
+        ..NewEvent::default()
+    };
+    let subjects = ["a", "b"];
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let is_done = || done.load(std::sync::atomic::Ordering::Relaxed);
+    let acknowledged: u64 = std::thread::scope(|scope| {
+        let appending: Vec<_> = (0..3)
+            .map(|thread| {
+                let (log, new) = (&log, &new);
+                scope.spawn(move || {
+                    let mut acknowledged = 0;
+                    for n in 0.. {
+                        if is_done() {
+                            break;
+                        }
+                        let events = subjects.map(|s| new(format!("{thread}/{n}/{s}"), s, "told"));
+                        let append = Append::new().events("people", events);
+                        match log.append(append).and_then(|ticket| ticket.wait()) {
+                            Ok(_) => acknowledged += 2,
+                            // It was on its way while its subject was erased.
+                            Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "{error}"),
+                        }
+                    }
+                    acknowledged
+                })
+            })
+            .collect();
+        for n in 0..40 {
+            let subject = subjects[n % 2];
+            // Until there is something to erase.
+            while log.revision("people", subject).unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            let record = |keys: &[ErasedKey]| {
+                let of = |key: &ErasedKey| new(format!("erased {n}"), "records", &key.subject);
+                Ok(Append::new().events("people", keys.iter().map(of)))
+            };
+            log.erase("people", &[subject.to_owned()], record).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        appending
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
+    });
+    let events = read(&log);
+    let last_record = |subject: &str| {
+        let mut records = events.iter().rev();
+        records
+            .find(|event| event.event_type == subject)
+            .unwrap()
+            .position
+    };
+    let told = events.iter().filter(|event| event.event_type == "told");
+    assert_eq!(told.clone().count() as u64, acknowledged);
+    for event in told {
+        let behind = event.position < last_record(event.subject.as_deref().unwrap());
+        assert_eq!(event.erased, behind, "position {}", event.position);
+    }
+}

@@ -15,7 +15,7 @@ use foretell_log::{
     ReadOptions, conformance,
 };
 use foretell_types::{Data, ErrorKind, NewEvent};
-use support::{Fault, FaultDisk, Seeded, open_with};
+use support::{Fault, FaultDisk, Seeded, open_with, small_segments};
 
 #[test]
 fn memory_conforms() {
@@ -63,6 +63,10 @@ fn open(disk: &FaultDisk, seed: u64) -> foretell_types::Result<EventLog> {
         ..LogOptions::default()
     };
     open_with(disk, seed, &options)
+}
+
+fn open_small(disk: &FaultDisk, seed: u64) -> foretell_types::Result<EventLog> {
+    open_with(disk, seed, &small_segments())
 }
 
 fn create(log: &EventLog) {
@@ -358,6 +362,149 @@ fn every_flipped_bit_is_damage() {
     }
 }
 
+/// So is each flipped bit of a segment that others follow, to its last byte.
+#[test]
+fn every_flipped_bit_before_the_last_segment_is_damage() {
+    let disk = FaultDisk::new();
+    let options = LogOptions {
+        segment_bytes: 1_024,
+        ..small_segments()
+    };
+    let log = open_with(&disk, 1, &options).unwrap();
+    create(&log);
+    fill(&log, 5);
+    drop(log);
+    let names = disk.names();
+    assert!(names.len() >= 3, "{names:?}");
+    let good = disk.read(&names[1]);
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        disk.write(&names[1], bad);
+        let error =
+            open_with(&disk.copy(), 2, &options).expect_err(&format!("a flipped bit in byte {at}"));
+        assert!(
+            matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat)
+                && error.message().contains("0000000001.segment"),
+            "byte {at}: {error}"
+        );
+    }
+}
+
+/// What lies behind the last group is no event of anyone: a flipped bit there is named as damage,
+/// or cut off, kept and reported; nothing before it is lost.
+#[test]
+fn a_flipped_bit_behind_the_last_group_is_found() {
+    let disk = FaultDisk::new();
+    let log = open_small(&disk, 1).unwrap();
+    create(&log);
+    fill(&log, 3);
+    drop(log);
+    let path = disk.names().pop().unwrap();
+    let good = disk.read(&path);
+    let used = good.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for at in (used..good.len()).step_by(7) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        let copy = disk.copy();
+        copy.write(&path, bad);
+        let environment = copy.environment(2);
+        let journal = match DiskJournal::open_with(Path::new("/j"), &environment, &small_segments())
+        {
+            Ok(journal) => journal,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Damaged, "byte {at}: {error}");
+                continue;
+            }
+        };
+        let cut = journal
+            .cut_tail()
+            .unwrap_or_else(|| panic!("byte {at} is passed over"));
+        let end = cut.offset + cut.bytes;
+        assert!(
+            (cut.offset..end).contains(&(at as u64)),
+            "byte {at}: {cut:?}"
+        );
+        assert_eq!(copy.read(&cut.kept_in).last(), Some(&(1 << (at % 8))));
+        drop(journal);
+        check(&open_small(&copy, 3).unwrap(), 3, 3);
+    }
+}
+
+/// What was cut off is only kept: a flipped bit in it, or a part of it that is gone, changes
+/// nothing.
+#[test]
+fn a_flipped_bit_of_what_was_cut_off_changes_nothing() {
+    let disk = with_a_torn_end();
+    let environment = disk.environment(2);
+    let journal = DiskJournal::open(Path::new("/j"), &environment).unwrap();
+    let kept_in = journal.cut_tail().unwrap().kept_in.clone();
+    drop(journal);
+    let good = disk.read(&kept_in);
+    for at in (0..good.len()).step_by(23) {
+        let copy = disk.copy();
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        copy.write(&kept_in, bad.clone());
+        check(&open_small(&copy, 4).unwrap(), 3, 3);
+        assert_eq!(copy.read(&kept_in), bad, "it isn't touched either");
+        copy.write(&kept_in, good[..at].to_vec());
+        check(&open_small(&copy, 4).unwrap(), 3, 3);
+    }
+}
+
+/// A log of three events, and behind them a group of which some sectors were written, but not the
+/// first, with its header.
+fn with_a_torn_end() -> FaultDisk {
+    let disk = FaultDisk::new();
+    let log = open_small(&disk, 1).unwrap();
+    create(&log);
+    fill(&log, 3);
+    drop(log);
+    let path = disk.names().pop().unwrap();
+    let mut torn = disk.read(&path);
+    let used = torn.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let sector = used.next_multiple_of(512) + 512;
+    torn[sector..sector + 1_024].fill(7);
+    disk.write(&path, torn);
+    disk
+}
+
+/// The sync by which a torn end is cleared fails, and the process starts again on the same boot,
+/// where all looks clear. Groups of every length follow, then power is lost: what is torn must not
+/// come back behind them.
+#[test]
+fn a_torn_end_is_cleared_though_a_sync_failed() {
+    let torn = with_a_torn_end();
+    let counting = torn.copy();
+    open_small(&counting, 2).unwrap();
+    let operations = counting.operations();
+    let mut failed = 0;
+    for at in 1..=operations {
+        for eights in 0..64 {
+            let disk = torn.copy();
+            disk.fail_at(at, Fault::LostSync);
+            if open_small(&disk, 2).is_ok() {
+                // No sync of a file.
+                break;
+            }
+            failed += usize::from(eights == 0);
+            disk.heal();
+            let log = open_small(&disk, 3).unwrap();
+            let value = Some(vec![1; 400 + eights * 8]);
+            let append = Append::new().register("long", value.clone());
+            log.append(append).unwrap().wait().unwrap();
+            drop(log);
+            // Nothing that wasn't synced is left.
+            let log = open_small(&disk.durable(), 4)
+                .unwrap_or_else(|error| panic!("operation {at}, {eights}: {error}"));
+            check(&log, 3, 3);
+            assert_eq!(log.register("long").map(|value| value.to_vec()), value);
+        }
+    }
+    assert!(failed >= 3, "{failed} syncs");
+}
+
 #[test]
 fn a_missing_segment_is_damage() {
     let disk = FaultDisk::new();
@@ -429,4 +576,26 @@ fn a_directory_has_one_holder() {
     );
     drop(lock);
     DirectoryLock::acquire(folder.path()).unwrap();
+}
+
+/// The lock is the system's, not its text: whatever the file says, it can be taken, once.
+#[test]
+fn a_flipped_bit_of_the_lock_file_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("LOCK");
+    DirectoryLock::acquire(folder.path())
+        .and_then(|mut lock| lock.announce("http://127.0.0.1:1"))
+        .unwrap();
+    let good = std::fs::read(&path).unwrap();
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, bad).unwrap();
+        DirectoryLock::holder(folder.path());
+        let lock = DirectoryLock::acquire(folder.path()).unwrap();
+        assert!(DirectoryLock::acquire(folder.path()).is_err(), "bit {bit}");
+        let holder = DirectoryLock::holder(folder.path()).unwrap();
+        assert_eq!(holder.process, std::process::id());
+        drop(lock);
+    }
 }

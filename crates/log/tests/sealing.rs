@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foretell_log::{
-    Append, Blobs, Environment, EventLog, LogOptions, ReadOptions, back_up, restore,
+    Append, Blobs, Environment, EventLog, LogOptions, ReadOptions, back_up, restore, verify_backup,
 };
 use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{Data, ErrorKind, ExpectedRevision, NewEvent, Position, Revision};
@@ -379,6 +379,45 @@ fn every_event_is_proven() {
             .kind(),
         ErrorKind::NotFound
     );
+}
+
+/// Each flipped bit of each file of a backup is found by its verification.
+#[test]
+fn every_flipped_bit_of_a_backup_is_damage() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    make(&log);
+    fill(&log, 1, 20);
+    log.seal().unwrap();
+    let backup = MemoryBlobs::default();
+    let to: (&Arc<dyn Blobs>, _) = (&(Arc::new(backup.clone()) as _), "b");
+    let environment = disk.environment(4);
+    back_up(&mut log.clone(), to, &environment, &mut |_, _, _| {}).unwrap();
+    let verify = |backup: MemoryBlobs| {
+        let blobs: Arc<dyn Blobs> = Arc::new(backup);
+        verify_backup(&blobs, "b/journal", &environment, &mut |_, _| {})
+    };
+    verify(backup.copy()).unwrap();
+    // The description beside them is for people.
+    let mut names = backup.names();
+    names.retain(|name| name.starts_with("b/journal/"));
+    for kind in [".segment", ".sealed", ".manifest"] {
+        assert!(names.iter().any(|name| name.ends_with(kind)), "{names:?}");
+    }
+    for name in names {
+        let good = backup.content(&name);
+        for at in 0..good.len() {
+            let copy = backup.copy();
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            copy.set(&name, bad);
+            let error = verify(copy).expect_err(&format!("a flipped bit in byte {at} of {name}"));
+            assert!(
+                matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat),
+                "byte {at} of {name}: {error}"
+            );
+        }
+    }
 }
 
 /// A backup of what is sealed and what isn't is sound, opens, and answers as the log does.

@@ -1,5 +1,5 @@
 use foretell_types::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// A foreign JSON object, whose errors name the field by its whole path. Null is as good as
 /// absent everywhere, as Azure's resource manager has it.
@@ -74,18 +74,51 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.get(name) else {
+    pub fn number(&self, name: &str) -> Result<Option<Number>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Number(number)) => Ok(Some(number.clone())),
+            Some(other) => Err(self.wrong(name, "a number", other)),
+        }
+    }
+
+    pub fn array(&self, name: &str, expected: &str) -> Result<Option<&'a [Value]>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Array(items)) => Ok(Some(items)),
+            Some(other) => Err(self.wrong(name, expected, other)),
+        }
+    }
+
+    /// An array of what `read` reads, as `expected` says.
+    pub fn items<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>> {
+        let Some(items) = self.array(name, expected)? else {
             return Ok(None);
         };
-        let Value::Array(items) = value else {
-            return Err(self.wrong(name, "an array of strings", value));
+        let item = |(index, item): (usize, &Value)| {
+            read(item).ok_or_else(|| {
+                let name = self.name_of(name);
+                Error::invalid(format!(
+                    "{name} must be {expected}, but item {index} doesn't fit"
+                ))
+            })
         };
-        let text = |item: &Value| match item {
-            Value::String(text) => Ok(text.clone()),
-            other => Err(self.wrong(name, "an array of strings", other)),
-        };
-        items.iter().map(text).collect::<Result<_>>().map(Some)
+        items
+            .iter()
+            .enumerate()
+            .map(item)
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let text = |item: &Value| item.as_str().map(str::to_owned);
+        self.items(name, "an array of strings", text)
     }
 
     /// Refuses fields that nobody knows, by name.

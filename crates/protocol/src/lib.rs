@@ -41,7 +41,7 @@ pub use access::{
     sas_token,
 };
 pub use config::{from_config, to_config};
-pub use filter::Filter;
+pub use filter::{AdvancedFilter, Filter, Operator};
 pub use publish::{
     Fill, InputMapping, InputSchema, MappedField, RequestLimits, TopicSchema, read_events,
     read_events_within,

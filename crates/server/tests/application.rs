@@ -99,6 +99,18 @@ async fn a_wrong_file_is_named_and_takes_no_effect() {
             format!("[topics.shop.subscriptions.hook]\n{hook}\ndead_letter = \"A\""),
             "hook]",
         ),
+        (
+            format!(
+                "[topics.shop.subscriptions.hook]\n{hook}\nfilter = {{ subjectBeginsWith = \"a\" }}\nevent_types = [\"a\"]"
+            ),
+            "put them into filter",
+        ),
+        (
+            format!(
+                "[topics.shop.subscriptions.hook]\n{hook}\nfilter = {{ advancedFilters = [{{ operatorType = \"IsNotNull\", key = \"time\" }}] }}"
+            ),
+            "hook]: filter.advancedFilters[0].key is \"time\"",
+        ),
         ("[topics.shop.subscriptions.hook]".into(), "to"),
         (
             "[delivery]\nretry_schedule = [\"soon\"]".into(),

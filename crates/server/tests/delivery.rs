@@ -188,6 +188,96 @@ async fn events_go_out_in_the_schema_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn advanced_filters_choose_what_is_delivered() {
+    let hook = Hook::start().await;
+    let toml = format!(
+        r#"
+[topics.shop.subscriptions.large]
+to = "webhook:{}"
+from = "beginning"
+[topics.shop.subscriptions.large.filter]
+includedEventTypes = ["order.placed"]
+enableAdvancedFilteringOnArrays = true
+advancedFilters = [
+  {{ operatorType = "NumberGreaterThanOrEquals", key = "data.total", value = 99.5 }},
+  {{ operatorType = "StringNotIn", key = "data.tags", values = ["test"] }},
+]"#,
+        hook.url
+    );
+    let world = World::with(&toml).await;
+    let owned = world
+        .get("/topics/shop/eventSubscriptions/large")
+        .await
+        .json();
+    // The same by the API, and what only CloudEvents have.
+    let filter = &owned["properties"]["filter"];
+    let advanced = json!([
+        {"operatorType": "StringIn", "key": "Source", "values": ["/TILL"]},
+        {"operatorType": "IsNullOrUndefined", "key": "data.total"},
+    ]);
+    let hooked = |filter: &Value| {
+        json!({"properties": {"filter": filter, "destination": {"endpointType": "WebHook",
+            "properties": {"endpointUrl": hook.url}}}})
+    };
+    let path = "/topics/shop/eventSubscriptions/tills";
+    let same = world.put(path, hooked(filter)).await.is(201).json();
+    assert_eq!(&same["properties"]["filter"], filter);
+    let tills = hooked(&json!({ "advancedFilters": advanced }));
+    let put = world.put(path, tills.clone()).await.is(200).json();
+    assert_eq!(put["properties"]["filter"]["advancedFilters"], advanced);
+    let got = world.get(path).await.is(200).json();
+    assert_eq!(got["properties"]["filter"]["advancedFilters"], advanced);
+    let wrong = json!({"advancedFilters": [{"operatorType": "NumberIn", "key": "data.a", "values": ["1"]}]});
+    let refused = world.put(path, hooked(&wrong)).await.is(400);
+    assert!(
+        refused
+            .message()
+            .starts_with("properties.filter.advancedFilters[0].values must be")
+    );
+
+    let batch = |from: u64| {
+        json!([
+            event(&format!("{from}-small"), "s", json!({"total": 99.49})),
+            event(&format!("{from}-text"), "s", json!({"total": "100"})),
+            event(
+                &format!("{from}-test"),
+                "s",
+                json!({"total": 100, "tags": ["x", "Test"]})
+            ),
+            event(
+                &format!("{from}-large"),
+                "s",
+                json!({"total": 99.5, "tags": ["x"]})
+            ),
+        ])
+    };
+    world.publish(batch(1)).await.is(200);
+    world.publish(json!([cloud("1-till", "t")])).await.is(200);
+    wait_for("both", || hook.ids().len() >= 2).await;
+    let again = application(world.folder.path(), &toml).unwrap();
+    let world = world.reopen(again).await;
+    let kept = world.get(path).await.is(200).json();
+    assert_eq!(kept["properties"]["filter"], got["properties"]["filter"]);
+    // A subject's events come in order: what passes comes after what doesn't.
+    world.publish(batch(2)).await.is(200);
+    world.publish(json!([cloud("2-till", "t")])).await.is(200);
+    wait_for("all", || hook.ids().len() >= 4).await;
+    world.node.close().await;
+    let mut ids = hook.ids();
+    ids.sort();
+    assert_eq!(ids, ["1-large", "1-till", "2-large", "2-till"]);
+    // A program that doesn't know advanced filters must not read their definition.
+    let events = world.get("/topics/foretell.config/events").await.json();
+    let written = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|e| e["subject"] == "topics/shop/eventSubscriptions/tills");
+    let versions: Vec<_> = written.map(|e| e["data"]["version"].clone()).collect();
+    assert_eq!(versions, [2, 2]);
+}
+
+#[tokio::test]
 async fn events_that_wait_go_in_batches() {
     let hook = Hook::start().await;
     let world = World::with(&format!("{}\nbatch = 20", toml(&hook, 9))).await;

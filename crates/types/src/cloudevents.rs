@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::validate::RESERVED_ATTRIBUTES;
 use crate::{
-    Data, Error, ExtensionValue, KNOWN_TIME, NewEvent, RecordedEvent, Result, Timestamp,
-    compact_json, validate,
+    Data, Error, ExtensionValue, Instant, KNOWN_TIME, NewEvent, Position, RecordedEvent, Result,
+    Revision, Timestamp, compact_json, validate,
 };
 
 /// What to do with attributes that are added when reading (`position`, `revision`, …).
@@ -73,19 +74,106 @@ pub fn recorded_to_json(recorded: &RecordedEvent) -> String {
 
 /// As [`recorded_to_json`], appended to a buffer.
 pub fn write_recorded(out: &mut Vec<u8>, recorded: &RecordedEvent) {
-    write_event(out, &recorded.event);
-    let revision = recorded
-        .revision
-        .map_or_else(|| "null".to_owned(), |r| r.to_string());
-    let time = Timestamp::from_instant(recorded.recorded_time);
-    out.extend_from_slice(
-        format!(
-            ",\"position\":{},\"revision\":{revision},\"recordedtime\":\"{time}\"",
-            recorded.position
-        )
-        .as_bytes(),
+    let place = Place {
+        position: recorded.position,
+        revision: recorded.revision,
+        recorded_time: recorded.recorded_time,
+        erased: recorded.erased,
+    };
+    write_placed(
+        out,
+        &View::of(&recorded.event),
+        extensions(&recorded.event),
+        place,
     );
-    if recorded.erased {
+}
+
+/// An event as it is written, borrowed from wherever it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub id: &'a str,
+    pub source: &'a str,
+    pub event_type: &'a str,
+    pub subject: Option<&'a str>,
+    pub time: Option<Timestamp>,
+    pub datacontenttype: Option<&'a str>,
+    pub dataschema: Option<&'a str>,
+    pub data: DataView<'a>,
+}
+
+/// As [`Data`], borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum DataView<'a> {
+    None,
+    Json(&'a str),
+    Text(&'a str),
+    Binary(&'a [u8]),
+}
+
+/// As [`ExtensionValue`], borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum ExtensionView<'a> {
+    Boolean(bool),
+    Integer(i32),
+    String(&'a str),
+}
+
+/// What recording adds to an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub position: Position,
+    pub revision: Option<Revision>,
+    pub recorded_time: Instant,
+    pub erased: bool,
+}
+
+impl<'a> View<'a> {
+    fn of(event: &'a NewEvent) -> View<'a> {
+        View {
+            id: &event.id,
+            source: &event.source,
+            event_type: &event.event_type,
+            subject: event.subject.as_deref(),
+            time: event.time,
+            datacontenttype: event.datacontenttype.as_deref(),
+            dataschema: event.dataschema.as_deref(),
+            data: match &event.data {
+                Data::None => DataView::None,
+                Data::Json(text) => DataView::Json(text),
+                Data::Text(text) => DataView::Text(text),
+                Data::Binary(bytes) => DataView::Binary(bytes),
+            },
+        }
+    }
+}
+
+fn extensions(event: &NewEvent) -> impl Iterator<Item = (&str, ExtensionView<'_>)> {
+    event.extensions.iter().map(|(name, value)| {
+        let value = match value {
+            ExtensionValue::Boolean(value) => ExtensionView::Boolean(*value),
+            ExtensionValue::Integer(value) => ExtensionView::Integer(*value),
+            ExtensionValue::String(value) => ExtensionView::String(value),
+        };
+        (name.as_str(), value)
+    })
+}
+
+/// Appends a recorded event that lies anywhere, as [`recorded_to_json`] writes it.
+pub fn write_placed<'a>(
+    out: &mut Vec<u8>,
+    event: &View<'a>,
+    extensions: impl Iterator<Item = (&'a str, ExtensionView<'a>)>,
+    place: Place,
+) {
+    write_view(out, event, extensions);
+    write_text(out, format_args!(",\"position\":{}", place.position));
+    match place.revision {
+        Some(revision) => write_text(out, format_args!(",\"revision\":{revision}")),
+        None => out.extend_from_slice(b",\"revision\":null"),
+    }
+    let time = Timestamp::from_instant(place.recorded_time);
+    write_text(out, format_args!(",\"recordedtime\":\"{time}\""));
+    if place.erased {
         out.extend_from_slice(b",\"erased\":true");
     }
     out.push(b'}');
@@ -93,35 +181,45 @@ pub fn write_recorded(out: &mut Vec<u8>, recorded: &RecordedEvent) {
 
 /// Writes the object without its closing brace.
 fn write_event(out: &mut Vec<u8>, event: &NewEvent) {
+    write_view(out, &View::of(event), extensions(event));
+}
+
+fn write_view<'a>(
+    out: &mut Vec<u8>,
+    event: &View<'a>,
+    extensions: impl Iterator<Item = (&'a str, ExtensionView<'a>)>,
+) {
     out.extend_from_slice(b"{\"specversion\":\"1.0\",\"id\":");
-    write_str(out, &event.id);
-    write_attribute(out, "source", Some(&event.source));
-    write_attribute(out, "type", Some(&event.event_type));
-    write_attribute(out, "subject", event.subject.as_deref());
+    write_str(out, event.id);
+    write_attribute(out, "source", Some(event.source));
+    write_attribute(out, "type", Some(event.event_type));
+    write_attribute(out, "subject", event.subject);
     if let Some(time) = event.time {
-        out.extend_from_slice(format!(",\"time\":\"{time}\"").as_bytes());
+        write_text(out, format_args!(",\"time\":\"{time}\""));
     }
-    write_attribute(out, "datacontenttype", event.datacontenttype.as_deref());
-    write_attribute(out, "dataschema", event.dataschema.as_deref());
-    for (name, value) in &event.extensions {
+    write_attribute(out, "datacontenttype", event.datacontenttype);
+    write_attribute(out, "dataschema", event.dataschema);
+    for (name, value) in extensions {
         match value {
-            ExtensionValue::Boolean(value) => {
-                out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+            ExtensionView::Boolean(value) => {
+                write_text(out, format_args!(",\"{name}\":{value}"));
             }
-            ExtensionValue::Integer(value) => {
-                out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+            ExtensionView::Integer(value) => {
+                write_text(out, format_args!(",\"{name}\":{value}"));
             }
-            ExtensionValue::String(value) => write_attribute(out, name, Some(value)),
+            ExtensionView::String(value) => write_attribute(out, name, Some(value)),
         }
     }
-    match &event.data {
-        Data::None => {}
-        Data::Json(text) => {
+    match event.data {
+        DataView::None => {}
+        DataView::Json(text) => {
             out.extend_from_slice(b",\"data\":");
             out.extend_from_slice(text.as_bytes());
         }
-        Data::Text(text) => write_attribute(out, "data", Some(text)),
-        Data::Binary(bytes) => write_attribute(out, "data_base64", Some(&STANDARD.encode(bytes))),
+        DataView::Text(text) => write_attribute(out, "data", Some(text)),
+        DataView::Binary(bytes) => {
+            write_attribute(out, "data_base64", Some(&STANDARD.encode(bytes)));
+        }
     }
 }
 
@@ -132,6 +230,11 @@ fn write_attribute(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
         out.extend_from_slice(b"\":");
         write_str(out, value);
     }
+}
+
+fn write_text(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    // Writing to a vector can't fail.
+    let _ = out.write_fmt(text);
 }
 
 /// Writes a JSON string.

@@ -56,6 +56,12 @@ limits! {
     TOPICS = 10_000, "topics";
     /// Subscriptions of one topic (service).
     SUBSCRIPTIONS_PER_TOPIC = 500, "subscriptions";
+    /// Advanced filters of one subscription (service).
+    ADVANCED_FILTERS = 25, "filters";
+    /// Values of all advanced filters of one subscription; a range counts once (service).
+    ADVANCED_FILTER_VALUES = 25, "values";
+    /// A key or a string of an advanced filter (service).
+    ADVANCED_FILTER_CHARS = 512, "characters";
     /// Events of one commit.
     COMMIT_EVENTS = 100_000, "events";
     /// One commit as encoded in the journal.
@@ -78,6 +84,9 @@ limits! {
     RUN_KEYS = 16 * 1024 * 1024, "keys";
     /// Memory for pieces of sealed segments and of the index that were read lately.
     CACHE_BYTES = 32 * 1024 * 1024, "bytes";
+    /// Events of a topic in one run of the index that are read from there, where their segments are
+    /// archived.
+    SMALL_TOPIC_EVENTS = 16_384, "events";
     /// How often it is looked whether a sealed segment is old enough to be archived.
     ARCHIVE_LOOK_MS = 60_000, "milliseconds";
     /// The value of one register (a checkpoint, an outcome) in the journal.

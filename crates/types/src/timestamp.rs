@@ -219,14 +219,26 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let local = self.seconds + i64::from(self.offset_minutes) * 60;
         let (year, month, day, hour, minute, second) = parts(local);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
-        if self.digits > 0 {
-            let fraction = self.nanos / 10u32.pow(9 - u32::from(self.digits));
-            write!(f, ".{fraction:0width$}", width = usize::from(self.digits))?;
+        // Written by hand: every event that is read has two of these.
+        let mut text = *b"0000-00-00T00:00:00.000000000";
+        for (at, value) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
+            write_digits(&mut text[at..at + 2], value);
         }
+        let digits = usize::from(self.digits);
+        let fraction = self.nanos / 10u32.pow(9 - u32::from(self.digits));
+        write_digits(&mut text[20..20 + digits], fraction);
+        let end = if digits > 0 { 20 + digits } else { 19 };
+        let start = match u32::try_from(year) {
+            Ok(year @ ..=9999) => {
+                write_digits(&mut text[..4], year);
+                0
+            }
+            _ => {
+                write!(f, "{year:04}")?;
+                4
+            }
+        };
+        f.write_str(std::str::from_utf8(&text[start..end]).map_err(|_| fmt::Error)?)?;
         let minutes = self.offset_minutes.unsigned_abs();
         match self.form {
             OffsetForm::Zulu => f.write_str("Z"),
@@ -236,6 +248,14 @@ impl fmt::Display for Timestamp {
                 write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
             }
         }
+    }
+}
+
+/// Fills the digits with the last ones of the value.
+fn write_digits(digits: &mut [u8], mut value: u32) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
     }
 }
 

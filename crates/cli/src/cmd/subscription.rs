@@ -43,6 +43,14 @@ struct Create {
     /// Only events whose subject ends with this (likewise).
     #[arg(long, default_value = "", value_name = "TEXT")]
     subject_ends_with: String,
+    /// Event Grid's filter object, in place of the three above:
+    /// '{"advancedFilters":[{"operatorType":"NumberGreaterThan","key":"data.total","value":100}]}'.
+    #[arg(
+        long,
+        value_name = "JSON",
+        conflicts_with_all = ["event_types", "subject_begins_with", "subject_ends_with"]
+    )]
+    filter: Option<String>,
     /// Attempts before an event is dead-lettered.
     #[arg(long, value_name = "N")]
     max_delivery_attempts: Option<u32>,
@@ -145,13 +153,15 @@ impl Subscription {
 impl Create {
     /// The subscription in the JSON of Event Grid's resource model.
     fn body(&self) -> Result<Value, Failure> {
-        let usage = |error: foretell_types::Error| Failure::Usage(error.message().to_owned());
         let mut definition = SubscriptionDefinition::new(self.to.parse().map_err(usage)?);
-        definition.filter = Filter {
-            included_event_types: self.event_types.clone(),
-            subject_begins_with: self.subject_begins_with.clone(),
-            subject_ends_with: self.subject_ends_with.clone(),
-            ..Filter::default()
+        definition.filter = match &self.filter {
+            Some(text) => parse_filter(text)?,
+            None => Filter {
+                included_event_types: self.event_types.clone(),
+                subject_begins_with: self.subject_begins_with.clone(),
+                subject_ends_with: self.subject_ends_with.clone(),
+                ..Filter::default()
+            },
         };
         if let Some(attempts) = self.max_delivery_attempts {
             definition.max_delivery_attempts = attempts;
@@ -181,6 +191,16 @@ impl Create {
         }
         Ok(serde_json::json!({ "properties": body["properties"] }))
     }
+}
+
+fn usage(error: foretell_types::Error) -> Failure {
+    Failure::Usage(error.message().to_owned())
+}
+
+fn parse_filter(text: &str) -> Result<Filter, Failure> {
+    let json: Value = serde_json::from_str(text)
+        .map_err(|error| Failure::Usage(format!("--filter is not JSON: {error}")))?;
+    Filter::from_json(Some(&json)).map_err(usage)
 }
 
 fn row(subscription: &Value) -> Vec<String> {

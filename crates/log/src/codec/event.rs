@@ -1,6 +1,7 @@
 use foretell_types::{
     Data, Error, ErrorKind, ExtensionValue, Instant, NewEvent, Position, RecordedEvent, Result,
     Revision, TAGS, Timestamp,
+    cloudevents::{self, DataView, ExtensionView, View},
 };
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -378,12 +379,57 @@ impl<'a> EventRef<'a> {
         })
     }
 
+    /// Appends the event as [`cloudevents::recorded_to_json`] writes it.
+    pub fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
+        // Bytes that are masked are the exception.
+        let unmasked = (self.mask != 0).then(|| self.stored_data());
+        let bytes = unmasked.as_deref().unwrap_or(self.data);
+        let text = || std::str::from_utf8(bytes).map_err(|_| damaged());
+        let data = match self.form {
+            _ if self.sealed.is_some() => DataView::None,
+            0 => DataView::None,
+            1 => DataView::Json(text()?),
+            2 => DataView::Text(text()?),
+            _ => DataView::Binary(bytes),
+        };
+        let view = View {
+            id: self.id,
+            source: self.source,
+            event_type: self.event_type,
+            subject: self.subject,
+            time: self.time,
+            datacontenttype: self.datacontenttype,
+            dataschema: self.dataschema,
+            data,
+        };
+        let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
+        for (name, kind, value) in self.raw_extensions() {
+            let name = std::str::from_utf8(name).map_err(|_| damaged())?;
+            extensions.push((name, view_extension(kind, value).ok_or_else(damaged)?));
+        }
+        if extensions.len() != usize::from(self.extension_count) {
+            return Err(damaged());
+        }
+        let place = cloudevents::Place {
+            position: self.position,
+            revision: self.revision,
+            recorded_time: self.recorded_time(),
+            erased: self.erased,
+        };
+        cloudevents::write_placed(out, &view, extensions.into_iter(), place);
+        Ok(())
+    }
+
     /// The event with its own memory; without data that is encrypted.
     pub fn to_recorded(&self) -> Result<RecordedEvent> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
         for (name, kind, value) in self.raw_extensions() {
-            let value = decode_extension(kind, value).ok_or_else(damaged)?;
+            let value = match view_extension(kind, value).ok_or_else(damaged)? {
+                ExtensionView::Boolean(value) => ExtensionValue::Boolean(value),
+                ExtensionView::Integer(value) => ExtensionValue::Integer(value),
+                ExtensionView::String(value) => ExtensionValue::String(value.to_owned()),
+            };
             let name = std::str::from_utf8(name).map_err(|_| damaged())?;
             extensions.push((name.to_owned(), value));
         }
@@ -434,11 +480,67 @@ fn decode_time(bytes: &[u8]) -> Option<Timestamp> {
     ))
 }
 
-fn decode_extension(kind: u8, value: &[u8]) -> Option<ExtensionValue> {
+fn view_extension(kind: u8, value: &[u8]) -> Option<ExtensionView<'_>> {
     Some(match kind {
-        0 => ExtensionValue::Boolean(*value.first()? != 0),
-        1 => ExtensionValue::Integer(i32::from_le_bytes(*value.first_chunk()?)),
-        2 => ExtensionValue::String(std::str::from_utf8(value).ok()?.to_owned()),
+        0 => ExtensionView::Boolean(*value.first()? != 0),
+        1 => ExtensionView::Integer(i32::from_le_bytes(*value.first_chunk()?)),
+        2 => ExtensionView::String(std::str::from_utf8(value).ok()?),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{close_frame, fill_frame};
+    use super::*;
+
+    #[test]
+    fn written_from_the_frame_it_is_the_same_text() {
+        let texts = ["{\"a\":1}", "\"ü\"", ""];
+        let data = texts.iter().flat_map(|text| {
+            let bytes = [text.as_bytes(), &[0; 700]].concat();
+            [
+                Data::None,
+                Data::json(*text),
+                Data::Text(format!("{text}\n\"")),
+                Data::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                Data::Binary(bytes),
+            ]
+        });
+        for (n, data) in data.enumerate() {
+            let mut event = NewEvent {
+                id: format!("id \"{n}\""),
+                source: "/s".into(),
+                event_type: "t".into(),
+                subject: (n % 2 == 0).then(|| "a/ü".into()),
+                time: "2024-05-01T12:30:00.5+02:00"
+                    .parse()
+                    .ok()
+                    .filter(|_| n % 3 > 0),
+                dataschema: (n % 4 == 0).then(|| "urn:x".into()),
+                data,
+                ..NewEvent::default()
+            };
+            event.set_extension("flag", ExtensionValue::Boolean(n % 2 == 1));
+            event.set_extension("count", ExtensionValue::Integer(-7));
+            event.set_extension("tags", ExtensionValue::String("a b".into()));
+            let mut bytes = Vec::new();
+            encode_event(&mut bytes, &event, None);
+            fill_frame(
+                &mut bytes,
+                0,
+                7,
+                (n % 2 == 0).then_some(3),
+                1_714_560_000_000_000_001,
+            );
+            close_frame(&mut bytes, true);
+            let read = EventRef::read(&Frame::read(&bytes).unwrap()).unwrap();
+            let recorded = read.to_recorded().unwrap();
+            assert_eq!(recorded.event, event);
+            let mut json = Vec::new();
+            read.write_json(&mut json).unwrap();
+            let expected = cloudevents::recorded_to_json(&recorded);
+            assert_eq!(String::from_utf8(json).unwrap(), expected);
+        }
+    }
 }

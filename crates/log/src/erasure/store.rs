@@ -59,6 +59,7 @@ impl KeyStore {
         let files = &*environment.files;
         let at = |error| failed("open", folder, error);
         files.create_dir_all(folder).map_err(at)?;
+        files.make_private(folder).map_err(at)?;
         let names = files.list(folder).map_err(at)?;
         let numbers = names.iter().rev().filter_map(|name| number_of(name));
         let (mut found, mut refused) = (None, None);

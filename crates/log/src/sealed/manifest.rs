@@ -88,8 +88,8 @@ impl Manifest {
         })
     }
 
-    /// Makes the manifest durable, behind the names of all files that it names; then removes the
-    /// one before.
+    /// Makes the manifest durable, behind the names of all files that it names. What it takes the
+    /// place of may go then, see [`Manifest::remove_older`].
     pub fn store(&self, store: &SegmentStore) -> Result<()> {
         let (folder, files, name) = (&store.folder, store.files(), Self::name(self.number));
         let at = |error| Error::io(format_args!("can't store {name}"), error);
@@ -115,22 +115,24 @@ impl Manifest {
             blocks.push(writer.put(&raw)?);
         }
         writer.finish(&self.footer(&blocks))?;
-        files.sync_dir(folder).map_err(at)?;
-        // It is in force. What can't be removed now is removed behind the next one.
-        if let Err(error) = self.remove_older(store) {
-            tracing::warn!(%error, "an older manifest can't be removed");
-        }
-        Ok(())
+        files.sync_dir(folder).map_err(at)
     }
 
-    fn remove_older(&self, store: &SegmentStore) -> std::io::Result<()> {
+    /// Removes the manifests before this one, which is in force. What can't be removed now is
+    /// removed behind the next one.
+    pub fn remove_older(&self, store: &SegmentStore) {
         let (folder, files, name) = (&store.folder, store.files(), Self::name(self.number));
-        for old in files.list(folder)? {
-            if old.ends_with(SUFFIX) && old < name {
-                files.remove(&folder.join(old))?;
+        let remove = || {
+            for old in files.list(folder)? {
+                if old.ends_with(SUFFIX) && old < name {
+                    files.remove(&folder.join(old))?;
+                }
             }
+            files.sync_dir(folder)
+        };
+        if let Err(error) = remove() {
+            tracing::warn!(%error, "an older manifest can't be removed");
         }
-        files.sync_dir(folder)
     }
 
     /// After [`Manifest::store`] failed the manifest may be durable all the same, or become it.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use foretell_types::limits::SMALL_TOPIC_EVENTS;
 use foretell_types::{Query, QueryItem, Result};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -375,6 +376,29 @@ impl Run {
         self.partition(0, self.meta.ordinals, |frame, event| {
             (frame.topic, event.subject.unwrap_or("")) < (topic, subject)
         })
+    }
+
+    /// Position and ordinal of all events of a topic, by position, if they are few and all have
+    /// subjects: a run holds no others.
+    pub fn small_topic(&self, topic: u32) -> Result<Option<Vec<(u64, u64)>>> {
+        let Some(covered) = self.covered(topic) else {
+            return Ok(None);
+        };
+        let count = covered.last - covered.first + 1;
+        if count > SMALL_TOPIC_EVENTS as u64 {
+            return Ok(None);
+        }
+        let begin = self.first_ordinal(topic, "")?;
+        let mut found = Vec::with_capacity(count as usize);
+        for ordinal in begin..(begin + count).min(self.meta.ordinals) {
+            let place = self.with_frame(ordinal, |frame, _| (frame.topic, frame.position))?;
+            if place.0 != topic {
+                break;
+            }
+            found.push((place.1, ordinal));
+        }
+        found.sort_unstable();
+        Ok((found.len() as u64 == count).then_some(found))
     }
 
     /// The first ordinal of a range for which something doesn't hold that holds for all before.

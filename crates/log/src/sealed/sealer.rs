@@ -188,6 +188,9 @@ impl Sealer {
             let through = through + u64::from(bugs::on(Bug::RecentIndexDroppedEarly));
             index.recent.retain(|recent| recent.segment > through);
         }
+        drop(index);
+        // Only now: a backup asks for the manifest that the index names.
+        state.manifest.remove_older(&self.store);
         Ok(())
     }
 

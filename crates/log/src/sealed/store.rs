@@ -133,6 +133,7 @@ impl SegmentStore {
             manifest.number += 1;
             manifest.runs = runs.iter().map(|run| run.meta.segments).collect();
             manifest.store(self)?;
+            manifest.remove_older(self);
             self.tidy(Some(manifest))?;
         }
         Ok(Sealed::new(manifest, segments, runs))

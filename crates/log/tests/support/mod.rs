@@ -195,12 +195,24 @@ impl FaultDisk {
     }
 
     pub fn copy(&self) -> FaultDisk {
+        self.of(|disk| &disk.files, |content| &content.now)
+    }
+
+    /// The disk after power was lost, and everything with it that wasn't synced.
+    pub fn durable(&self) -> FaultDisk {
+        self.of(|disk| &disk.durable_names, |content| &content.durable)
+    }
+
+    fn of(
+        &self,
+        files: fn(&Disk) -> &BTreeMap<PathBuf, Arc<Mutex<Content>>>,
+        bytes: fn(&Content) -> &Vec<u8>,
+    ) -> FaultDisk {
         let disk = self.0.lock().unwrap();
-        let files: BTreeMap<_, _> = disk
-            .files
+        let files: BTreeMap<_, _> = files(&disk)
             .iter()
             .map(|(path, content)| {
-                let now = content.lock().unwrap().now.clone();
+                let now = bytes(&content.lock().unwrap()).clone();
                 (
                     path.clone(),
                     Arc::new(Mutex::new(Content {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod advanced_filter;
 mod any_input;
 mod capture;
 mod captures;

@@ -105,7 +105,10 @@ fn subscriptions() {
         "destination": {"endpointType": "AzureFunction", "properties": {
             "resourceId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/Sites/app/functions/on_order",
             "maxEventsPerBatch": 1.0, "preferredBatchSizeInKilobytes": 64}},
-        "filter": {"subjectBeginsWith": "a"},
+        "filter": {"subjectBeginsWith": "a", "enableAdvancedFilteringOnArrays": true,
+            "advancedFilters": [{"operatorType": "StringIn", "key": "Data.Kind", "values": ["a"]},
+                {"operatorType": "NumberInRange", "key": "data.n", "values": [[0.1, 2], [5, 6e300]]},
+                {"operatorType": "IsNotNull", "key": "subject"}]},
         "retryPolicy": {"maxDeliveryAttempts": 3.0, "eventTimeToLiveInMinutes": 60},
         "deadLetterDestination": {"endpointType": "StorageBlob", "properties": {
             "resourceId": "/x", "blobContainerName": "dead-letters"}},
@@ -239,7 +242,7 @@ fn wrong_subscriptions() {
         ),
         (
             with("filter", json!({"advancedFilters": [{}]})),
-            "properties.filter.advancedFilters is not supported yet",
+            "properties.filter.advancedFilters[0].operatorType is missing",
         ),
         (
             with("retryPolicy", json!({"maxDeliveryAttempts": 31})),
@@ -358,6 +361,9 @@ fn configuration_of_other_versions() {
     }
     // As version 1 wrote it; never edited.
     let golden = br#"{"version":1,"definition":{"target":"function:app/f","filter":{"included_event_types":["a"],"subject_begins_with":"b","subject_ends_with":"","subject_case_sensitive":true},"max_delivery_attempts":3,"event_ttl_minutes":5,"dead_letter":"dead","schema":"cloudevents"}}"#;
+    let definition: SubscriptionDefinition = from_config(golden).unwrap();
+    assert_eq!(to_config(&definition).unwrap(), golden);
+    let golden = br#"{"version":1,"definition":{"target":"pull","filter":{"included_event_types":[],"subject_begins_with":"","subject_ends_with":"","subject_case_sensitive":false,"advanced":[{"key":"data.a","operator":{"number_in_range":[[1,2.5]]}},{"key":"data.b","operator":{"bool_equals":true}},{"key":"Subject","operator":{"string_not_in":["x"]}},{"key":"data.c","operator":"is_not_null"}],"advanced_on_arrays":true},"max_delivery_attempts":30,"event_ttl_minutes":1440,"dead_letter":null,"schema":null}}"#;
     let definition: SubscriptionDefinition = from_config(golden).unwrap();
     assert_eq!(to_config(&definition).unwrap(), golden);
     let golden = br#"{"version":1,"definition":{"input_schema":"custom","mapping":{"id":"a","topic":null,"event_time":null,"subject":{"source_field":"b","default_value":"c"},"event_type":{"source_field":null,"default_value":null},"data_version":{"source_field":null,"default_value":null}}}}"#;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use foretell_log::{EventLog, ReadOptions};
-use foretell_types::{Error, Position, Result, Revision, cloudevents};
+use foretell_types::{Error, Position, Result, Revision};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
@@ -133,7 +133,7 @@ fn read_page(log: &EventLog, topic: &str, mut options: ReadOptions) -> Result<Pa
         more: false,
     };
     let mut count = 0;
-    while let Some(event) = reader.next_recorded()? {
+    while let Some(event) = reader.next_event()? {
         if count == size || page.body.len() >= PAGE_BYTES {
             page.more = true;
             break;
@@ -141,7 +141,7 @@ fn read_page(log: &EventLog, topic: &str, mut options: ReadOptions) -> Result<Pa
         if count > 0 {
             page.body.push(b',');
         }
-        cloudevents::write_recorded(&mut page.body, &event);
+        event.write_json(&mut page.body)?;
         page.last = Some(event.position);
         page.revision = page.revision.max(event.revision);
         count += 1;

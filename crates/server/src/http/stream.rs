@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foretell_log::ReadOptions;
-use foretell_types::{Error, Position, Result, cloudevents};
+use foretell_types::{Error, Position, Result};
 use futures::stream::{self, Stream};
 use http::header;
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ use crate::node::blocking;
 /// Events of one piece of a long answer, and its bytes.
 const PIECE_EVENTS: u64 = 512;
 const PIECE_BYTES: usize = 1024 * 1024;
+/// Room that is made for each event of a piece, so that it seldom has to grow.
+const EVENT_ROOM_BYTES: usize = 512;
 /// A live answer that has nothing to tell says so this often: what lies between must not think
 /// it dead, and a client that is gone is noticed.
 const BEAT: Duration = Duration::from_secs(15);
@@ -181,8 +183,9 @@ impl State {
             if log.topic(&topic)?.uuid != uuid {
                 return Err(Error::not_found(format!("topic {topic:?} was deleted")));
             }
-            let (mut out, mut count, mut last) = (Vec::new(), 0, None);
-            while let Some(event) = reader.next_recorded()? {
+            let mut out = Vec::with_capacity(wanted as usize * EVENT_ROOM_BYTES);
+            let (mut count, mut last) = (0, None);
+            while let Some(event) = reader.next_event()? {
                 if let Form::EventStream = form {
                     let head = format!(
                         "id: {}\nevent: {}\ndata: ",
@@ -190,7 +193,7 @@ impl State {
                     );
                     out.extend_from_slice(head.as_bytes());
                 }
-                cloudevents::write_recorded(&mut out, &event);
+                event.write_json(&mut out)?;
                 out.extend_from_slice(if let Form::Lines = form {
                     b"\n"
                 } else {

@@ -11,6 +11,7 @@ use foretell_protocol::{
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
 use foretell_types::{Error, Result, check_container};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::app::parse_wait;
 use super::subscribe::StartAt;
@@ -44,6 +45,8 @@ pub(super) struct SubscriptionTable {
     pub(super) subject_begins_with: String,
     #[serde(default)]
     pub(super) subject_ends_with: String,
+    /// Event Grid's filter object, in place of the three above.
+    pub(super) filter: Option<Value>,
     pub(super) max_delivery_attempts: Option<u32>,
     pub(super) event_ttl_minutes: Option<u32>,
     pub(super) dead_letter: Option<String>,
@@ -191,12 +194,7 @@ impl SubscriptionTable {
     pub(super) fn definition(&self) -> Result<(SubscriptionDefinition, StartAt)> {
         let target: Target = self.to.parse()?;
         let mut definition = SubscriptionDefinition::new(target);
-        definition.filter = Filter {
-            included_event_types: self.event_types.clone(),
-            subject_begins_with: self.subject_begins_with.clone(),
-            subject_ends_with: self.subject_ends_with.clone(),
-            ..Filter::default()
-        };
+        definition.filter = self.filter()?;
         definition.max_delivery_attempts = self
             .max_delivery_attempts
             .unwrap_or(definition.max_delivery_attempts);
@@ -218,5 +216,20 @@ impl SubscriptionTable {
         definition.validation = validation.map_or(Ok(Validation::Auto), str::parse)?;
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;
         Ok((definition, start))
+    }
+    fn filter(&self) -> Result<Filter> {
+        let simple = Filter {
+            included_event_types: self.event_types.clone(),
+            subject_begins_with: self.subject_begins_with.clone(),
+            subject_ends_with: self.subject_ends_with.clone(),
+            ..Filter::default()
+        };
+        match &self.filter {
+            None => Ok(simple),
+            Some(_) if simple != Filter::default() => Err(Error::invalid(
+                "filter is there, and event_types, subject_begins_with or subject_ends_with too: put them into filter, as includedEventTypes, subjectBeginsWith and subjectEndsWith",
+            )),
+            Some(filter) => Filter::from_json(Some(filter)),
+        }
     }
 }

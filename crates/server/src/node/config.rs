@@ -25,6 +25,20 @@ pub enum Owner {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Version(u32);
 
+impl Version {
+    /// The newest that this program knows.
+    const NEWEST: Version = Version(2);
+
+    /// That of a subscription. Version 2 brought advanced filters: a program that doesn't know
+    /// them would let all events pass them.
+    pub fn of(definition: &SubscriptionDefinition) -> Version {
+        match definition.filter.advanced.is_empty() {
+            true => Version::default(),
+            false => Version(2),
+        }
+    }
+}
+
 impl Default for Version {
     fn default() -> Version {
         Version(1)
@@ -127,7 +141,7 @@ impl Config {
 }
 
 fn check_version(version: Version, subject: &str) -> Result<()> {
-    if version <= Version::default() {
+    if version <= Version::NEWEST {
         return Ok(());
     }
     Err(Error::new(
@@ -135,7 +149,7 @@ fn check_version(version: Version, subject: &str) -> Result<()> {
         format!(
             "the definition of {subject:?} has version {}, this program knows {}: use a newer foretell",
             version.0,
-            Version::default().0
+            Version::NEWEST.0
         ),
     ))
 }

@@ -97,7 +97,7 @@ impl Node {
             attribute.value = attribute.value.clone().sealed(&self.master)?;
         }
         let mut subscription = SubscriptionConfig {
-            version: Version::default(),
+            version: Version::of(&definition),
             topic: topic.clone(),
             name: name.to_string(),
             definition,

@@ -6,7 +6,15 @@ use foretell_types::{Error, NewEvent, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+mod advanced;
+mod look;
+mod number;
+mod pass;
+
+pub use advanced::{AdvancedFilter, Operator};
+
 use crate::field::Fields;
+use look::Look;
 
 /// The type that stands for all of them.
 const ALL_TYPES: &str = "All";
@@ -22,12 +30,21 @@ pub struct Filter {
     pub subject_ends_with: String,
     /// Whether the subject is compared with regard to case.
     pub subject_case_sensitive: bool,
+    /// All of them must be passed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advanced: Vec<AdvancedFilter>,
+    /// Whether advanced filters look into arrays: one element that fits is enough, or too many
+    /// for an operator with *Not*. Without it an array is as good as absent for all but
+    /// `IsNullOrUndefined` and `IsNotNull`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub advanced_on_arrays: bool,
 }
 
 impl Filter {
     pub fn matches(&self, event: &NewEvent) -> bool {
         self.matches_type(&event.event_type)
             && self.matches_subject(event.subject.as_deref().unwrap_or(""))
+            && self.matches_advanced(event)
     }
 
     fn matches_type(&self, event_type: &str) -> bool {
@@ -48,6 +65,12 @@ impl Filter {
             && begins(folded(subject.chars().rev()), folded(end.chars().rev()))
     }
 
+    fn matches_advanced(&self, event: &NewEvent) -> bool {
+        let look = Look::at(event);
+        let mut filters = self.advanced.iter();
+        filters.all(|filter| filter.matches(&look, self.advanced_on_arrays))
+    }
+
     /// Reads Event Grid's filter object; absent or null lets all pass. An error names the field.
     pub fn from_json(value: Option<&Value>) -> Result<Filter> {
         let Some(value) = value.filter(|value| !value.is_null()) else {
@@ -62,14 +85,23 @@ impl Filter {
             "advancedFilters",
             "enableAdvancedFilteringOnArrays",
         ])?;
-        filter.unsupported(&[("advancedFilters", json!([]))])?;
-        filter.boolean("enableAdvancedFilteringOnArrays")?;
+        let advanced = filter
+            .array("advancedFilters", "an array of objects")?
+            .unwrap_or_default();
+        let advanced = advanced.iter().enumerate().map(|(index, value)| {
+            let path = filter.name_of(&format!("advancedFilters[{index}]"));
+            AdvancedFilter::from_json(&path, value)
+        });
         let text = |name: &str| filter.text(name).map(|text| text.unwrap_or("").to_owned());
         let read = Filter {
             included_event_types: filter.texts("includedEventTypes")?.unwrap_or_default(),
             subject_begins_with: text("subjectBeginsWith")?,
             subject_ends_with: text("subjectEndsWith")?,
             subject_case_sensitive: filter.boolean("isSubjectCaseSensitive")?.unwrap_or(false),
+            advanced: advanced.collect::<Result<_>>()?,
+            advanced_on_arrays: filter
+                .boolean("enableAdvancedFilteringOnArrays")?
+                .unwrap_or(false),
         };
         read.check()?;
         Ok(read)
@@ -93,18 +125,25 @@ impl Filter {
                 )));
             }
         }
-        Ok(())
+        advanced::check(&self.advanced)
     }
 
     /// Event Grid's filter object.
     pub fn to_json(&self) -> Value {
         let types = &self.included_event_types;
-        json!({
+        let mut filter = json!({
             "includedEventTypes": if types.is_empty() { Value::Null } else { json!(types) },
             "subjectBeginsWith": self.subject_begins_with,
             "subjectEndsWith": self.subject_ends_with,
             "isSubjectCaseSensitive": self.subject_case_sensitive,
-        })
+        });
+        if !self.advanced.is_empty() {
+            filter["advancedFilters"] = self.advanced.iter().map(AdvancedFilter::to_json).collect();
+        }
+        if self.advanced_on_arrays {
+            filter["enableAdvancedFilteringOnArrays"] = true.into();
+        }
+        filter
     }
 }
 
