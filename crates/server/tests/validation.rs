@@ -181,7 +181,20 @@ async fn who_says_nothing_is_confirmed_by_hand() {
     let found = world.get(PATH).await.json();
     assert_eq!(found["properties"]["provisioningState"], "Succeeded");
     assert_eq!(endpoint.asked(), 1);
-    let config = world.get("/topics/foretell.config/events").await.text();
+    let config = world.get("/topics/foretell.config/events").await;
+    let written: Vec<Value> = config.json().as_array().unwrap().clone();
+    let of_hook = |e: &&Value| e["subject"] == "topics/shop/eventSubscriptions/hook";
+    let versions: Vec<_> = written
+        .iter()
+        .filter(of_hook)
+        .map(|e| e["data"]["version"].clone())
+        .collect();
+    assert_eq!(
+        versions,
+        [2, 1],
+        "older programs would deliver to who did not say yes"
+    );
+    let config = config.text();
     let code = path.split("code=").last().unwrap();
     assert!(!config.contains(code), "no secret in the log");
     world.node.close().await;

@@ -29,10 +29,15 @@ impl Version {
     /// The newest that this program knows.
     const NEWEST: Version = Version(2);
 
-    /// That of a subscription. Version 2 brought advanced filters: a program that doesn't know
-    /// them would let all events pass them.
-    pub fn of(definition: &SubscriptionDefinition) -> Version {
-        match definition.filter.advanced.is_empty() {
+    /// That of a subscription. Version 2 brought advanced filters, which a program that doesn't
+    /// know them would let all events pass; batches and headers, which it would leave out; and
+    /// endpoints that didn't say yes yet, to which it would deliver.
+    fn of(definition: &SubscriptionDefinition, provisioning: &Provisioning) -> Version {
+        let as_before = definition.filter.advanced.is_empty()
+            && definition.max_events_per_batch == 1
+            && definition.attributes.is_empty()
+            && provisioning.is_succeeded();
+        match as_before {
             true => Version::default(),
             false => Version(2),
         }
@@ -166,6 +171,14 @@ impl TopicConfig {
 }
 
 impl SubscriptionConfig {
+    /// The same in another state.
+    #[must_use]
+    pub fn with(mut self, provisioning: Provisioning) -> SubscriptionConfig {
+        self.version = Version::of(&self.definition, &provisioning);
+        self.provisioning = provisioning;
+        self
+    }
+
     /// Its place in [`Config::subscriptions`].
     pub fn key(&self) -> (String, String) {
         (self.topic.to_lowercase(), self.name.to_lowercase())

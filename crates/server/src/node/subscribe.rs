@@ -51,8 +51,8 @@ impl Node {
         let provisioning = self.provisioned(&proposed, known.as_ref()).await?;
         let phase = self.change().await?;
         // It may have changed while the endpoint was asked.
-        let (mut subscription, known) = self.proposed(topic, name, definition, owner)?;
-        subscription.provisioning = provisioning;
+        let (proposed, known) = self.proposed(topic, name, definition, owner)?;
+        let subscription = proposed.with(provisioning);
         if known.as_ref() == Some(&subscription) {
             return Ok(false);
         }
@@ -97,7 +97,7 @@ impl Node {
             attribute.value = attribute.value.clone().sealed(&self.master)?;
         }
         let mut subscription = SubscriptionConfig {
-            version: Version::of(&definition),
+            version: Version::default(),
             topic: topic.clone(),
             name: name.to_string(),
             definition,

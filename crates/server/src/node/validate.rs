@@ -114,14 +114,14 @@ impl Node {
     /// Journals what came of asking, unless the definition changed in the meantime.
     async fn settle(&self, asked: &SubscriptionConfig, state: Provisioning) -> Result<()> {
         let phase = self.change().await?;
-        let mut config = self.subscription(&asked.topic, &asked.name)?;
+        let config = self.subscription(&asked.topic, &asked.name)?;
         if config != *asked {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!("subscription {:?} was changed in the meantime", asked.name),
             ));
         }
-        config.provisioning = state;
+        let config = config.with(state);
         let event = config.event(self.new_id(), false)?;
         self.log
             .append(Append::new().events(CONFIG, [event]))?
