@@ -151,7 +151,10 @@ impl Dispatcher {
         let mut taken = self
             .queue
             .pop_along(first, batch.max_events as usize, wanted);
-        taken.sort_by_key(|(position, ..)| *position);
+        // Lines are in this order already, but for what is replayed: that came as it was asked for.
+        if !replayed {
+            taken.sort_by_key(|(position, ..)| *position);
+        }
         taken
     }
 }

@@ -278,6 +278,47 @@ async fn what_was_in_flight_comes_again_after_a_stop() {
     assert_eq!(all, (1..=40).collect::<Vec<u64>>());
 }
 
+#[tokio::test]
+async fn what_is_replayed_goes_in_the_order_in_which_it_was_asked_for() {
+    let world = World::new().await;
+    world.publish(2, 1).await;
+    let refuse = |_: &[u64], _| {
+        Err(Failure {
+            permanent: true,
+            ..Failure::new(FailureKind::BadRequest, "no")
+        })
+    };
+    let subscription = start(&world, &Batches::new(of(1, 64), refuse), 1);
+    world.until_settled(2).await;
+    subscription.stop().await;
+    let handler = Batches::new(of(9, 64), |_, _| Ok(()));
+    handler.gate.forget_permits(usize::MAX);
+    let subscription = start(&world, &handler, 1);
+    world.append([event(3, Some("s0".into()))]).await;
+    until(|| handler.calls().len() == 1).await;
+    for (position, waiting) in [(2, 2), (1, 3)] {
+        let filter = foretell_delivery::DeadLetterFilter {
+            position: Some(position),
+            ..Default::default()
+        };
+        let sent = foretell_delivery::dead_letter::replay(&world.log, &filter).await;
+        assert_eq!(sent.unwrap().len(), 1);
+        subscription.wake();
+        until(|| subscription.stats().pending == waiting).await;
+    }
+    world.append([event(4, Some("s0".into()))]).await;
+    until(|| subscription.stats().pending == 4).await;
+    handler.gate.add_permits(10);
+    world.until_settled(4).await;
+    subscription.stop().await;
+    let batches: Vec<_> = handler
+        .calls()
+        .into_iter()
+        .map(|(batch, _)| batch)
+        .collect();
+    assert_eq!(batches, [vec![3], vec![2, 1], vec![4]]);
+}
+
 #[test]
 fn batches_have_limits() {
     for wrong in [of(0, 64), of(5_001, 64), of(1, 0), of(1, 1_025)] {
