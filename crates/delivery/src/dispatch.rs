@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foretell_log::EventLog;
 use foretell_storage::Account;
-use foretell_types::{Error, Result};
+use foretell_types::{Error, RecordedEvent, Result};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -18,10 +18,11 @@ use crate::context::{Context, subscription_id};
 use crate::invoke::{Attempt, Done};
 use crate::page::Page;
 use crate::progress::Progress;
+use crate::pull::Pull;
 use crate::queue::Queue;
 use crate::replay::{Replay, Replays};
 use crate::stats::Stats;
-use crate::subscription::SubscriptionOptions;
+use crate::subscription::{Settings, Work};
 
 /// How long a stopping subscription waits for the calls in flight; then they are aborted, and
 /// their events are delivered again.
@@ -33,7 +34,7 @@ pub(crate) struct Dispatcher {
     pub(crate) context: Arc<Context>,
     pub(crate) stats: Arc<Stats>,
     wake: Arc<Notify>,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     pub(crate) head: watch::Receiver<u64>,
     pub(crate) queue: Queue,
     pub(crate) attempts: JoinSet<Done>,
@@ -45,11 +46,13 @@ pub(crate) struct Dispatcher {
     pub(crate) progress: Progress,
     pub(crate) reading: Option<JoinHandle<Result<Page>>>,
     pub(crate) read_after: Instant,
+    /// Who receives; `None` if events are pushed.
+    pub(crate) pull: Option<Pull>,
 }
 
 impl Dispatcher {
     pub fn new(
-        options: SubscriptionOptions,
+        options: Settings,
         log: EventLog,
         storage: Account,
         stats: Arc<Stats>,
@@ -87,7 +90,11 @@ impl Dispatcher {
             progress: Progress::new(),
             reading: None,
             read_after: Instant::now(),
+            pull: None,
         };
+        if let Work::Pull(_) = dispatcher.context.options.work {
+            dispatcher.queue.forget_ahead();
+        }
         dispatcher.load(checkpoint)?;
         Ok(dispatcher)
     }
@@ -101,13 +108,21 @@ impl Dispatcher {
 
     /// Does what can be done at once, then waits for something to happen.
     async fn step(&mut self) {
-        let next_due = self
-            .queue
-            .wake(self.context.now().as_millis().max(0) as u64);
+        let now_ms = self.context.now().as_millis().max(0) as u64;
+        let next_due = match self.pull {
+            Some(_) => self.expire_locks(now_ms),
+            None => self.queue.wake(now_ms),
+        };
         if !self.progress.failing {
             self.read_on();
             self.take_replays().await;
-            self.dispatch();
+            match self.pull {
+                Some(_) => self.hand_out().await,
+                None => self.dispatch(),
+            }
+        }
+        if let Some(pull) = &mut self.pull {
+            pull.answer_in_vain();
         }
         self.publish_stats();
         let idle = self.is_idle();
@@ -140,6 +155,7 @@ impl Dispatcher {
                     self.joined(done);
                 }
             }
+            Some(request) = Pull::next(&mut self.pull) => self.take_request(request),
             Ok(()) = self.head.changed() => {}
             () = self.wake.notified() => self.replays.look(&self.context.log, &self.context.key),
             () = timer => {}
@@ -153,15 +169,16 @@ impl Dispatcher {
     /// When there is something to do again though nothing happens.
     fn deadline(&self, next_due: Option<u64>) -> Option<Instant> {
         let save = self.progress.due(self.is_idle());
+        let vain = self.pull.as_ref().and_then(Pull::deadline);
         if self.progress.failing {
-            return save;
+            return save.into_iter().chain(vain).min();
         }
         let retry = next_due.map(|due| {
             let wait = (due as i64 - self.context.now().as_millis()).max(1) as u64;
             Instant::now() + Duration::from_millis(wait).min(LOOK_AGAIN)
         });
         let read = (self.reading.is_none() && self.wants_more()).then_some(self.read_after);
-        [save, retry, read].into_iter().flatten().min()
+        [save, vain, retry, read].into_iter().flatten().min()
     }
 
     /// The topic or the subscription was deleted: nothing more is done, and nothing journaled.
@@ -172,26 +189,35 @@ impl Dispatcher {
 
     fn dispatch(&mut self) {
         while self.attempts.len() < self.context.options.concurrency {
-            let Some((position, mut pending, event)) = self.queue.pop() else {
+            let Some((position, pending, event)) = self.queue.pop() else {
                 break;
             };
-            if pending.given_up.is_none() {
-                pending.last_attempt = self.context.now().as_nanos().max(1) as u64;
-                if pending.first_attempt == 0 {
-                    pending.first_attempt = pending.last_attempt;
-                }
-            }
-            let was = self.journaled.remove(&(position, pending.generation));
-            let attempt = Attempt {
-                context: self.context.clone(),
-                position,
-                pending: pending.clone(),
-                event,
-                journaled: was || pending.due_ms > 0 || pending.attempts > 0,
-            };
-            let task = self.attempts.spawn(attempt.run());
-            self.in_flight.insert(task.id(), (position, pending));
+            self.attempt(position, pending, event);
         }
+    }
+
+    pub(crate) fn attempt(
+        &mut self,
+        position: u64,
+        mut pending: Pending,
+        event: Option<Arc<RecordedEvent>>,
+    ) {
+        if pending.given_up.is_none() {
+            pending.last_attempt = self.context.now().as_nanos().max(1) as u64;
+            if pending.first_attempt == 0 {
+                pending.first_attempt = pending.last_attempt;
+            }
+        }
+        let was = self.journaled.remove(&(position, pending.generation));
+        let attempt = Attempt {
+            context: self.context.clone(),
+            position,
+            pending: pending.clone(),
+            event,
+            journaled: was || pending.due_ms > 0 || pending.attempts > 0,
+        };
+        let task = self.attempts.spawn(attempt.run());
+        self.in_flight.insert(task.id(), (position, pending));
     }
 
     fn saved(&mut self, saved: Result<Vec<Replay>>) {

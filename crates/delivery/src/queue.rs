@@ -13,6 +13,8 @@ pub(crate) const KEEP_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Queue {
     pub upto: u64,
+    /// Positions after this one were only read ahead, and aren't journaled; `None`: all are.
+    touched: Option<u64>,
     /// A subject's events go one after the other.
     ordered: bool,
     entries: BTreeMap<u64, Entry>,
@@ -110,6 +112,9 @@ impl Queue {
         };
         if entry.pending.due_ms > 0 {
             self.waiting.insert((entry.pending.due_ms, position));
+        } else if entry.pending.given_up.is_some() {
+            // Nothing is called for it, and nobody has to ask.
+            self.ready.push_front(position);
         } else {
             self.ready.push_back(position);
         }
@@ -118,12 +123,42 @@ impl Queue {
     /// The next position to deliver; its event if it is still kept.
     pub fn pop(&mut self) -> Option<(u64, Pending, Option<Arc<RecordedEvent>>)> {
         let position = self.ready.pop_front()?;
+        self.touched = self.touched.map(|touched| touched.max(position));
+        let (pending, event) = self.lend(position)?;
+        Some((position, pending, event))
+    }
+
+    fn lend(&mut self, position: u64) -> Option<(Pending, Option<Arc<RecordedEvent>>)> {
         let entry = self.entries.get_mut(&position)?;
         let event = entry.event.take();
         if let Some(event) = &event {
             self.kept_bytes -= kept_bytes(event);
         }
-        Some((position, entry.pending.clone(), event))
+        Some((entry.pending.clone(), event))
+    }
+
+    /// What [`Queue::pop`] would give.
+    pub fn front(&self) -> Option<(u64, &Pending)> {
+        let position = self.ready.front()?;
+        Some((*position, &self.entries.get(position)?.pending))
+    }
+
+    /// When the next of those that wait is due, in milliseconds, and its position.
+    pub fn first_waiting(&self) -> Option<(u64, u64)> {
+        self.waiting.first().copied()
+    }
+
+    pub fn get(&self, position: u64) -> Option<&Pending> {
+        Some(&self.entries.get(&position)?.pending)
+    }
+
+    /// Takes out a position that waits; `None` if it doesn't.
+    pub fn take(&mut self, position: u64) -> Option<(Pending, Option<Arc<RecordedEvent>>)> {
+        let due = self.entries.get(&position)?.pending.due_ms;
+        if !self.waiting.remove(&(due, position)) {
+            return None;
+        }
+        self.lend(position)
     }
 
     /// Puts a position back that was not settled, until its time comes.
@@ -167,11 +202,21 @@ impl Queue {
         None
     }
 
+    /// What is only read ahead shall not be journaled, but read again.
+    pub fn forget_ahead(&mut self) {
+        self.touched = Some(self.upto);
+    }
+
     pub fn checkpoint(&self) -> Checkpoint {
-        let mut checkpoint = Checkpoint::starting_after(self.upto);
+        let ahead = self
+            .touched
+            .and_then(|touched| self.entries.range(touched + 1..).next());
+        let ahead = ahead.map(|(position, _)| *position);
+        let upto = ahead.map_or(self.upto, |ahead| ahead - 1);
+        let mut checkpoint = Checkpoint::starting_after(upto);
         checkpoint.pending = self
             .entries
-            .iter()
+            .range(..ahead.unwrap_or(u64::MAX))
             .map(|(position, entry)| (*position, entry.pending.clone()))
             .collect();
         checkpoint

@@ -14,6 +14,7 @@ use crate::handler::{Failure, FailureKind};
 use crate::invoke::{Done, End};
 use crate::retry::Decision;
 use crate::stats::Stats;
+use crate::subscription::Work;
 
 /// A position for which nothing could be tried waits so long.
 const BLOCKED_MS: i64 = 5_000;
@@ -61,6 +62,11 @@ impl Dispatcher {
         event: Option<Arc<RecordedEvent>>,
         failure: &Failure,
     ) {
+        let context = self.context.clone();
+        let Work::Push { retry, .. } = &context.options.work else {
+            let error = Error::unavailable(failure.to_string());
+            return self.blocked(position, pending, event, &error);
+        };
         if pending.given_up.is_some() {
             // It was the dead letter that panicked, not the handler.
             let error = Error::unavailable(failure.to_string());
@@ -69,8 +75,7 @@ impl Dispatcher {
         Stats::add(&self.stats.failed);
         pending.attempts += 1;
         pending.last_outcome = format!("{:?}", failure.kind);
-        let (retry, now) = (&self.context.options.retry, self.context.now());
-        match retry.decide(pending.attempts as u32, failure, now) {
+        match retry.decide(pending.attempts as u32, failure, self.context.now()) {
             Decision::RetryAt(due) => {
                 tracing::warn!(
                     subscription = %self.context.key, position, attempts = pending.attempts,
@@ -86,7 +91,7 @@ impl Dispatcher {
     }
 
     /// The next attempt writes the dead letter, and calls nothing.
-    fn give_up(
+    pub(crate) fn give_up(
         &mut self,
         position: u64,
         mut pending: Pending,
@@ -106,7 +111,7 @@ impl Dispatcher {
         self.queue.put_back(position, pending, event);
     }
 
-    fn blocked(
+    pub(crate) fn blocked(
         &mut self,
         position: u64,
         mut pending: Pending,

@@ -33,6 +33,7 @@ mod config;
 mod field;
 mod filter;
 mod publish;
+mod pull;
 mod reply;
 mod resource;
 
@@ -45,6 +46,9 @@ pub use filter::Filter;
 pub use publish::{
     Fill, InputMapping, InputSchema, MappedField, RequestLimits, TopicSchema, read_events,
     read_events_within,
+};
+pub use pull::{
+    Delivery, lock_tokens, max_events, max_wait_s, received_json, release_delay_s, settled_json,
 };
 pub use reply::{Face, Reply, error_from_body, retry_after_s, status};
 pub use resource::{

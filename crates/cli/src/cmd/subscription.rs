@@ -1,11 +1,11 @@
 use clap::{Args, Subcommand};
-use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, SubscriptionFacts};
+use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, SubscriptionFacts, Target};
 use http::Method;
 use serde_json::Value;
 
 use crate::Globals;
 use crate::client::{Client, Request, encode};
-use crate::output::{Failure, count, line, note, table};
+use crate::output::{Failure, count, line, table};
 
 #[derive(Args, Debug)]
 pub struct Subscription {
@@ -30,8 +30,14 @@ struct Create {
     topic: String,
     name: String,
     /// Where events go: webhook:URL or function:APP/FUNCTION.
-    #[arg(long, value_name = "TARGET")]
-    to: String,
+    #[arg(long, value_name = "TARGET", required_unless_present = "pull")]
+    to: Option<String>,
+    /// Events go nowhere: receivers ask for them (Event Grid's delivery mode Queue).
+    #[arg(long, conflicts_with = "to")]
+    pull: bool,
+    /// How long a received event is locked for its receiver: 60s to 5m.
+    #[arg(long, value_name = "TIME", requires = "pull")]
+    lock: Option<humantime::Duration>,
     /// Only events of these types, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "TYPES")]
     event_types: Vec<String>,
@@ -41,7 +47,7 @@ struct Create {
     /// Only events whose subject ends with this (likewise).
     #[arg(long, default_value = "", value_name = "TEXT")]
     subject_ends_with: String,
-    /// Attempts before an event is dead-lettered.
+    /// Attempts, or deliveries by pull, before an event is dead-lettered.
     #[arg(long, value_name = "N")]
     max_delivery_attempts: Option<u32>,
     /// Minutes before an undelivered event is dead-lettered.
@@ -81,9 +87,6 @@ impl Subscription {
                 );
                 let request = Request::new(Method::PUT, path).json(&body);
                 let answer = client.send(request).await?.json().await?;
-                if create.to == "pull" {
-                    note("events wait for it from now on; there is no way to receive them yet");
-                }
                 show(&answer, as_json)
             }
             Action::List { topic } => {
@@ -126,7 +129,10 @@ impl Create {
     /// The subscription in the JSON of Event Grid's resource model.
     fn body(&self) -> Result<Value, Failure> {
         let usage = |error: foretell_types::Error| Failure::Usage(error.message().to_owned());
-        let mut definition = SubscriptionDefinition::new(self.to.parse().map_err(usage)?);
+        let mut definition = SubscriptionDefinition::new(match &self.to {
+            Some(to) => to.parse().map_err(usage)?,
+            None => Target::Pull,
+        });
         definition.filter = Filter {
             included_event_types: self.event_types.clone(),
             subject_begins_with: self.subject_begins_with.clone(),
@@ -138,6 +144,9 @@ impl Create {
         }
         if let Some(minutes) = self.event_ttl_minutes {
             definition.event_ttl_minutes = minutes;
+        }
+        if let Some(lock) = self.lock {
+            definition.lock_seconds = Some(whole_seconds(*lock)?);
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         definition.check(InputSchema::Any).map_err(usage)?;
@@ -153,6 +162,16 @@ impl Create {
         }
         Ok(serde_json::json!({ "properties": body["properties"] }))
     }
+}
+
+fn whole_seconds(time: std::time::Duration) -> Result<u32, Failure> {
+    let seconds = u32::try_from(time.as_secs()).ok();
+    seconds.filter(|_| time.subsec_nanos() == 0).ok_or_else(|| {
+        let time = humantime::format_duration(time);
+        Failure::Usage(format!(
+            "--lock is {time}: expected whole seconds, 60s to 5m"
+        ))
+    })
 }
 
 fn row(subscription: &Value) -> Vec<String> {
@@ -173,6 +192,10 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
         line(&format!("{name:<13} {cell}"))?;
     }
     let properties = &subscription["properties"];
+    let queue = &properties["deliveryConfiguration"]["queue"];
     line(&format!("{:<13} {}", "filter", properties["filter"]))?;
+    if queue.is_object() {
+        return line(&format!("{:<13} {queue}", "queue"));
+    }
     line(&format!("{:<13} {}", "retry", properties["retryPolicy"]))
 }

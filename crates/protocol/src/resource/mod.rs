@@ -1,12 +1,14 @@
 //! Event Grid's resource model, as far as topics and event subscriptions need it: foreign JSON to
 //! and from plain structs. Sources: ARM `Microsoft.EventGrid/topics` and
-//! `Microsoft.EventGrid/topics/eventSubscriptions`, API version 2022-06-15.
+//! `Microsoft.EventGrid/topics/eventSubscriptions`, API version 2022-06-15; the
+//! `deliveryConfiguration` of a namespace's event subscriptions, API version 2024-06-01-preview.
 //!
 //! A field that would change what we do, and that we don't do yet, is refused by name; one that
 //! only describes the resource is accepted and not kept.
 
 mod delivery_schema;
 mod destination;
+mod queue;
 mod subscription;
 mod target;
 mod topic;

@@ -35,6 +35,8 @@ pub(super) struct TopicTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscriptionTable {
     pub(super) to: String,
+    /// How long a received event is locked.
+    pub(super) lock: Option<String>,
     #[serde(default)]
     pub(super) event_types: Vec<String>,
     #[serde(default)]
@@ -166,6 +168,13 @@ impl SubscriptionTable {
         definition.event_ttl_minutes = self
             .event_ttl_minutes
             .unwrap_or(definition.event_ttl_minutes);
+        if let Some(text) = &self.lock {
+            let lock = parse_wait(text).map_err(|error| error.context("lock"))?;
+            let seconds = u32::try_from(lock.as_secs()).ok();
+            let seconds = seconds.filter(|_| lock.subsec_nanos() == 0);
+            let wrong = || Error::invalid(format!("lock is {text:?}: expected whole seconds"));
+            definition.lock_seconds = Some(seconds.ok_or_else(wrong)?);
+        }
         definition.dead_letter.clone_from(&self.dead_letter);
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;
         Ok((definition, start))

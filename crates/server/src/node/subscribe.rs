@@ -74,7 +74,7 @@ impl Node {
             )));
         }
         // What can't be started isn't defined either.
-        self.subscription_options(&subscription)?;
+        self.startable(&subscription)?;
         let mut append = Append::new().events(CONFIG, [subscription.event(self.new_id(), false)?]);
         if known.is_none() {
             let head = Position::as_count(self.log.head(&topic)?);
