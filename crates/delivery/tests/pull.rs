@@ -225,10 +225,7 @@ async fn what_is_released_comes_again_after_its_wait() {
     all_done(&settle(&receiver, release(600), &first[1..]).await, 1);
     let again = receive(&receiver, 2).await;
     assert_eq!(places(&again), [(1, 2)]);
-    all_done(
-        &settle(&receiver, Settlement::Acknowledge, &again).await,
-        1,
-    );
+    all_done(&settle(&receiver, Settlement::Acknowledge, &again).await, 1);
     advance(Duration::from_secs(600) - 2 * MS).await;
     assert_eq!(places(&at_once(&receiver, 2).await), []);
     advance(2 * MS).await;

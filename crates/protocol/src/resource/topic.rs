@@ -34,6 +34,7 @@ pub struct TopicDefinition {
     pub mapping: Option<InputMapping>,
     /// The data of its events is encrypted under keys of their subjects, which can be destroyed.
     /// Of a new topic; one that is there stays as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub erasable: bool,
 }
 
