@@ -45,7 +45,6 @@ def published(topic: Topic) -> None:
     with publisher(topic) as client:
         client.send(event(1))
         client.send([event(2), event(3, b"\x00\x01")])
-        client.send([])
     common = {"source": "/till", "type": "order.placed", "subject": "s", "time": TIME_TEXT, "shop": "west"}
     reads_back(
         topic,
