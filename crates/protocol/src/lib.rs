@@ -53,4 +53,5 @@ pub use pull::{
 pub use reply::{Face, Reply, error_from_body, retry_after_s, status};
 pub use resource::{
     DeliverySchema, SubscriptionDefinition, SubscriptionFacts, Target, TopicDefinition, TopicFacts,
+    ordering,
 };

@@ -1,5 +1,7 @@
 use clap::{Args, Subcommand};
-use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, SubscriptionFacts, Target};
+use foretell_protocol::{
+    Filter, InputSchema, SubscriptionDefinition, SubscriptionFacts, Target, ordering,
+};
 use http::Method;
 use serde_json::Value;
 
@@ -38,6 +40,9 @@ struct Create {
     /// How long a received event is locked for its receiver: 60s to 5m.
     #[arg(long, value_name = "TIME", requires = "pull")]
     lock: Option<humantime::Duration>,
+    /// Whether a subject with a locked event waits: none (the default) or subject.
+    #[arg(long, value_name = "ORDERING", requires = "pull")]
+    ordering: Option<String>,
     /// Only events of these types, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "TYPES")]
     event_types: Vec<String>,
@@ -147,6 +152,9 @@ impl Create {
         }
         if let Some(lock) = self.lock {
             definition.lock_seconds = Some(whole_seconds(*lock)?);
+        }
+        if let Some(text) = &self.ordering {
+            definition.ordered = ordering(text).map_err(usage)?;
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         definition.check(InputSchema::Any).map_err(usage)?;

@@ -14,6 +14,7 @@ mod target;
 mod topic;
 
 pub use delivery_schema::DeliverySchema;
+pub use queue::ordering;
 pub use subscription::{SubscriptionDefinition, SubscriptionFacts};
 pub use target::Target;
 pub use topic::{TopicDefinition, TopicFacts};

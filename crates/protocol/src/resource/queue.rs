@@ -34,6 +34,8 @@ pub(super) fn read(queue: &Fields<'_>, definition: &mut SubscriptionDefinition) 
         "maxDeliveryCount",
         "eventTimeToLive",
         "deadLetterDestinationWithResourceIdentity",
+        // Not Event Grid's.
+        "ordering",
     ])?;
     let name = "receiveLockDurationInSeconds";
     definition.lock_seconds = queue.count(name, RECEIVE_LOCK_MOST_S)?;
@@ -58,6 +60,10 @@ pub(super) fn read(queue: &Fields<'_>, definition: &mut SubscriptionDefinition) 
         })?;
         definition.event_ttl_minutes = minutes as u32;
     }
+    if let Some(text) = queue.text("ordering")? {
+        definition.ordered =
+            ordering(text).map_err(|error| error.context(queue.name_of("ordering")))?;
+    }
     if let Some(identified) = queue.object("deadLetterDestinationWithResourceIdentity")? {
         // There is one storage account, and no identity is needed to reach it.
         identified.only(&["identity", "deadLetterDestination"])?;
@@ -72,15 +78,27 @@ pub(super) fn to_json(definition: &SubscriptionDefinition, dead_letter: Option<V
     let lock = definition
         .lock_seconds
         .unwrap_or(RECEIVE_LOCK_LEAST_S as u32);
-    json!({
-        "deliveryMode": "Queue",
-        "queue": {
-            "receiveLockDurationInSeconds": lock,
-            "maxDeliveryCount": definition.max_delivery_attempts,
-            "eventTimeToLive": duration(definition.event_ttl_minutes),
-            "deadLetterDestinationWithResourceIdentity": identified,
-        },
-    })
+    let mut queue = json!({
+        "receiveLockDurationInSeconds": lock,
+        "maxDeliveryCount": definition.max_delivery_attempts,
+        "eventTimeToLive": duration(definition.event_ttl_minutes),
+        "deadLetterDestinationWithResourceIdentity": identified,
+    });
+    if definition.ordered {
+        queue["ordering"] = "subject".into();
+    }
+    json!({ "deliveryMode": "Queue", "queue": queue })
+}
+
+/// Reads an ordering: whether a subject with a locked event waits.
+pub fn ordering(text: &str) -> Result<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "none" => Ok(false),
+        "subject" => Ok(true),
+        _ => Err(Error::invalid(format!(
+            "{text:?} is not an ordering: expected none or subject"
+        ))),
+    }
 }
 
 /// The minutes of an ISO 8601 duration of whole days, hours, minutes and seconds; `None` if it is
@@ -110,7 +128,7 @@ fn minutes(text: &str) -> Option<u64> {
             return None;
         }
     }
-    (parts > 0 && seconds % 60 == 0).then_some(seconds / 60)
+    (parts > 0 && seconds.is_multiple_of(60)).then_some(seconds / 60)
 }
 
 fn duration(minutes: u32) -> String {

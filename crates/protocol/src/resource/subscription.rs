@@ -38,6 +38,10 @@ pub struct SubscriptionDefinition {
     /// How long a received event is locked; [`RECEIVE_LOCK_LEAST_S`] unless it is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_seconds: Option<u32>,
+    /// Where events are pulled: a subject with a locked event waits. Where they are pushed it does
+    /// anyway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
     /// The container that takes dead letters; the server has one for those without.
     #[serde(default)]
     pub dead_letter: Option<String>,
@@ -65,6 +69,7 @@ impl SubscriptionDefinition {
             max_delivery_attempts: attempts as u32,
             event_ttl_minutes: minutes as u32,
             lock_seconds: None,
+            ordered: false,
             dead_letter: None,
             schema: None,
         }
@@ -157,6 +162,11 @@ impl SubscriptionDefinition {
                     "events are to be locked for {seconds} seconds: {RECEIVE_LOCK_LEAST_S} to {RECEIVE_LOCK_MOST_S} are possible"
                 )));
             }
+        }
+        if self.ordered && !pulled {
+            return Err(Error::invalid(
+                "an ordering is given, and events are pushed: they go in the order of their subject anyway, leave it out",
+            ));
         }
         if pulled
             && self

@@ -132,7 +132,7 @@ fn subscriptions() {
 
     let queue = subscription(
         json!({"deliveryConfiguration": {"deliveryMode": "Queue", "queue": {
-        "receiveLockDurationInSeconds": 300.0, "maxDeliveryCount": 3, "eventTimeToLive": "P1DT90M",
+        "receiveLockDurationInSeconds": 300.0, "maxDeliveryCount": 3, "eventTimeToLive": "P1DT90M", "ordering": "Subject",
         "deadLetterDestinationWithResourceIdentity": {
             "identity": {"type": "SystemAssigned"},
             "deadLetterDestination": {"endpointType": "StorageBlob", "properties": {
@@ -245,6 +245,10 @@ fn wrong_subscriptions() {
         (
             queue(json!({"receiveLockDurationInSeconds": 59})),
             "properties.deliveryConfiguration.queue.receiveLockDurationInSeconds is 59: expected a whole number from 60 to 300",
+        ),
+        (
+            queue(json!({"ordering": "time"})),
+            "properties.deliveryConfiguration.queue.ordering: \"time\" is not an ordering",
         ),
         (
             queue(json!({"maxDeliveryCount": 11})),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
-use foretell_protocol::{Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition};
+use foretell_protocol::{
+    Filter, InputSchema, SubscriptionDefinition, Target, TopicDefinition, ordering,
+};
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
 use foretell_types::{Error, Result, check_container};
 use serde::Deserialize;
@@ -37,6 +39,7 @@ pub(super) struct SubscriptionTable {
     pub(super) to: String,
     /// How long a received event is locked.
     pub(super) lock: Option<String>,
+    pub(super) ordering: Option<String>,
     #[serde(default)]
     pub(super) event_types: Vec<String>,
     #[serde(default)]
@@ -174,6 +177,9 @@ impl SubscriptionTable {
             let seconds = seconds.filter(|_| lock.subsec_nanos() == 0);
             let wrong = || Error::invalid(format!("lock is {text:?}: expected whole seconds"));
             definition.lock_seconds = Some(seconds.ok_or_else(wrong)?);
+        }
+        if let Some(text) = &self.ordering {
+            definition.ordered = ordering(text)?;
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;

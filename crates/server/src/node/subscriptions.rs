@@ -169,7 +169,7 @@ fn pull_options(config: &SubscriptionConfig) -> Result<PullOptions> {
             ttl: seconds(60) * definition.event_ttl_minutes,
         },
         dead_letter_container: dead_letter_container(config),
-        ordered_by_subject: false,
+        ordered_by_subject: definition.ordered,
     };
     options.policy.check()?;
     foretell_storage::check_container(&options.dead_letter_container)?;
