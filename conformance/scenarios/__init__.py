@@ -1,12 +1,21 @@
 """All scenarios, in the order in which they run."""
 
-from scenarios import cloudevents_azure, cloudevents_cncf, eventgrid, identity, proofs, refusals
+from scenarios import (
+    cloudevents_azure,
+    cloudevents_cncf,
+    eventgrid,
+    identity,
+    namespaces,
+    proofs,
+    refusals,
+)
 
 ALL = [
     *eventgrid.SCENARIOS,
     *cloudevents_azure.SCENARIOS,
     *cloudevents_cncf.SCENARIOS,
     *identity.SCENARIOS,
+    *namespaces.SCENARIOS,
     *proofs.SCENARIOS,
     *refusals.SCENARIOS,
 ]

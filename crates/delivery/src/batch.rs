@@ -13,6 +13,7 @@ use crate::dispatch::Dispatcher;
 use crate::handler::{Failure, Handler, Invocation};
 use crate::invoke::{Done, End};
 use crate::queue::Popped;
+use crate::subscription::Work;
 
 /// How much one call takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,7 +92,10 @@ pub(crate) struct BatchAttempt {
 impl BatchAttempt {
     pub async fn run(self) -> Vec<Done> {
         let context = &self.context;
-        let Some(handler) = context.options.handler.batches() else {
+        let Work::Push { handler, .. } = &context.options.work else {
+            return Vec::new();
+        };
+        let Some(handler) = handler.batches() else {
             return Vec::new();
         };
         let invocations = self.events.iter();
@@ -118,7 +122,9 @@ impl Dispatcher {
         let context = self.context.clone();
         let now = context.now();
         let now_ms = now.as_millis().max(0) as u64;
-        let retry = &context.options.retry;
+        let Work::Push { handler, retry } = &context.options.work else {
+            return vec![first];
+        };
         let is_plain = |position: u64, pending: &Pending, event: &RecordedEvent| {
             pending.given_up.is_none()
                 && pending.due_ms <= now_ms
@@ -128,8 +134,7 @@ impl Dispatcher {
                     || !retry.is_expired(event.recorded_time, now))
         };
         let (position, pending, event) = &first;
-        let (Some(handler), Some(leader)) = (context.options.handler.batches(), event.clone())
-        else {
+        let (Some(handler), Some(leader)) = (handler.batches(), event.clone()) else {
             return vec![first];
         };
         if !is_plain(*position, pending, &leader) {

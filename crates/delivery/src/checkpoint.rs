@@ -33,6 +33,9 @@ pub struct Pending {
     /// When the last attempt began, in nanoseconds since the epoch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub last_attempt: u64,
+    /// The secret of the lock that a receiver holds until `due_ms`; 0 if none does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lock: u64,
     /// What the last attempt came to, by Event Grid's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_outcome: String,

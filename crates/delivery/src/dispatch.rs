@@ -19,10 +19,11 @@ use crate::context::{Context, subscription_id};
 use crate::invoke::{Attempt, Done};
 use crate::page::Page;
 use crate::progress::Progress;
+use crate::pull::Pull;
 use crate::queue::{Popped, Queue};
 use crate::replay::{Replay, Replays};
 use crate::stats::Stats;
-use crate::subscription::SubscriptionOptions;
+use crate::subscription::{Settings, Work};
 
 /// How long a stopping subscription waits for the calls in flight; then they are aborted, and
 /// their events are delivered again.
@@ -34,7 +35,7 @@ pub(crate) struct Dispatcher {
     pub(crate) context: Arc<Context>,
     pub(crate) stats: Arc<Stats>,
     wake: Arc<Notify>,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     pub(crate) head: watch::Receiver<u64>,
     pub(crate) queue: Queue,
     pub(crate) attempts: JoinSet<Vec<Done>>,
@@ -46,11 +47,13 @@ pub(crate) struct Dispatcher {
     pub(crate) progress: Progress,
     pub(crate) reading: Option<JoinHandle<Result<Page>>>,
     pub(crate) read_after: Instant,
+    /// Who receives; `None` if events are pushed.
+    pub(crate) pull: Option<Pull>,
 }
 
 impl Dispatcher {
     pub fn new(
-        options: SubscriptionOptions,
+        options: Settings,
         log: EventLog,
         storage: Account,
         stats: Arc<Stats>,
@@ -88,7 +91,11 @@ impl Dispatcher {
             progress: Progress::new(),
             reading: None,
             read_after: Instant::now(),
+            pull: None,
         };
+        if let Work::Pull(_) = dispatcher.context.options.work {
+            dispatcher.queue.forget_ahead();
+        }
         dispatcher.load(checkpoint)?;
         Ok(dispatcher)
     }
@@ -102,13 +109,21 @@ impl Dispatcher {
 
     /// Does what can be done at once, then waits for something to happen.
     async fn step(&mut self) {
-        let next_due = self
-            .queue
-            .wake(self.context.now().as_millis().max(0) as u64);
+        let now_ms = self.context.now().as_millis().max(0) as u64;
+        let next_due = match self.pull {
+            Some(_) => self.expire_locks(now_ms),
+            None => self.queue.wake(now_ms),
+        };
         if !self.progress.failing {
             self.read_on();
             self.take_replays().await;
-            self.dispatch();
+            match self.pull {
+                Some(_) => self.hand_out().await,
+                None => self.dispatch(),
+            }
+        }
+        if let Some(pull) = &mut self.pull {
+            pull.answer_in_vain();
         }
         self.publish_stats();
         let idle = self.is_idle();
@@ -141,6 +156,7 @@ impl Dispatcher {
                     self.joined(done);
                 }
             }
+            Some(request) = Pull::next(&mut self.pull) => self.take_request(request),
             Ok(()) = self.head.changed() => {}
             () = self.wake.notified() => self.replays.look(&self.context.log, &self.context.key),
             () = timer => {}
@@ -154,15 +170,16 @@ impl Dispatcher {
     /// When there is something to do again though nothing happens.
     fn deadline(&self, next_due: Option<u64>) -> Option<Instant> {
         let save = self.progress.due(self.is_idle());
+        let vain = self.pull.as_ref().and_then(Pull::deadline);
         if self.progress.failing {
-            return save;
+            return save.into_iter().chain(vain).min();
         }
         let retry = next_due.map(|due| {
             let wait = (due as i64 - self.context.now().as_millis()).max(1) as u64;
             Instant::now() + Duration::from_millis(wait).min(LOOK_AGAIN)
         });
         let read = (self.reading.is_none() && self.wants_more()).then_some(self.read_after);
-        [save, retry, read].into_iter().flatten().min()
+        [save, vain, retry, read].into_iter().flatten().min()
     }
 
     /// The topic or the subscription was deleted: nothing more is done, and nothing journaled.
@@ -176,23 +193,28 @@ impl Dispatcher {
             let Some(first) = self.queue.pop() else {
                 break;
             };
-            let mut batch = self.fill(first);
-            let now = self.context.now().as_nanos().max(1) as u64;
-            for (_, pending, _) in &mut batch {
-                if pending.given_up.is_none() {
-                    pending.last_attempt = now;
-                    if pending.first_attempt == 0 {
-                        pending.first_attempt = now;
-                    }
+            let batch = self.fill(first);
+            self.call(batch);
+        }
+    }
+
+    /// Calls the handler with one event, or with several, or writes a dead letter.
+    pub(crate) fn call(&mut self, mut batch: Vec<Popped>) {
+        let now = self.context.now().as_nanos().max(1) as u64;
+        for (_, pending, _) in &mut batch {
+            if pending.given_up.is_none() {
+                pending.last_attempt = now;
+                if pending.first_attempt == 0 {
+                    pending.first_attempt = now;
                 }
             }
-            let about = batch
-                .iter()
-                .map(|(position, pending, _)| (*position, pending.clone()));
-            let about: Vec<(u64, Pending)> = about.collect();
-            let task = self.spawn(batch);
-            self.in_flight.insert(task.id(), about);
         }
+        let about = batch
+            .iter()
+            .map(|(position, pending, _)| (*position, pending.clone()));
+        let about: Vec<(u64, Pending)> = about.collect();
+        let task = self.spawn(batch);
+        self.in_flight.insert(task.id(), about);
     }
 
     fn spawn(&mut self, mut batch: Vec<Popped>) -> AbortHandle {

@@ -14,6 +14,7 @@ use crate::handler::{Failure, FailureKind, Invocation, Outcome, OutputBlob, Outp
 use crate::outcome::{self, Journaled};
 use crate::output::{caused, check};
 use crate::progress::is_passing;
+use crate::subscription::Work;
 
 /// One attempt to settle a position.
 pub(crate) struct Attempt {
@@ -98,14 +99,16 @@ impl Attempt {
                 Err(error) => End::Blocked(error.context("a dead letter could not be written")),
             });
         }
-        let retry = &context.options.retry;
+        let Work::Push { handler, retry } = &context.options.work else {
+            return Ok(End::Blocked(Error::unavailable("it waits for a receiver")));
+        };
         if pending.attempts > 0
             && pending.generation == 0
             && retry.is_expired(event.recorded_time, context.now())
         {
             return Ok(End::Expired);
         }
-        let outcome = context.options.handler.handle(invocation.clone()).await?;
+        let outcome = handler.handle(invocation.clone()).await?;
         self.complete(&invocation, outcome).await
     }
 

@@ -7,6 +7,9 @@
 //! until it succeeds or is dead-lettered. Progress is a [`Checkpoint`]: a low-water position and a
 //! bounded set of exceptions.
 //!
+//! Or events are pulled: they wait for a [`Receiver`], which holds a lock on each that it received
+//! until it acknowledges, releases or rejects it. What it is answered is journaled before.
+//!
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use std::sync::Arc;
@@ -60,8 +63,10 @@ mod outcome;
 mod output;
 mod page;
 mod progress;
+mod pull;
 mod queue;
 mod reach;
+mod receiver;
 mod replay;
 mod resume;
 mod retry;
@@ -77,6 +82,8 @@ pub use checkpoint::{Checkpoint, GivenUp, Pending};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
 pub use dispatch::STOP_GRACE;
 pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob, OutputEvent};
+pub use pull::{PullOptions, PullPolicy};
+pub use receiver::{Received, Receiver, Refused, Settled, Settlement};
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
 pub use subscription::{FilterFn, Subscription, SubscriptionOptions, create, forget, progress};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foretell_log::ReadOptions;
-use foretell_types::limits::SUBSCRIPTION_EXCEPTIONS;
+use foretell_types::limits::{RECEIVE_EVENTS, SUBSCRIPTION_EXCEPTIONS};
 use foretell_types::{Position, RecordedEvent, Result};
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ use crate::checkpoint::Pending;
 use crate::context::Context;
 use crate::dispatch::Dispatcher;
 use crate::queue::kept_bytes;
+use crate::subscription::Work;
 
 /// Events that a page holds at most.
 pub(crate) const PAGE_EVENTS: usize = 1_024;
@@ -67,13 +68,21 @@ impl Dispatcher {
     /// Whether to read on: there is more, not enough can go, and the bounded set of exceptions
     /// has room.
     pub(crate) fn wants_more(&self) -> bool {
-        let options = &self.context.options;
-        let batch = options.handler.batches().map(|handler| handler.batch());
-        let enough = batch.map_or(PAGE_EVENTS, |batch| {
-            PAGE_EVENTS.max(batch.max_events as usize)
-        });
+        let enough = match &self.context.options.work {
+            Work::Push { handler, .. } => {
+                let batch = handler.batches().map(|handler| handler.batch());
+                let enough = batch.map_or(0, |batch| batch.max_events as usize);
+                self.context
+                    .options
+                    .concurrency
+                    .max(PAGE_EVENTS)
+                    .max(enough)
+            }
+            // A backlog that nobody receives stays a position.
+            Work::Pull(_) => RECEIVE_EVENTS,
+        };
         *self.head.borrow() > self.queue.upto
-            && self.queue.ready() < options.concurrency.max(enough)
+            && self.queue.ready() < enough
             && self.queue.len() < SUBSCRIPTION_EXCEPTIONS
     }
 

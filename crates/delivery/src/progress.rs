@@ -11,7 +11,8 @@ use crate::checkpoint::{Checkpoint, register};
 use crate::context::Context;
 use crate::replay::Replay;
 
-/// Progress is journaled at most this often while there is work, and at once when there is none.
+/// Progress is journaled at most this often while there is work, and at once when there is none
+/// or somebody waits for it.
 const SAVE_EVERY: Duration = Duration::from_millis(250);
 /// After a failure it is tried again after this time.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
@@ -27,7 +28,12 @@ pub(crate) struct Unsaved {
     pub registers: Vec<String>,
     /// Replays that were taken: their registers are removed too.
     pub replays: Vec<Replay>,
+    /// Told when it is journaled, or that it could not be.
+    pub answers: Vec<Answer>,
 }
+
+/// Gives an answer that must not come before what it says is durable.
+pub(crate) type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl Unsaved {
     /// Takes back what could not be saved.
@@ -37,6 +43,7 @@ impl Unsaved {
         self.wrote_blobs |= other.wrote_blobs;
         self.registers.extend(other.registers);
         self.replays.extend(other.replays);
+        self.answers.extend(other.answers);
     }
 }
 
@@ -64,7 +71,8 @@ impl Progress {
         if !self.unsaved.changed || self.saving.is_some() {
             return None;
         }
-        let wait = match (self.failing, idle && self.unsaved.worked) {
+        let at_once = idle && self.unsaved.worked || !self.unsaved.answers.is_empty();
+        let wait = match (self.failing, at_once) {
             (true, _) => SAVE_AGAIN,
             (false, true) => Duration::ZERO,
             (false, false) => SAVE_EVERY,
@@ -114,7 +122,13 @@ impl Progress {
             .unwrap_or_else(|error| Err(Error::unavailable(error.to_string())));
         let unsaved = self.saving.take().map(|(_, unsaved)| unsaved);
         self.failing = result.is_err();
-        let unsaved = unsaved.unwrap_or_default();
+        let mut unsaved = unsaved.unwrap_or_default();
+        for answer in std::mem::take(&mut unsaved.answers) {
+            answer(match &result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(Error::new(error.kind(), error.message())),
+            });
+        }
         match result {
             Ok(()) => Ok(unsaved.replays),
             Err(error) => {

@@ -13,6 +13,8 @@ pub(crate) const KEEP_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Queue {
     pub upto: u64,
+    /// Positions after this one were only read ahead, and aren't journaled; `None`: all are.
+    touched: Option<u64>,
     /// A subject's events go one after the other.
     ordered: bool,
     entries: BTreeMap<u64, Entry>,
@@ -116,6 +118,9 @@ impl Queue {
         };
         if entry.pending.due_ms > 0 {
             self.waiting.insert((entry.pending.due_ms, position));
+        } else if entry.pending.given_up.is_some() {
+            // Nothing is called for it, and nobody has to ask.
+            self.ready.push_front(position);
         } else {
             self.ready.push_back(position);
         }
@@ -124,10 +129,11 @@ impl Queue {
     /// The next position to deliver.
     pub fn pop(&mut self) -> Option<Popped> {
         let position = self.ready.pop_front()?;
-        self.take(position)
+        self.touched = self.touched.map(|touched| touched.max(position));
+        self.lend(position)
     }
 
-    fn take(&mut self, position: u64) -> Option<Popped> {
+    fn lend(&mut self, position: u64) -> Option<Popped> {
         let entry = self.entries.get_mut(&position)?;
         entry.out = true;
         let event = entry.event.take();
@@ -135,6 +141,30 @@ impl Queue {
             self.kept_bytes -= kept_bytes(event);
         }
         Some((position, entry.pending.clone(), event))
+    }
+
+    /// What [`Queue::pop`] would give.
+    pub fn front(&self) -> Option<(u64, &Pending)> {
+        let position = self.ready.front()?;
+        Some((*position, &self.entries.get(position)?.pending))
+    }
+
+    /// When the next of those that wait is due, in milliseconds, and its position.
+    pub fn first_waiting(&self) -> Option<(u64, u64)> {
+        self.waiting.first().copied()
+    }
+
+    pub fn get(&self, position: u64) -> Option<&Pending> {
+        Some(&self.entries.get(&position)?.pending)
+    }
+
+    /// Takes out a position that waits; `None` if it doesn't.
+    pub fn take(&mut self, position: u64) -> Option<Popped> {
+        let due = self.entries.get(&position)?.pending.due_ms;
+        if !self.waiting.remove(&(due, position)) {
+            return None;
+        }
+        self.lend(position)
     }
 
     /// Takes what is wanted along with a position that was taken, `most` in all: those that wait
@@ -170,7 +200,7 @@ impl Queue {
                 let next = self.ready.front().copied().filter(&mut check);
                 next.and_then(|_| self.ready.pop_front())
             };
-            match next.and_then(|next| self.take(next)) {
+            match next.and_then(|next| self.lend(next)) {
                 Some(taken) => batch.push(taken),
                 None => break,
             }
@@ -232,11 +262,21 @@ impl Queue {
         None
     }
 
+    /// What is only read ahead shall not be journaled, but read again.
+    pub fn forget_ahead(&mut self) {
+        self.touched = Some(self.upto);
+    }
+
     pub fn checkpoint(&self) -> Checkpoint {
-        let mut checkpoint = Checkpoint::starting_after(self.upto);
+        let ahead = self
+            .touched
+            .and_then(|touched| self.entries.range(touched + 1..).next());
+        let ahead = ahead.map(|(position, _)| *position);
+        let upto = ahead.map_or(self.upto, |ahead| ahead - 1);
+        let mut checkpoint = Checkpoint::starting_after(upto);
         checkpoint.pending = self
             .entries
-            .iter()
+            .range(..ahead.unwrap_or(u64::MAX))
             .map(|(position, entry)| (*position, entry.pending.clone()))
             .collect();
         checkpoint

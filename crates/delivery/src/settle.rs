@@ -14,6 +14,7 @@ use crate::handler::{Failure, FailureKind};
 use crate::invoke::{Done, End};
 use crate::retry::Decision;
 use crate::stats::Stats;
+use crate::subscription::Work;
 
 /// A position for which nothing could be tried waits so long.
 const BLOCKED_MS: i64 = 5_000;
@@ -76,6 +77,11 @@ impl Dispatcher {
         failure: &Failure,
         now: WallTime,
     ) {
+        let context = self.context.clone();
+        let Work::Push { retry, .. } = &context.options.work else {
+            let error = Error::unavailable(failure.to_string());
+            return self.blocked(position, pending, event, &error);
+        };
         if pending.given_up.is_some() {
             // It was the dead letter that panicked, not the handler.
             let error = Error::unavailable(failure.to_string());
@@ -84,7 +90,6 @@ impl Dispatcher {
         Stats::add(&self.stats.failed);
         pending.attempts += 1;
         pending.last_outcome = format!("{:?}", failure.kind);
-        let retry = &self.context.options.retry;
         match retry.decide(pending.attempts as u32, failure, now) {
             Decision::RetryAt(due) => {
                 tracing::warn!(
@@ -101,7 +106,7 @@ impl Dispatcher {
     }
 
     /// The next attempt writes the dead letter, and calls nothing.
-    fn give_up(
+    pub(crate) fn give_up(
         &mut self,
         position: u64,
         mut pending: Pending,
@@ -121,7 +126,7 @@ impl Dispatcher {
         self.queue.put_back(position, pending, event);
     }
 
-    fn blocked(
+    pub(crate) fn blocked(
         &mut self,
         position: u64,
         mut pending: Pending,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use foretell_log::{Append, EventLog};
 use foretell_storage::Account;
+use foretell_types::limits::DELIVERIES_IN_FLIGHT;
 use foretell_types::{Error, NewEvent, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::checkpoint::{Checkpoint, register};
 use crate::dispatch::Dispatcher;
 use crate::handler::Handler;
+use crate::pull::{Pull, PullOptions, PullPolicy};
+use crate::receiver::Receiver;
 use crate::retry::RetryPolicy;
 use crate::stats::{Stats, StatsSnapshot};
 
@@ -33,6 +36,28 @@ pub struct SubscriptionOptions {
     pub concurrency: usize,
 }
 
+/// What a subscription does with its events.
+pub(crate) enum Work {
+    /// They are handed to a handler.
+    Push {
+        handler: Arc<dyn Handler>,
+        retry: RetryPolicy,
+    },
+    /// They wait for receivers.
+    Pull(PullPolicy),
+}
+
+/// The options of a subscription of either kind.
+pub(crate) struct Settings {
+    pub topic: String,
+    pub name: String,
+    pub filter: FilterFn,
+    pub dead_letter_container: String,
+    pub ordered_by_subject: bool,
+    pub concurrency: usize,
+    pub work: Work,
+}
+
 impl fmt::Debug for SubscriptionOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{} -> {:?}", self.topic, self.name, self.handler)
@@ -42,6 +67,7 @@ impl fmt::Debug for SubscriptionOptions {
 /// A running subscription.
 #[derive(Debug)]
 pub struct Subscription {
+    receiver: Option<Receiver>,
     stats: Arc<Stats>,
     wake: Arc<Notify>,
     stop: CancellationToken,
@@ -56,7 +82,6 @@ impl Subscription {
         storage: Account,
     ) -> Result<Subscription> {
         options.retry.check()?;
-        foretell_storage::check_container(&options.dead_letter_container)?;
         if let Some(handler) = options.handler.batches() {
             handler.batch().check()?;
         }
@@ -65,23 +90,73 @@ impl Subscription {
                 "concurrency is 0: at least one invocation must go at a time",
             ));
         }
+        let settings = Settings {
+            topic: options.topic,
+            name: options.name,
+            filter: options.filter,
+            dead_letter_container: options.dead_letter_container,
+            ordered_by_subject: options.ordered_by_subject,
+            concurrency: options.concurrency,
+            work: Work::Push {
+                handler: options.handler,
+                retry: options.retry,
+            },
+        };
+        Subscription::begin(settings, log, storage, None)
+    }
+
+    /// Starts a subscription whose events are received: see [`Subscription::receiver`].
+    pub fn start_pull(
+        options: PullOptions,
+        log: EventLog,
+        storage: Account,
+    ) -> Result<Subscription> {
+        options.policy.check()?;
+        let (receiver, pull) = Pull::new();
+        let settings = Settings {
+            topic: options.topic,
+            name: options.name,
+            filter: options.filter,
+            dead_letter_container: options.dead_letter_container,
+            ordered_by_subject: options.ordered_by_subject,
+            concurrency: DELIVERIES_IN_FLIGHT,
+            work: Work::Pull(options.policy),
+        };
+        Subscription::begin(settings, log, storage, Some((receiver, pull)))
+    }
+
+    fn begin(
+        settings: Settings,
+        log: EventLog,
+        storage: Account,
+        pull: Option<(Receiver, Pull)>,
+    ) -> Result<Subscription> {
+        foretell_storage::check_container(&settings.dead_letter_container)?;
+        let (receiver, pull) = pull.unzip();
         let stats = Arc::new(Stats::default());
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let dispatcher = Dispatcher::new(
-            options,
+        let mut dispatcher = Dispatcher::new(
+            settings,
             log,
             storage,
             stats.clone(),
             wake.clone(),
             stop.clone(),
         )?;
+        dispatcher.pull = pull;
         let task = tokio::spawn(dispatcher.run());
         Ok(Subscription {
+            receiver,
             stats,
             wake,
             stop,
             task,
         })
+    }
+
+    /// Where its events are received; `None` if they are pushed.
+    pub fn receiver(&self) -> Option<Receiver> {
+        self.receiver.clone()
     }
 
     pub fn stats(&self) -> StatsSnapshot {

@@ -33,6 +33,7 @@ mod config;
 mod field;
 mod filter;
 mod publish;
+mod pull;
 mod reply;
 mod resource;
 
@@ -46,8 +47,11 @@ pub use publish::{
     Fill, InputMapping, InputSchema, MappedField, RequestLimits, TopicSchema, read_events,
     read_events_within,
 };
+pub use pull::{
+    Delivery, lock_tokens, max_events, max_wait_s, received_json, release_delay_s, settled_json,
+};
 pub use reply::{Face, Reply, error_from_body, retry_after_s, status};
 pub use resource::{
     Attribute, AttributeValue, DeliverySchema, Provisioning, SubscriptionDefinition,
-    SubscriptionFacts, Target, TopicDefinition, TopicFacts, Validation,
+    SubscriptionFacts, Target, TopicDefinition, TopicFacts, Validation, ordering,
 };

@@ -133,12 +133,12 @@ async fn subscriptions_as_event_grid_has_them() {
     let path = "/Topics/SHOP/eventsubscriptions/hook-1";
     let changed = world.put(path, body).await.is(200).json();
     assert_eq!(changed["name"], "Hook-1");
-    let pull = json!({"properties": {"destination": {"endpointType": "Pull"},
-        "eventDeliverySchema": "EventGridSchema"}});
+    let mut grid = hook("http://127.0.0.1:1/");
+    grid["properties"]["eventDeliverySchema"] = json!("EventGridSchema");
     let made = world
-        .put("/topics/shop/eventSubscriptions/pull?from=beginning", pull)
+        .put("/topics/shop/eventSubscriptions/zgrid?from=beginning", grid)
         .await;
-    assert_eq!(made.is(201).json()["running"], false);
+    assert_eq!(made.is(201).json()["running"], true);
     let world = world.reopen(Application::none()).await;
     let all = world
         .get("/topics/shop/eventSubscriptions")
@@ -150,7 +150,7 @@ async fn subscriptions_as_event_grid_has_them() {
     // A subscription that could deliver no more keeps the topic as it is.
     let other = json!({"properties": {"inputSchema": "CloudEventSchemaV1_0"}});
     let answer = world.put("/topics/shop", other).await.is(409);
-    assert!(answer.message().contains("\"pull\""), "{answer}");
+    assert!(answer.message().contains("\"zgrid\""), "{answer}");
     for wrong in [
         json!({}),
         hook("ftp://x"),

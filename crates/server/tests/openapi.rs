@@ -24,7 +24,12 @@ fn routes() -> BTreeSet<(String, String)> {
     let source = include_str!("../src/http/mod.rs");
     let mut found = BTreeSet::new();
     for part in source.split(".route(").skip(1) {
-        let path = part.split('"').nth(1).unwrap().replace("{*", "{");
+        let path = part
+            .split('"')
+            .nth(1)
+            .unwrap()
+            .replace("{*", "{")
+            .replace("/:", ":");
         let rest = part.split(".fallback(").next().unwrap();
         for method in METHODS {
             if rest.contains(&format!("{method}(")) {

@@ -127,6 +127,28 @@ limits! {
     VALIDATION_WINDOW_MS = 600_000, "milliseconds";
     /// Wait before an endpoint that refused the handshake is asked once more (service).
     VALIDATION_AGAIN_MS = 5_000, "milliseconds";
+    /// Events that one receive request asks for, at most (service).
+    RECEIVE_EVENTS = 100, "events";
+    /// An answer to a receive request ends with the event that goes beyond so much.
+    RECEIVE_BYTES = 4 * 1024 * 1024, "bytes";
+    /// The shortest time that a receive request waits (service).
+    RECEIVE_WAIT_LEAST_S = 10, "seconds";
+    /// The longest time that a receive request waits (service).
+    RECEIVE_WAIT_MOST_S = 120, "seconds";
+    /// Receive requests of one subscription that wait at a time.
+    RECEIVERS_WAITING = 1_000, "requests";
+    /// Lock tokens of one request.
+    LOCK_TOKENS = 1_000, "tokens";
+    /// The shortest time that a received event is locked, and the default (service).
+    RECEIVE_LOCK_LEAST_S = 60, "seconds";
+    /// The longest time that a received event is locked (service).
+    RECEIVE_LOCK_MOST_S = 300, "seconds";
+    /// Deliveries of one event by pull, the most and the default (service).
+    PULL_DELIVERIES = 10, "deliveries";
+    /// Time to live of an event that is pulled, the most and the default (service).
+    PULL_TTL_MINUTES = 10_080, "minutes";
+    /// Events in one publish request to a namespace's topic (service).
+    NAMESPACE_PUBLISH_EVENTS = 1_000, "events";
     /// The answer of a webhook that is read.
     WEBHOOK_ANSWER_BYTES = 64 * 1024, "bytes";
     /// Chain of events that functions return on events that functions returned.

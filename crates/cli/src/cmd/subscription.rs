@@ -1,6 +1,7 @@
 use clap::{Args, Subcommand};
 use foretell_protocol::{
-    Filter, InputSchema, Provisioning, SubscriptionDefinition, SubscriptionFacts, Validation,
+    Filter, InputSchema, Provisioning, SubscriptionDefinition, SubscriptionFacts, Target,
+    Validation, ordering,
 };
 use http::Method;
 use serde_json::Value;
@@ -32,8 +33,17 @@ struct Create {
     topic: String,
     name: String,
     /// Where events go: webhook:URL or function:APP/FUNCTION.
-    #[arg(long, value_name = "TARGET")]
-    to: String,
+    #[arg(long, value_name = "TARGET", required_unless_present = "pull")]
+    to: Option<String>,
+    /// Events go nowhere: receivers ask for them (Event Grid's delivery mode Queue).
+    #[arg(long, conflicts_with = "to")]
+    pull: bool,
+    /// How long a received event is locked for its receiver: 60s to 5m.
+    #[arg(long, value_name = "TIME", requires = "pull")]
+    lock: Option<humantime::Duration>,
+    /// Whether a subject with a locked event waits: none (the default) or subject.
+    #[arg(long, value_name = "ORDERING", requires = "pull")]
+    ordering: Option<String>,
     /// Only events of these types, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "TYPES")]
     event_types: Vec<String>,
@@ -51,7 +61,7 @@ struct Create {
         conflicts_with_all = ["event_types", "subject_begins_with", "subject_ends_with"]
     )]
     filter: Option<String>,
-    /// Attempts before an event is dead-lettered.
+    /// Attempts, or deliveries by pull, before an event is dead-lettered.
     #[arg(long, value_name = "N")]
     max_delivery_attempts: Option<u32>,
     /// Minutes before an undelivered event is dead-lettered.
@@ -101,9 +111,6 @@ impl Subscription {
                 );
                 let request = Request::new(Method::PUT, path).json(&body);
                 let answer = client.send(request).await?.json().await?;
-                if create.to == "pull" {
-                    note("events wait for it from now on; there is no way to receive them yet");
-                }
                 if let Some(why) = answer["validation"]["message"].as_str() {
                     note(&format!("nothing is delivered yet: {why}"));
                 }
@@ -153,7 +160,10 @@ impl Subscription {
 impl Create {
     /// The subscription in the JSON of Event Grid's resource model.
     fn body(&self) -> Result<Value, Failure> {
-        let mut definition = SubscriptionDefinition::new(self.to.parse().map_err(usage)?);
+        let mut definition = SubscriptionDefinition::new(match &self.to {
+            Some(to) => to.parse().map_err(usage)?,
+            None => Target::Pull,
+        });
         definition.filter = match &self.filter {
             Some(text) => parse_filter(text)?,
             None => Filter {
@@ -168,6 +178,12 @@ impl Create {
         }
         if let Some(minutes) = self.event_ttl_minutes {
             definition.event_ttl_minutes = minutes;
+        }
+        if let Some(lock) = self.lock {
+            definition.lock_seconds = Some(whole_seconds(*lock)?);
+        }
+        if let Some(text) = &self.ordering {
+            definition.ordered = ordering(text).map_err(usage)?;
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         definition.validation = self.validation;
@@ -203,6 +219,16 @@ fn parse_filter(text: &str) -> Result<Filter, Failure> {
     Filter::from_json(Some(&json)).map_err(usage)
 }
 
+fn whole_seconds(time: std::time::Duration) -> Result<u32, Failure> {
+    let seconds = u32::try_from(time.as_secs()).ok();
+    seconds.filter(|_| time.subsec_nanos() == 0).ok_or_else(|| {
+        let time = humantime::format_duration(time);
+        Failure::Usage(format!(
+            "--lock is {time}: expected whole seconds, 60s to 5m"
+        ))
+    })
+}
+
 fn row(subscription: &Value) -> Vec<String> {
     vec![
         subscription["name"].as_str().unwrap_or("").to_owned(),
@@ -223,6 +249,10 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
     let properties = &subscription["properties"];
     let state = properties["provisioningState"].as_str().unwrap_or("");
     line(&format!("{:<13} {state}", "state"))?;
+    let queue = &properties["deliveryConfiguration"]["queue"];
     line(&format!("{:<13} {}", "filter", properties["filter"]))?;
+    if queue.is_object() {
+        return line(&format!("{:<13} {queue}", "queue"));
+    }
     line(&format!("{:<13} {}", "retry", properties["retryPolicy"]))
 }

@@ -24,7 +24,8 @@ pub use schema::InputSchema;
 
 use foretell_types::cloudevents::{self, Reserved};
 use foretell_types::limits::{
-    COMMIT_EVENTS, EVENT_BYTES, PUBLISH_BODY_BYTES, PUBLISH_EVENTS, STORE_BODY_BYTES,
+    COMMIT_EVENTS, EVENT_BYTES, NAMESPACE_PUBLISH_EVENTS, PUBLISH_BODY_BYTES, PUBLISH_EVENTS,
+    STORE_BODY_BYTES,
 };
 use foretell_types::{Error, ErrorKind, Instant, NewEvent, Result, eventgrid};
 use http::HeaderMap;
@@ -61,6 +62,11 @@ impl RequestLimits {
     pub const PUBLISH: RequestLimits = RequestLimits {
         body_bytes: PUBLISH_BODY_BYTES,
         events: PUBLISH_EVENTS,
+    };
+    /// The publish operation of a namespace's topic.
+    pub const NAMESPACE: RequestLimits = RequestLimits {
+        body_bytes: PUBLISH_BODY_BYTES,
+        events: NAMESPACE_PUBLISH_EVENTS,
     };
     /// The store API's append.
     pub const STORE: RequestLimits = RequestLimits {

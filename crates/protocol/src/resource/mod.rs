@@ -1,6 +1,7 @@
 //! Event Grid's resource model, as far as topics and event subscriptions need it: foreign JSON to
 //! and from plain structs. Sources: ARM `Microsoft.EventGrid/topics` and
-//! `Microsoft.EventGrid/topics/eventSubscriptions`, API version 2022-06-15.
+//! `Microsoft.EventGrid/topics/eventSubscriptions`, API version 2022-06-15; the
+//! `deliveryConfiguration` of a namespace's event subscriptions, API version 2024-06-01-preview.
 //!
 //! A field that would change what we do, and that we don't do yet, is refused by name; one that
 //! only describes the resource is accepted and not kept.
@@ -8,6 +9,7 @@
 mod attribute;
 mod delivery_schema;
 mod destination;
+mod queue;
 mod subscription;
 mod target;
 mod topic;
@@ -15,6 +17,7 @@ mod validation;
 
 pub use attribute::{Attribute, AttributeValue};
 pub use delivery_schema::DeliverySchema;
+pub use queue::ordering;
 pub use subscription::{SubscriptionDefinition, SubscriptionFacts};
 pub use target::Target;
 pub use topic::{TopicDefinition, TopicFacts};

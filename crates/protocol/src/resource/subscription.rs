@@ -1,9 +1,12 @@
-use foretell_types::limits::{BATCH_EVENTS, BATCH_KILOBYTES, DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES};
+use foretell_types::limits::{
+    BATCH_EVENTS, BATCH_KILOBYTES, DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES, PULL_DELIVERIES,
+    PULL_TTL_MINUTES, RECEIVE_LOCK_LEAST_S, RECEIVE_LOCK_MOST_S,
+};
 use foretell_types::{Error, Result, check_container};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation};
+use super::{Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation, queue};
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
 
@@ -28,11 +31,18 @@ pub struct SubscriptionDefinition {
     pub target: Target,
     #[serde(default)]
     pub filter: Filter,
-    /// 1 to [`DELIVERY_ATTEMPTS`], the default.
+    /// 1 to [`DELIVERY_ATTEMPTS`], the default; [`PULL_DELIVERIES`] where events are pulled.
     pub max_delivery_attempts: u32,
-    /// 1 to [`EVENT_TTL_MINUTES`], the default.
+    /// 1 to [`EVENT_TTL_MINUTES`], the default; [`PULL_TTL_MINUTES`] where events are pulled.
     pub event_ttl_minutes: u32,
-    /// The container that takes dead letters; without one they are dropped.
+    /// How long a received event is locked; [`RECEIVE_LOCK_LEAST_S`] unless it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_seconds: Option<u32>,
+    /// Where events are pulled: a subject with a locked event waits. Where they are pushed it does
+    /// anyway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
+    /// The container that takes dead letters; the server has one for those without.
     #[serde(default)]
     pub dead_letter: Option<String>,
     /// `None`: [`DeliverySchema::default_for`] the topic.
@@ -87,11 +97,14 @@ pub struct SubscriptionFacts<'a> {
 impl SubscriptionDefinition {
     /// All events to a target, with the defaults of the service.
     pub fn new(target: Target) -> SubscriptionDefinition {
+        let (attempts, minutes) = most(&target);
         SubscriptionDefinition {
             target,
             filter: Filter::default(),
-            max_delivery_attempts: DELIVERY_ATTEMPTS as u32,
-            event_ttl_minutes: EVENT_TTL_MINUTES as u32,
+            max_delivery_attempts: attempts as u32,
+            event_ttl_minutes: minutes as u32,
+            lock_seconds: None,
+            ordered: false,
             dead_letter: None,
             schema: None,
             validation: Validation::Auto,
@@ -113,27 +126,41 @@ impl SubscriptionDefinition {
             ("expirationTimeUtc", json!("")),
             ("deliveryWithResourceIdentity", json!({})),
             ("deadLetterWithResourceIdentity", json!({})),
-            ("deliveryConfiguration", json!({})),
         ])?;
-        let destination = properties
-            .object("destination")?
-            .ok_or_else(|| Error::invalid("properties.destination is missing"))?;
-        let mut definition = SubscriptionDefinition::new(Target::from_json(&destination)?);
-        if let Some(fields) = destination.object("properties")? {
+        let queue = queue::find(&properties)?;
+        let destination = properties.object("destination")?;
+        let target = match (&destination, &queue) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid(
+                    "properties.destination and properties.deliveryConfiguration are both there: events are pushed or pulled, send one",
+                ));
+            }
+            (Some(destination), None) => Target::from_json(destination)?,
+            (None, Some(_)) => Target::Pull,
+            (None, None) => return Err(Error::invalid("properties.destination is missing")),
+        };
+        let (most_attempts, most_minutes) = most(&target);
+        let mut definition = SubscriptionDefinition::new(target);
+        if let Some(destination) = &destination
+            && let Some(fields) = destination.object("properties")?
+        {
             definition.take_delivery(&fields)?;
         }
         definition.filter = Filter::from_json(properties.get("filter"))
             .map_err(|error| Error::invalid(format!("properties.{}", error.message())))?;
         if let Some(retry) = properties.object("retryPolicy")? {
             retry.only(&["maxDeliveryAttempts", "eventTimeToLiveInMinutes"])?;
-            if let Some(attempts) = retry.count("maxDeliveryAttempts", DELIVERY_ATTEMPTS)? {
+            if let Some(attempts) = retry.count("maxDeliveryAttempts", most_attempts)? {
                 definition.max_delivery_attempts = attempts;
             }
-            if let Some(minutes) = retry.count("eventTimeToLiveInMinutes", EVENT_TTL_MINUTES)? {
+            if let Some(minutes) = retry.count("eventTimeToLiveInMinutes", most_minutes)? {
                 definition.event_ttl_minutes = minutes;
             }
         }
         definition.dead_letter = dead_letter(&properties)?;
+        if let Some(queue) = &queue {
+            queue::read(queue, &mut definition)?;
+        }
         definition.schema = properties
             .text("eventDeliverySchema")?
             .map(DeliverySchema::from_arm)
@@ -165,16 +192,18 @@ impl SubscriptionDefinition {
     /// Checks what was given by other ways than JSON as well.
     pub fn check(&self, topic_schema: InputSchema) -> Result<()> {
         self.filter.check()?;
+        let pulled = self.target == Target::Pull;
+        let (most_attempts, most_minutes) = most(&self.target);
         for (name, value, max) in [
             (
                 "maxDeliveryAttempts",
                 self.max_delivery_attempts,
-                DELIVERY_ATTEMPTS,
+                most_attempts,
             ),
             (
                 "eventTimeToLiveInMinutes",
                 self.event_ttl_minutes,
-                EVENT_TTL_MINUTES,
+                most_minutes,
             ),
         ] {
             if !(1..=max).contains(&(value as usize)) {
@@ -219,6 +248,32 @@ impl SubscriptionDefinition {
                 self.validation, self.target
             )));
         }
+        if let Some(seconds) = self.lock_seconds {
+            if !pulled {
+                return Err(Error::invalid(
+                    "a time to lock is given, and events are pushed: only received events are locked",
+                ));
+            }
+            if !(RECEIVE_LOCK_LEAST_S..=RECEIVE_LOCK_MOST_S).contains(&(seconds as usize)) {
+                return Err(Error::invalid(format!(
+                    "events are to be locked for {seconds} seconds: {RECEIVE_LOCK_LEAST_S} to {RECEIVE_LOCK_MOST_S} are possible"
+                )));
+            }
+        }
+        if self.ordered && !pulled {
+            return Err(Error::invalid(
+                "an ordering is given, and events are pushed: they go in the order of their subject anyway, leave it out",
+            ));
+        }
+        if pulled
+            && self
+                .schema
+                .is_some_and(|schema| schema != DeliverySchema::CloudEvents)
+        {
+            return Err(Error::invalid(
+                "eventDeliverySchema is not possible where events are received: they come as CloudEvents, leave it out",
+            ));
+        }
         match self.schema {
             Some(schema) if !schema.fits(topic_schema) => Err(Error::invalid(format!(
                 "eventDeliverySchema {} is not possible for a topic that takes {}",
@@ -236,9 +291,10 @@ impl SubscriptionDefinition {
             .split("/providers/")
             .next()
             .unwrap_or("");
-        let schema = self
-            .schema
-            .or_else(|| DeliverySchema::default_for(facts.topic_schema));
+        let schema = self.schema.or_else(|| match self.target {
+            Target::Pull => Some(DeliverySchema::CloudEvents),
+            _ => DeliverySchema::default_for(facts.topic_schema),
+        });
         let dead_letter = self.dead_letter.as_ref().map(|container| {
             json!({
                 "endpointType": "StorageBlob",
@@ -250,41 +306,54 @@ impl SubscriptionDefinition {
                 },
             })
         });
-        let mut destination = self.target.to_json(scope);
-        if let Some(properties) = destination.get_mut("properties") {
-            properties["maxEventsPerBatch"] = self.max_events_per_batch.into();
-            properties["preferredBatchSizeInKilobytes"] = self.preferred_batch_kilobytes.into();
-            if !self.attributes.is_empty() {
-                let attributes: Vec<Value> =
-                    self.attributes.iter().map(Attribute::to_json).collect();
-                properties["deliveryAttributeMappings"] = attributes.into();
+        let mut properties = json!({
+            "topic": facts.topic_resource_id,
+            "provisioningState": facts.provisioning.arm(),
+            "labels": [],
+            "filter": self.filter.to_json(),
+            "eventDeliverySchema": schema.map(DeliverySchema::arm),
+        });
+        if self.target == Target::Pull {
+            properties["deliveryConfiguration"] = queue::to_json(self, dead_letter);
+        } else {
+            let mut destination = self.target.to_json(scope);
+            if let Some(properties) = destination.get_mut("properties") {
+                properties["maxEventsPerBatch"] = self.max_events_per_batch.into();
+                properties["preferredBatchSizeInKilobytes"] = self.preferred_batch_kilobytes.into();
+                if !self.attributes.is_empty() {
+                    let attributes: Vec<Value> =
+                        self.attributes.iter().map(Attribute::to_json).collect();
+                    properties["deliveryAttributeMappings"] = attributes.into();
+                }
+                if !self.validation.is_auto() {
+                    properties["validation"] = self.validation.to_string().into();
+                }
             }
-            if !self.validation.is_auto() {
-                properties["validation"] = self.validation.to_string().into();
-            }
+            properties["destination"] = destination;
+            properties["retryPolicy"] = json!({
+                "maxDeliveryAttempts": self.max_delivery_attempts,
+                "eventTimeToLiveInMinutes": self.event_ttl_minutes,
+            });
+            properties["deadLetterDestination"] = dead_letter.into();
         }
         json!({
             "id": format!("{}/eventSubscriptions/{}", facts.topic_resource_id, facts.name),
             "name": facts.name,
             "type": "Microsoft.EventGrid/topics/eventSubscriptions",
-            "properties": {
-                "topic": facts.topic_resource_id,
-                "provisioningState": facts.provisioning.arm(),
-                "labels": [],
-                "destination": destination,
-                "filter": self.filter.to_json(),
-                "retryPolicy": {
-                    "maxDeliveryAttempts": self.max_delivery_attempts,
-                    "eventTimeToLiveInMinutes": self.event_ttl_minutes,
-                },
-                "deadLetterDestination": dead_letter,
-                "eventDeliverySchema": schema.map(DeliverySchema::arm),
-            },
+            "properties": properties,
         })
     }
 }
 
-fn dead_letter(properties: &Fields<'_>) -> Result<Option<String>> {
+/// The most attempts, and minutes of life, of an event on its way to a target; the defaults too.
+fn most(target: &Target) -> (usize, usize) {
+    match target {
+        Target::Pull => (PULL_DELIVERIES, PULL_TTL_MINUTES),
+        _ => (DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES),
+    }
+}
+
+pub(super) fn dead_letter(properties: &Fields<'_>) -> Result<Option<String>> {
     let Some(destination) = properties.object("deadLetterDestination")? else {
         return Ok(None);
     };

@@ -148,7 +148,30 @@ fn subscriptions() {
         (100, 512)
     );
 
-    for mut definition in [full, plain, pull, asked] {
+    let queue = subscription(
+        json!({"deliveryConfiguration": {"deliveryMode": "Queue", "queue": {
+        "receiveLockDurationInSeconds": 300.0, "maxDeliveryCount": 3, "eventTimeToLive": "P1DT90M", "ordering": "Subject",
+        "deadLetterDestinationWithResourceIdentity": {
+            "identity": {"type": "SystemAssigned"},
+            "deadLetterDestination": {"endpointType": "StorageBlob", "properties": {
+                "resourceId": "/x", "blobContainerName": "given-up"}}}}}}),
+    )
+    .unwrap();
+    assert_eq!(queue.target, Target::Pull);
+    assert_eq!(
+        (queue.lock_seconds, queue.max_delivery_attempts),
+        (Some(300), 3)
+    );
+    assert_eq!(
+        (queue.event_ttl_minutes, queue.dead_letter.as_deref()),
+        (1_530, Some("given-up"))
+    );
+    assert_eq!(
+        (pull.event_ttl_minutes, pull.max_delivery_attempts),
+        (10_080, 10)
+    );
+
+    for mut definition in [full, plain, pull, asked, queue] {
         let answer = definition.to_json(&SubscriptionFacts {
             name: "sub",
             topic_resource_id: ID,
@@ -160,7 +183,13 @@ fn subscriptions() {
         let kept: SubscriptionDefinition = from_config(&to_config(&definition).unwrap()).unwrap();
         assert_eq!(kept, definition);
         let back = SubscriptionDefinition::from_json(&answer, InputSchema::EventGrid).unwrap();
-        definition.schema.get_or_insert(DeliverySchema::EventGrid);
+        definition.schema.get_or_insert(match definition.target {
+            Target::Pull => DeliverySchema::CloudEvents,
+            _ => DeliverySchema::EventGrid,
+        });
+        if definition.target == Target::Pull {
+            definition.lock_seconds.get_or_insert(60);
+        }
         assert_eq!(back, definition);
     }
 }
@@ -178,6 +207,8 @@ fn wrong_subscriptions() {
             json!({"endpointType": "StorageBlob", "properties": properties}),
         )
     };
+    let queue =
+        |queue: Value| json!({"deliveryConfiguration": {"deliveryMode": "Queue", "queue": queue}});
     let to = |kind: &str, properties: Value| json!({"destination": {"endpointType": kind, "properties": properties}});
     for (properties, expected) in [
         (Value::Null, "properties is missing"),
@@ -239,6 +270,33 @@ fn wrong_subscriptions() {
                 json!({"resourceId": "/sites/a b/functions/f"}),
             ),
             "properties.destination.properties.resourceId: \"a b\" is not the name of an application",
+        ),
+        (
+            with(
+                "deliveryConfiguration",
+                json!({"deliveryMode": "Queue", "queue": {}}),
+            ),
+            "properties.destination and properties.deliveryConfiguration are both there",
+        ),
+        (
+            json!({"deliveryConfiguration": {"deliveryMode": "Push"}}),
+            "properties.deliveryConfiguration.deliveryMode is \"Push\": expected Queue",
+        ),
+        (
+            queue(json!({"receiveLockDurationInSeconds": 59})),
+            "properties.deliveryConfiguration.queue.receiveLockDurationInSeconds is 59: expected a whole number from 60 to 300",
+        ),
+        (
+            queue(json!({"ordering": "time"})),
+            "properties.deliveryConfiguration.queue.ordering: \"time\" is not an ordering",
+        ),
+        (
+            queue(json!({"maxDeliveryCount": 11})),
+            "properties.deliveryConfiguration.queue.maxDeliveryCount is 11: expected a whole number from 1 to 10",
+        ),
+        (
+            queue(json!({"eventTimeToLive": "P8D"})),
+            "properties.deliveryConfiguration.queue.eventTimeToLive is \"P8D\": expected whole minutes",
         ),
         (
             with("filter", json!({"advancedFilters": [{}]})),

@@ -15,6 +15,7 @@ mod path;
 mod progress;
 mod prove;
 mod publish;
+mod pull;
 mod read;
 mod state;
 mod stream;
@@ -44,6 +45,8 @@ pub(crate) type Server = axum::extract::State<Arc<Node>>;
 pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::convert::Infallible> {
     let names = node.clone();
     let routes = Router::new()
+        // A segment that begins with a colon is one of ours: see `path`.
+        .without_v07_checks()
         .route("/healthz", get(metrics::healthy))
         .route("/readyz", get(metrics::ready))
         .route("/metrics", get(metrics::metrics))
@@ -75,6 +78,27 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             get(subscriptions::confirm).post(subscriptions::confirm),
         )
         .route("/topics/{topic}/api/events", post(publish::publish))
+        .route("/topics/{topic}/:publish", post(pull::publish))
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/:receive",
+            post(pull::receive),
+        )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/:acknowledge",
+            post(pull::acknowledge),
+        )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/:release",
+            post(pull::release),
+        )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/:reject",
+            post(pull::reject),
+        )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/:renewlock",
+            post(pull::renew_lock),
+        )
         .route(
             "/topics/{topic}/events",
             get(read::read).post(append::append),

@@ -20,6 +20,7 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
         parts.pop();
     }
     lower(&mut parts, 1);
+    split_operation(&mut parts);
     match (parts.get(1).map(String::as_str), parts.len()) {
         (Some("topics"), _) => {
             if let Some(name) = parts.get_mut(2)
@@ -28,6 +29,10 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
                 name.clone_from(&topic.config.name);
             }
             lower(&mut parts, 3);
+            let at = parts.len() - 1;
+            if parts[at].starts_with(':') && at > 2 {
+                lower(&mut parts, at);
+            }
             if parts.get(3).is_some_and(|part| part == "api") {
                 lower(&mut parts, 4);
             }
@@ -54,6 +59,21 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
         .parse::<Uri>()
         .map_err(|error| Error::invalid(format!("{path:?} is not a path: {error}")))?;
     Ok(request)
+}
+
+/// The operation of a namespace's path stands behind a colon, `/topics/shop:publish`: it becomes a
+/// segment of its own, for the router knows no other. Names hold no colon.
+fn split_operation(parts: &mut Vec<String>) {
+    let resource = match parts.get(1).map(String::as_str) {
+        Some("topics") if parts.len() == 3 => 2,
+        Some("topics") if parts.len() == 5 => 4,
+        _ => return,
+    };
+    let subject = resource == 4 && !parts[3].eq_ignore_ascii_case("eventsubscriptions");
+    if !subject && let Some(at) = parts[resource].find(':') {
+        let operation = parts[resource].split_off(at);
+        parts.push(operation);
+    }
 }
 
 fn lower(parts: &mut [String], index: usize) {

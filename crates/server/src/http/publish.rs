@@ -48,7 +48,7 @@ async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
 }
 
 /// Refuses a compressed body by name; what it holds would only look malformed.
-fn plain_body(headers: &http::HeaderMap) -> Result<()> {
+pub(super) fn plain_body(headers: &http::HeaderMap) -> Result<()> {
     match headers.get(http::header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             Err(Error::invalid(format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{
     Attribute, AttributeValue, Filter, InputSchema, SubscriptionDefinition, Target,
-    TopicDefinition, Validation,
+    TopicDefinition, Validation, ordering,
 };
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
 use foretell_types::{Error, Result, check_container};
@@ -39,6 +39,9 @@ pub(super) struct TopicTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscriptionTable {
     pub(super) to: String,
+    /// How long a received event is locked.
+    pub(super) lock: Option<String>,
+    pub(super) ordering: Option<String>,
     #[serde(default)]
     pub(super) event_types: Vec<String>,
     #[serde(default)]
@@ -201,6 +204,16 @@ impl SubscriptionTable {
         definition.event_ttl_minutes = self
             .event_ttl_minutes
             .unwrap_or(definition.event_ttl_minutes);
+        if let Some(text) = &self.lock {
+            let lock = parse_wait(text).map_err(|error| error.context("lock"))?;
+            let seconds = u32::try_from(lock.as_secs()).ok();
+            let seconds = seconds.filter(|_| lock.subsec_nanos() == 0);
+            let wrong = || Error::invalid(format!("lock is {text:?}: expected whole seconds"));
+            definition.lock_seconds = Some(seconds.ok_or_else(wrong)?);
+        }
+        if let Some(text) = &self.ordering {
+            definition.ordered = ordering(text)?;
+        }
         definition.dead_letter.clone_from(&self.dead_letter);
         let attributes = self.attributes.iter();
         let attributes = attributes.map(|(name, table)| Attribute {

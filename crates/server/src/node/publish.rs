@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use foretell_log::{Append, Appended};
 use foretell_protocol::{
-    Credentials, Fill, RequestLimits, TopicSchema, check_admin, check_topic, read_events_within,
+    Credentials, Fill, InputSchema, RequestLimits, TopicSchema, check_admin, check_topic,
+    read_events_within,
 };
 use foretell_types::{AppendCondition, Error, ExpectedRevision, Instant, NewEvent, Result};
 use http::HeaderMap;
@@ -31,7 +32,7 @@ pub struct Conditions {
 }
 
 impl Node {
-    /// Publishing needs one of the topic's keys, a signature by one, or the admin key.
+    /// Publishing and receiving need one of the topic's keys, a signature by one, or the admin key.
     pub fn check_publisher(&self, topic: &TopicEntry, credentials: &Credentials) -> Result<()> {
         if check_admin(credentials, &self.admin).is_ok() {
             return Ok(());
@@ -74,6 +75,31 @@ impl Node {
             schema: definition.input_schema,
             mapping: definition.mapping.as_ref(),
         };
+        read_events_within(headers, body, &schema, &mut Filler(self), limits)
+    }
+
+    /// Reads CloudEvents from the body of a request to a namespace's topic.
+    pub fn read_cloudevents(
+        &self,
+        topic: &TopicEntry,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Vec<NewEvent>> {
+        let takes = topic.config.definition.input_schema;
+        if !matches!(takes, InputSchema::Any | InputSchema::CloudEvents) {
+            return Err(Error::invalid(format!(
+                "topic {:?} takes {}: publish to /topics/{}/api/events",
+                topic.config.name,
+                takes.arm(),
+                topic.config.name
+            )));
+        }
+        let schema = TopicSchema {
+            resource_id: &topic.resource_id,
+            schema: InputSchema::CloudEvents,
+            mapping: None,
+        };
+        let limits = RequestLimits::NAMESPACE;
         read_events_within(headers, body, &schema, &mut Filler(self), limits)
     }
 

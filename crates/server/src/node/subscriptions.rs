@@ -1,14 +1,15 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_delivery::{
     Batch, DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, HeaderSource, Invocation,
-    Outcome, RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema,
-    dead_letter,
+    Outcome, PullOptions, PullPolicy, Receiver, RetryPolicy, StatsSnapshot, Subscription,
+    SubscriptionOptions, Webhook, WebhookSchema, dead_letter,
 };
 use foretell_protocol::{Attribute, AttributeValue, DeliverySchema, Target};
-use foretell_types::limits::DELIVERIES_IN_FLIGHT;
+use foretell_types::limits::{DELIVERIES_IN_FLIGHT, PULL_DELIVERIES, RECEIVE_LOCK_LEAST_S};
 use foretell_types::{Error, ErrorKind, Result};
 
 use super::{Node, SubscriptionConfig};
@@ -17,7 +18,7 @@ use super::{Node, SubscriptionConfig};
 const DEAD_LETTER_CONTAINER: &str = "dead-letters";
 
 impl Node {
-    /// Starts all subscriptions that push. One that can't be started is logged; the others go on.
+    /// Starts all subscriptions. One that can't be started is logged; the others go on.
     pub(super) fn start_subscriptions(&self) {
         for subscription in self.config().subscriptions.values() {
             if let Err(error) = self.start_subscription(subscription) {
@@ -30,9 +31,7 @@ impl Node {
     }
 
     pub(super) fn start_subscription(&self, config: &SubscriptionConfig) -> Result<()> {
-        let Some(options) = self.subscription_options(config)? else {
-            return Ok(());
-        };
+        let start = self.startable(config)?;
         // Nothing goes to an endpoint that didn't say yes.
         if !config.provisioning.is_succeeded() {
             return Ok(());
@@ -43,19 +42,20 @@ impl Node {
         if running.contains_key(&key) {
             return Ok(());
         }
-        let started = Subscription::start(options, self.log.clone(), self.storage.clone())?;
+        let (log, storage) = (self.log.clone(), self.storage.clone());
+        let started = match start {
+            Start::Push(options) => Subscription::start(options, log, storage)?,
+            Start::Pull(options) => Subscription::start_pull(options, log, storage)?,
+        };
         running.insert(key, started);
         Ok(())
     }
 
-    /// What a subscription is started with; `None` for one that is pulled.
-    pub(super) fn subscription_options(
-        &self,
-        config: &SubscriptionConfig,
-    ) -> Result<Option<SubscriptionOptions>> {
+    /// What a subscription is started with.
+    pub(super) fn startable(&self, config: &SubscriptionConfig) -> Result<Start> {
         let definition = &config.definition;
         let handler: Arc<dyn Handler> = match &definition.target {
-            Target::Pull => return Ok(None),
+            Target::Pull => return Ok(Start::Pull(pull_options(config)?)),
             Target::WebHook(url) => Arc::new(self.webhook(config, url)?),
             Target::Function { app, function } => match self.apps.get(app) {
                 Some(app) => app.handler(function),
@@ -73,16 +73,13 @@ impl Node {
                 max_attempts: definition.max_delivery_attempts,
                 ttl_minutes: definition.event_ttl_minutes,
             },
-            dead_letter_container: definition
-                .dead_letter
-                .clone()
-                .unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned()),
+            dead_letter_container: dead_letter_container(config),
             ordered_by_subject: true,
             concurrency: DELIVERIES_IN_FLIGHT,
         };
         options.retry.check()?;
         foretell_storage::check_container(&options.dead_letter_container)?;
-        Ok(Some(options))
+        Ok(Start::Push(options))
     }
 
     pub(super) fn webhook(&self, config: &SubscriptionConfig, url: &str) -> Result<Webhook> {
@@ -161,6 +158,26 @@ impl Node {
         }
     }
 
+    /// Where the events of a subscription are received.
+    pub fn receiver(&self, topic: &str, name: &str) -> Result<Receiver> {
+        let subscription = self.subscription(topic, name)?;
+        let target = &subscription.definition.target;
+        if *target != Target::Pull {
+            return Err(Error::invalid(format!(
+                "subscription {:?} pushes its events to {target}: only from one with the delivery mode Queue can be received",
+                subscription.name
+            )));
+        }
+        let running = self.running.lock();
+        let found = running.get(&key(&subscription.topic, &subscription.name));
+        found.and_then(Subscription::receiver).ok_or_else(|| {
+            Error::unavailable(format!(
+                "subscription {:?} does not run at the moment: try again",
+                subscription.name
+            ))
+        })
+    }
+
     /// The counts of a running subscription.
     pub fn subscription_stats(&self, topic: &str, name: &str) -> Option<StatsSnapshot> {
         self.running
@@ -184,12 +201,22 @@ impl Node {
     }
 }
 
-/// `/topics/TOPIC/api/events`.
+/// `/topics/TOPIC/api/events`, `/topics/TOPIC:publish`.
 fn takes_deliveries(path: &str) -> bool {
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     let is = |part: &str, name: &str| part.eq_ignore_ascii_case(name);
-    matches!(parts[..], ["", topics, _, api, events]
-        if is(topics, "topics") && is(api, "api") && is(events, "events"))
+    match parts[..] {
+        ["", topics, _, api, events] => {
+            is(topics, "topics") && is(api, "api") && is(events, "events")
+        }
+        ["", topics, topic] => {
+            is(topics, "topics")
+                && topic
+                    .rsplit_once(':')
+                    .is_some_and(|(_, verb)| is(verb, "publish"))
+        }
+        _ => false,
+    }
 }
 
 fn internal() -> Error {
@@ -197,6 +224,43 @@ fn internal() -> Error {
         ErrorKind::Forbidden,
         "a webhook can be pointed at this server's /topics/TOPIC/api/events only, not at its administration; `allow_internal_addresses = true` below [delivery] in foretell.toml allows it",
     )
+}
+
+/// What a subscription is started with.
+pub(super) enum Start {
+    Push(SubscriptionOptions),
+    Pull(PullOptions),
+}
+
+fn pull_options(config: &SubscriptionConfig) -> Result<PullOptions> {
+    let definition = &config.definition;
+    let filter = definition.filter.clone();
+    let seconds = |given: u32| Duration::from_secs(given.into());
+    let options = PullOptions {
+        topic: config.topic.clone(),
+        name: config.name.clone(),
+        filter: Arc::new(move |event| filter.matches(event)),
+        policy: PullPolicy {
+            lock: seconds(
+                definition
+                    .lock_seconds
+                    .unwrap_or(RECEIVE_LOCK_LEAST_S as u32),
+            ),
+            // Earlier versions took more, and delivered nothing.
+            max_deliveries: definition.max_delivery_attempts.min(PULL_DELIVERIES as u32),
+            ttl: seconds(60) * definition.event_ttl_minutes,
+        },
+        dead_letter_container: dead_letter_container(config),
+        ordered_by_subject: definition.ordered,
+    };
+    options.policy.check()?;
+    foretell_storage::check_container(&options.dead_letter_container)?;
+    Ok(options)
+}
+
+fn dead_letter_container(config: &SubscriptionConfig) -> String {
+    let own = config.definition.dead_letter.clone();
+    own.unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned())
 }
 
 fn key(topic: &str, name: &str) -> (String, String) {
