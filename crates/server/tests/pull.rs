@@ -265,3 +265,49 @@ async fn what_is_wrong_is_refused() {
     );
     world.node.close().await;
 }
+
+#[tokio::test]
+async fn the_application_file_defines_it_too() {
+    let toml = "[topics.shop.subscriptions.work]\nto = \"pull\"\nlock = \"90s\"\nordering = \"subject\"\nmax_delivery_attempts = 3\nevent_ttl_minutes = 10080\ndead_letter = \"given-up\"";
+    let world = World::with(toml).await;
+    let shown = world.get(SUB).await.is(200).json();
+    let queue = &shown["properties"]["deliveryConfiguration"]["queue"];
+    assert_eq!(queue["receiveLockDurationInSeconds"], 90, "{shown}");
+    assert_eq!(queue["maxDeliveryCount"], 3, "{shown}");
+    assert_eq!(queue["eventTimeToLive"], "P7D", "{shown}");
+    assert_eq!(queue["ordering"], "subject", "{shown}");
+    let container = &queue["deadLetterDestinationWithResourceIdentity"]["deadLetterDestination"];
+    let container = &container["properties"]["blobContainerName"];
+    assert_eq!(container, "given-up", "{shown}");
+    let key = format!("Bearer {}", world.admin());
+    publish(
+        &world,
+        &key,
+        json!([cloud("1", "a"), cloud("2", "a"), cloud("3", "b")]),
+    )
+    .await
+    .is(200);
+    let received = receive(&world, &key, 10).await;
+    let ids: Vec<_> = received.iter().map(|one| &one["event"]["id"]).collect();
+    assert_eq!(ids, ["1", "3"]);
+    world.node.close().await;
+    for (wrong, said) in [
+        ("to = \"pull\"\nlock = \"59s\"", "locked for 59 seconds"),
+        ("to = \"pull\"\nlock = \"soon\"", "is not a duration"),
+        ("to = \"pull\"\nordering = \"time\"", "is not an ordering"),
+        ("to = \"pull\"\nmax_delivery_attempts = 11", "from 1 to 10"),
+        (
+            "to = \"webhook:http://h/\"\nlock = \"60s\"",
+            "events are pushed",
+        ),
+        (
+            "to = \"webhook:http://h/\"\nordering = \"subject\"",
+            "events are pushed",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let toml = format!("[topics.shop.subscriptions.work]\n{wrong}");
+        let error = support::application(folder.path(), &toml).unwrap_err();
+        assert!(error.message().contains(said), "{error}");
+    }
+}
