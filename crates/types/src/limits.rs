@@ -75,7 +75,7 @@ limits! {
     /// The most that they can be set to.
     LOG_BYTES_MOST = 1024 * 1024 * 1024, "bytes";
     /// Segments that wait to be sealed before appending waits for that: they are indexed in memory.
-    UNSEALED_SEGMENTS = 6, "segments";
+    UNSEALED_SEGMENTS = 5, "segments";
     /// Runs of the index before sealing waits for merging: each costs a read of a stream two reads.
     UNMERGED_RUNS = 64, "runs";
     /// Keys of erasable subjects that are kept in memory; another takes some microseconds.
