@@ -8,14 +8,14 @@ use uuid::Uuid;
 use crate::checkpoint::{Pending, register};
 use crate::handler::Invocation;
 use crate::identity;
-use crate::subscription::Settings;
+use crate::subscription::SubscriptionOptions;
 
 /// Positions that lie at most so far apart are read in one go.
 const STRIDE: u64 = 256;
 
 /// What the loop of a subscription and its tasks share; it never changes.
 pub(crate) struct Context {
-    pub options: Settings,
+    pub options: SubscriptionOptions,
     /// `TOPIC/SUBSCRIPTION`.
     pub key: Arc<str>,
     pub topic: Arc<str>,

@@ -23,7 +23,7 @@ use crate::pull::Pull;
 use crate::queue::{Popped, Queue};
 use crate::replay::{Replay, Replays};
 use crate::stats::Stats;
-use crate::subscription::{Settings, Work};
+use crate::subscription::{SubscriptionOptions, Work};
 
 /// How long a stopping subscription waits for the calls in flight; then they are aborted, and
 /// their events are delivered again.
@@ -53,7 +53,7 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     pub fn new(
-        options: Settings,
+        options: SubscriptionOptions,
         log: EventLog,
         storage: Account,
         stats: Arc<Stats>,

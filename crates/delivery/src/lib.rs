@@ -14,7 +14,8 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use std::sync::Arc;
 //! use foretell_delivery::{
-//!     Failure, Handler, Invocation, Outcome, RetryPolicy, Subscription, SubscriptionOptions, create,
+//!     Failure, Handler, Invocation, Outcome, RetryPolicy, Subscription, SubscriptionOptions, Work,
+//!     create,
 //! };
 //! use foretell_log::{Append, Environment, EventLog, MemoryJournal};
 //!
@@ -38,8 +39,10 @@
 //!     topic: "shop".into(),
 //!     name: "print".into(),
 //!     filter: Arc::new(|event| event.event_type.starts_with("order.")),
-//!     handler: Arc::new(Print),
-//!     retry: RetryPolicy::default(),
+//!     work: Work::Push {
+//!         handler: Arc::new(Print),
+//!         retry: RetryPolicy::default(),
+//!     },
 //!     dead_letter_container: "dead-letters".into(),
 //!     ordered_by_subject: true,
 //!     concurrency: 8,
@@ -82,10 +85,12 @@ pub use checkpoint::{Checkpoint, GivenUp, Pending};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
 pub use dispatch::STOP_GRACE;
 pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob, OutputEvent};
-pub use pull::{PullOptions, PullPolicy};
+pub use pull::PullPolicy;
 pub use receiver::{Received, Receiver, Refused, Settled, Settlement};
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
-pub use subscription::{FilterFn, Subscription, SubscriptionOptions, create, forget, progress};
+pub use subscription::{
+    FilterFn, Subscription, SubscriptionOptions, Work, create, forget, progress,
+};
 pub use validation::{Handshake, Validated};
 pub use webhook::{Webhook, WebhookSchema};

@@ -5,7 +5,6 @@
 //! share one commit.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::receiver::{
     LockToken, Receive, Received, Receiver, Refused, Request, Settled, Settlement,
 };
 use crate::stats::Stats;
-use crate::subscription::{FilterFn, Work};
+use crate::subscription::Work;
 
 /// How long a receiver holds an event, how often it is delivered, and how long it lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,25 +47,6 @@ impl PullPolicy {
             )));
         }
         Ok(())
-    }
-}
-
-/// What a subscription holds ready, and under which rules.
-#[derive(Clone)]
-pub struct PullOptions {
-    pub topic: String,
-    pub name: String,
-    pub filter: FilterFn,
-    pub policy: PullPolicy,
-    /// The container of its dead letters.
-    pub dead_letter_container: String,
-    /// A subject with a locked event waits; else events go without regard to each other.
-    pub ordered_by_subject: bool,
-}
-
-impl fmt::Debug for PullOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} {:?}", self.topic, self.name, self.policy)
     }
 }
 
@@ -341,15 +321,16 @@ impl Dispatcher {
             return Err(Refused::Lost);
         }
         let (_, mut pending, event) = self.queue.take(position).ok_or(Refused::Lost)?;
-        if settlement == Settlement::RenewLock {
-            let lock = self.policy().map_or(Duration::ZERO, |policy| policy.lock);
-            pending.due_ms = now.plus_nanos(nanos(lock)).as_millis().max(1) as u64;
-            self.queue.put_back(position, pending, event);
-            return Ok(());
-        }
-        pending.lock = 0;
+        // Only a lock that is renewed is still one.
+        let secret = std::mem::take(&mut pending.lock);
         match settlement {
-            Settlement::Acknowledge | Settlement::RenewLock => {
+            Settlement::RenewLock => {
+                let lock = self.policy().map_or(Duration::ZERO, |policy| policy.lock);
+                pending.lock = secret;
+                pending.due_ms = now.plus_nanos(nanos(lock)).as_millis().max(1) as u64;
+                self.queue.put_back(position, pending, event);
+            }
+            Settlement::Acknowledge => {
                 Stats::add(&self.stats.delivered);
                 self.queue.settle(position);
             }

@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use foretell_log::{Append, EventLog};
 use foretell_storage::Account;
-use foretell_types::limits::DELIVERIES_IN_FLIGHT;
 use foretell_types::{Error, NewEvent, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -12,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::checkpoint::{Checkpoint, register};
 use crate::dispatch::Dispatcher;
 use crate::handler::Handler;
-use crate::pull::{Pull, PullOptions, PullPolicy};
+use crate::pull::{Pull, PullPolicy};
 use crate::receiver::Receiver;
 use crate::retry::RetryPolicy;
 use crate::stats::{Stats, StatsSnapshot};
@@ -20,47 +19,58 @@ use crate::stats::{Stats, StatsSnapshot};
 /// Tells whether a subscription wants an event.
 pub type FilterFn = Arc<dyn Fn(&NewEvent) -> bool + Send + Sync>;
 
-/// What a subscription delivers, where to, and how hard it tries.
+/// What a subscription delivers, and how.
 #[derive(Clone)]
 pub struct SubscriptionOptions {
     pub topic: String,
     pub name: String,
     pub filter: FilterFn,
-    pub handler: Arc<dyn Handler>,
-    pub retry: RetryPolicy,
+    pub work: Work,
     /// The container of its dead letters.
     pub dead_letter_container: String,
-    /// A subject's events go one after the other, and a failing one makes the rest wait.
+    /// A subject's events go one after the other, and one that fails or is locked makes the rest
+    /// wait.
     pub ordered_by_subject: bool,
     /// Invocations in flight, at most.
     pub concurrency: usize,
 }
 
 /// What a subscription does with its events.
-pub(crate) enum Work {
-    /// They are handed to a handler.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// They are handed to a handler, which is tried as hard as `retry` says.
     Push {
         handler: Arc<dyn Handler>,
         retry: RetryPolicy,
     },
-    /// They wait for receivers.
+    /// They wait for receivers, see [`Subscription::receiver`].
     Pull(PullPolicy),
 }
 
-/// The options of a subscription of either kind.
-pub(crate) struct Settings {
-    pub topic: String,
-    pub name: String,
-    pub filter: FilterFn,
-    pub dead_letter_container: String,
-    pub ordered_by_subject: bool,
-    pub concurrency: usize,
-    pub work: Work,
+impl SubscriptionOptions {
+    /// Whether a subscription can be started with these.
+    pub fn check(&self) -> Result<()> {
+        match &self.work {
+            Work::Push { handler, retry } => {
+                retry.check()?;
+                if let Some(handler) = handler.batches() {
+                    handler.batch().check()?;
+                }
+            }
+            Work::Pull(policy) => policy.check()?,
+        }
+        if self.concurrency == 0 {
+            return Err(Error::invalid(
+                "concurrency is 0: at least one invocation must go at a time",
+            ));
+        }
+        foretell_storage::check_container(&self.dead_letter_container)
+    }
 }
 
 impl fmt::Debug for SubscriptionOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} -> {:?}", self.topic, self.name, self.handler)
+        write!(f, "{}/{} -> {:?}", self.topic, self.name, self.work)
     }
 }
 
@@ -81,62 +91,15 @@ impl Subscription {
         log: EventLog,
         storage: Account,
     ) -> Result<Subscription> {
-        options.retry.check()?;
-        if let Some(handler) = options.handler.batches() {
-            handler.batch().check()?;
-        }
-        if options.concurrency == 0 {
-            return Err(Error::invalid(
-                "concurrency is 0: at least one invocation must go at a time",
-            ));
-        }
-        let settings = Settings {
-            topic: options.topic,
-            name: options.name,
-            filter: options.filter,
-            dead_letter_container: options.dead_letter_container,
-            ordered_by_subject: options.ordered_by_subject,
-            concurrency: options.concurrency,
-            work: Work::Push {
-                handler: options.handler,
-                retry: options.retry,
-            },
+        options.check()?;
+        let (receiver, pull) = match options.work {
+            Work::Push { .. } => (None, None),
+            Work::Pull(_) => Some(Pull::new()).unzip(),
         };
-        Subscription::begin(settings, log, storage, None)
-    }
-
-    /// Starts a subscription whose events are received: see [`Subscription::receiver`].
-    pub fn start_pull(
-        options: PullOptions,
-        log: EventLog,
-        storage: Account,
-    ) -> Result<Subscription> {
-        options.policy.check()?;
-        let (receiver, pull) = Pull::new();
-        let settings = Settings {
-            topic: options.topic,
-            name: options.name,
-            filter: options.filter,
-            dead_letter_container: options.dead_letter_container,
-            ordered_by_subject: options.ordered_by_subject,
-            concurrency: DELIVERIES_IN_FLIGHT,
-            work: Work::Pull(options.policy),
-        };
-        Subscription::begin(settings, log, storage, Some((receiver, pull)))
-    }
-
-    fn begin(
-        settings: Settings,
-        log: EventLog,
-        storage: Account,
-        pull: Option<(Receiver, Pull)>,
-    ) -> Result<Subscription> {
-        foretell_storage::check_container(&settings.dead_letter_container)?;
-        let (receiver, pull) = pull.unzip();
         let stats = Arc::new(Stats::default());
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let mut dispatcher = Dispatcher::new(
-            settings,
+            options,
             log,
             storage,
             stats.clone(),

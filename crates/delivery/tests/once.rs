@@ -77,7 +77,7 @@ fn one_life(world: World, left: u64, counter: &Arc<AtomicU64>, seed: u64) -> (Wo
         let _inside = runtime.enter();
         world.start_with(&counting(counter), |options| {
             options.concurrency = 1 + seed as usize % 16;
-            options.retry.schedule = vec![std::time::Duration::from_millis(1)];
+            support::retry(options).schedule = vec![std::time::Duration::from_millis(1)];
         })
     };
     let is_done = || {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use foretell_delivery::dead_letter::{self, DeadLetter, DeadLetterFilter};
 use foretell_delivery::{
-    PullOptions, PullPolicy, Received, Receiver, Refused, Settled, Settlement, Subscription,
+    PullPolicy, Received, Receiver, Refused, Settled, Settlement, Subscription,
+    SubscriptionOptions, Work,
 };
 use foretell_types::NewEvent;
 use support::{World, event, settle_down, still, until};
@@ -21,26 +22,30 @@ const MS: Duration = Duration::from_millis(1);
 /// A receiver that waits so long waits for an event, not for the end.
 const LONG: Duration = Duration::from_secs(100_000_000);
 
-fn options() -> PullOptions {
-    PullOptions {
+fn options() -> SubscriptionOptions {
+    SubscriptionOptions {
         topic: "shop".into(),
         name: "work".into(),
         filter: Arc::new(|_| true),
-        policy: PullPolicy {
+        work: Work::Pull(PullPolicy {
             lock: LOCK,
             max_deliveries: 10,
             ttl: Duration::from_secs(7 * 86_400),
-        },
+        }),
         dead_letter_container: "dead-letters".into(),
         ordered_by_subject: false,
+        concurrency: 64,
     }
 }
 
-fn start_with(world: &World, change: impl FnOnce(&mut PullOptions)) -> (Subscription, Receiver) {
+fn start_with(
+    world: &World,
+    change: impl FnOnce(&mut SubscriptionOptions),
+) -> (Subscription, Receiver) {
     let mut options = options();
     change(&mut options);
     let (log, storage) = (world.log.clone(), world.storage.clone());
-    let subscription = Subscription::start_pull(options, log, storage).unwrap();
+    let subscription = Subscription::start(options, log, storage).unwrap();
     let receiver = subscription.receiver().unwrap();
     (subscription, receiver)
 }
@@ -238,8 +243,11 @@ async fn what_is_delivered_too_often_or_too_old_or_rejected_is_dead_lettered() {
     let _still = still();
     let world = World::new().await;
     let (subscription, receiver) = start_with(&world, |options| {
-        options.policy.max_deliveries = 2;
-        options.policy.ttl = 10 * LOCK;
+        options.work = Work::Pull(PullPolicy {
+            lock: LOCK,
+            max_deliveries: 2,
+            ttl: 10 * LOCK,
+        });
     });
     world.publish(4, 4).await;
     let first = receive(&receiver, 3).await;

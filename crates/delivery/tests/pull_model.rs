@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foretell_delivery::dead_letter::{self, DeadLetterFilter};
-use foretell_delivery::{PullOptions, PullPolicy, Received, Receiver, Settlement, Subscription};
+use foretell_delivery::{
+    PullPolicy, Received, Receiver, Settlement, Subscription, SubscriptionOptions, Work,
+};
 use foretell_log::Random;
 use support::crash::FaultJournal;
 use support::{Seeded, World, event, still, until};
@@ -95,20 +97,21 @@ fn freed(count: u32, until: Option<u64>) -> Place {
 }
 
 fn start(world: &World) -> (Subscription, Receiver) {
-    let options = PullOptions {
+    let options = SubscriptionOptions {
         topic: "shop".into(),
         name: "work".into(),
         filter: Arc::new(|event| !event.id.ends_with('7')),
-        policy: PullPolicy {
+        work: Work::Pull(PullPolicy {
             lock: Duration::from_secs(LOCK_S),
             max_deliveries: MOST,
             ttl: Duration::from_secs(100_000_000),
-        },
+        }),
         dead_letter_container: "dead-letters".into(),
         ordered_by_subject: false,
+        concurrency: 64,
     };
     let (log, storage) = (world.log.clone(), world.storage.clone());
-    let subscription = Subscription::start_pull(options, log, storage).unwrap();
+    let subscription = Subscription::start(options, log, storage).unwrap();
     let receiver = subscription.receiver().unwrap();
     (subscription, receiver)
 }

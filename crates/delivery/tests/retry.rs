@@ -33,8 +33,8 @@ async fn failing(
     let world = World::new().await;
     let handler = Recorder::at_once(move |invocation| Err(failure(invocation.attempts)));
     let subscription = world.start_with(&handler, |options| {
-        options.retry.max_attempts = max_attempts;
-        options.retry.ttl_minutes = ttl_minutes;
+        support::retry(options).max_attempts = max_attempts;
+        support::retry(options).ttl_minutes = ttl_minutes;
     });
     world.append([event(1, Some("one".into()))]).await;
     until(|| handler.count() == 1).await;
@@ -165,9 +165,9 @@ async fn options_that_can_not_work_are_refused() {
     let changes: [fn(&mut foretell_delivery::SubscriptionOptions); 6] = [
         |options| options.concurrency = 0,
         |options| options.dead_letter_container = "No Container".into(),
-        |options| options.retry.schedule.clear(),
-        |options| options.retry.max_attempts = 31,
-        |options| options.retry.ttl_minutes = 0,
+        |options| support::retry(options).schedule.clear(),
+        |options| support::retry(options).max_attempts = 31,
+        |options| support::retry(options).ttl_minutes = 0,
         |options| options.name = "nobody".into(),
     ];
     for change in changes {

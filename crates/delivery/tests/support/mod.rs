@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::{
-    Checkpoint, Handler, RetryPolicy, Subscription, SubscriptionOptions, create, progress,
+    Checkpoint, Handler, RetryPolicy, Subscription, SubscriptionOptions, Work, create, progress,
 };
 use foretell_log::{Append, Environment, EventLog, Journal, MemoryJournal, Random};
 use foretell_storage::Account;
@@ -155,13 +155,23 @@ pub fn open(journal: impl Journal + 'static, environment: &Environment) -> Event
     EventLog::open(Box::new(journal), environment, &mut |_, _| {}).unwrap()
 }
 
+/// How hard a handler is tried.
+pub fn retry(options: &mut SubscriptionOptions) -> &mut RetryPolicy {
+    match &mut options.work {
+        Work::Push { retry, .. } => retry,
+        Work::Pull(_) => panic!("nothing is tried"),
+    }
+}
+
 pub fn options(handler: Arc<dyn Handler>) -> SubscriptionOptions {
     SubscriptionOptions {
         topic: "shop".into(),
         name: "work".into(),
         filter: Arc::new(|_| true),
-        handler,
-        retry: RetryPolicy::default(),
+        work: Work::Push {
+            handler,
+            retry: RetryPolicy::default(),
+        },
         dead_letter_container: "dead-letters".into(),
         ordered_by_subject: true,
         concurrency: 64,

@@ -116,7 +116,7 @@ impl Node {
         }
         drop(config);
         // What can't be started isn't defined either.
-        self.startable(&subscription)?;
+        self.subscription_options(&subscription)?;
         Ok((subscription, known))
     }
 

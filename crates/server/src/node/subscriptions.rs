@@ -5,10 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretell_delivery::{
     Batch, DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, HeaderSource, Invocation,
-    Outcome, PullOptions, PullPolicy, Receiver, RetryPolicy, StatsSnapshot, Subscription,
-    SubscriptionOptions, Webhook, WebhookSchema, dead_letter,
+    Outcome, PullPolicy, Receiver, RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions,
+    Webhook, WebhookSchema, Work, dead_letter,
 };
-use foretell_protocol::{Attribute, AttributeValue, DeliverySchema, Target};
+use foretell_protocol::{
+    Attribute, AttributeValue, DeliverySchema, SubscriptionDefinition, Target,
+};
 use foretell_types::limits::{DELIVERIES_IN_FLIGHT, PULL_DELIVERIES, RECEIVE_LOCK_LEAST_S};
 use foretell_types::{Error, ErrorKind, Result};
 
@@ -31,7 +33,7 @@ impl Node {
     }
 
     pub(super) fn start_subscription(&self, config: &SubscriptionConfig) -> Result<()> {
-        let start = self.startable(config)?;
+        let options = self.subscription_options(config)?;
         // Nothing goes to an endpoint that didn't say yes.
         if !config.provisioning.is_succeeded() {
             return Ok(());
@@ -43,43 +45,46 @@ impl Node {
             return Ok(());
         }
         let (log, storage) = (self.log.clone(), self.storage.clone());
-        let started = match start {
-            Start::Push(options) => Subscription::start(options, log, storage)?,
-            Start::Pull(options) => Subscription::start_pull(options, log, storage)?,
-        };
-        running.insert(key, started);
+        running.insert(key, Subscription::start(options, log, storage)?);
         Ok(())
     }
 
     /// What a subscription is started with.
-    pub(super) fn startable(&self, config: &SubscriptionConfig) -> Result<Start> {
+    pub(super) fn subscription_options(
+        &self,
+        config: &SubscriptionConfig,
+    ) -> Result<SubscriptionOptions> {
+        let definition = &config.definition;
+        let (filter, own) = (definition.filter.clone(), definition.dead_letter.clone());
+        let options = SubscriptionOptions {
+            topic: config.topic.clone(),
+            name: config.name.clone(),
+            filter: Arc::new(move |event| filter.matches(event)),
+            work: self.work(config)?,
+            dead_letter_container: own.unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned()),
+            ordered_by_subject: definition.target != Target::Pull || definition.ordered,
+            concurrency: DELIVERIES_IN_FLIGHT,
+        };
+        options.check()?;
+        Ok(options)
+    }
+
+    fn work(&self, config: &SubscriptionConfig) -> Result<Work> {
         let definition = &config.definition;
         let handler: Arc<dyn Handler> = match &definition.target {
-            Target::Pull => return Ok(Start::Pull(pull_options(config)?)),
+            Target::Pull => return Ok(Work::Pull(pull_policy(definition))),
             Target::WebHook(url) => Arc::new(self.webhook(config, url)?),
             Target::Function { app, function } => match self.apps.get(app) {
                 Some(app) => app.handler(function),
                 None => Arc::new(MissingApp { app: app.clone() }),
             },
         };
-        let filter = definition.filter.clone();
-        let options = SubscriptionOptions {
-            topic: config.topic.clone(),
-            name: config.name.clone(),
-            filter: Arc::new(move |event| filter.matches(event)),
-            handler,
-            retry: RetryPolicy {
-                schedule: self.options.application.retry_schedule(),
-                max_attempts: definition.max_delivery_attempts,
-                ttl_minutes: definition.event_ttl_minutes,
-            },
-            dead_letter_container: dead_letter_container(config),
-            ordered_by_subject: true,
-            concurrency: DELIVERIES_IN_FLIGHT,
+        let retry = RetryPolicy {
+            schedule: self.options.application.retry_schedule(),
+            max_attempts: definition.max_delivery_attempts,
+            ttl_minutes: definition.event_ttl_minutes,
         };
-        options.retry.check()?;
-        foretell_storage::check_container(&options.dead_letter_container)?;
-        Ok(Start::Push(options))
+        Ok(Work::Push { handler, retry })
     }
 
     pub(super) fn webhook(&self, config: &SubscriptionConfig, url: &str) -> Result<Webhook> {
@@ -226,41 +231,15 @@ fn internal() -> Error {
     )
 }
 
-/// What a subscription is started with.
-pub(super) enum Start {
-    Push(SubscriptionOptions),
-    Pull(PullOptions),
-}
-
-fn pull_options(config: &SubscriptionConfig) -> Result<PullOptions> {
-    let definition = &config.definition;
-    let filter = definition.filter.clone();
+fn pull_policy(definition: &SubscriptionDefinition) -> PullPolicy {
     let seconds = |given: u32| Duration::from_secs(given.into());
-    let options = PullOptions {
-        topic: config.topic.clone(),
-        name: config.name.clone(),
-        filter: Arc::new(move |event| filter.matches(event)),
-        policy: PullPolicy {
-            lock: seconds(
-                definition
-                    .lock_seconds
-                    .unwrap_or(RECEIVE_LOCK_LEAST_S as u32),
-            ),
-            // Earlier versions took more, and delivered nothing.
-            max_deliveries: definition.max_delivery_attempts.min(PULL_DELIVERIES as u32),
-            ttl: seconds(60) * definition.event_ttl_minutes,
-        },
-        dead_letter_container: dead_letter_container(config),
-        ordered_by_subject: definition.ordered,
-    };
-    options.policy.check()?;
-    foretell_storage::check_container(&options.dead_letter_container)?;
-    Ok(options)
-}
-
-fn dead_letter_container(config: &SubscriptionConfig) -> String {
-    let own = config.definition.dead_letter.clone();
-    own.unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned())
+    let lock = definition.lock_seconds;
+    PullPolicy {
+        lock: seconds(lock.unwrap_or(RECEIVE_LOCK_LEAST_S as u32)),
+        // Earlier versions took more, and delivered nothing.
+        max_deliveries: definition.max_delivery_attempts.min(PULL_DELIVERIES as u32),
+        ttl: seconds(60) * definition.event_ttl_minutes,
+    }
 }
 
 fn key(topic: &str, name: &str) -> (String, String) {
