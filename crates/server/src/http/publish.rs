@@ -3,13 +3,13 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use foretell_protocol::RequestLimits;
 use foretell_types::limits::PUBLISH_BODY_BYTES;
-use foretell_types::{Error, ErrorKind, Result};
+use foretell_types::{Error, ErrorKind, NewEvent, Result};
 use http::{HeaderValue, StatusCode};
 
 use super::Server;
 use super::answer::Failed;
 use crate::Node;
-use crate::node::{Conditions, Counters};
+use crate::node::{Conditions, Counters, TopicEntry};
 
 /// `POST /topics/{topic}/api/events`: Event Grid's publish operation.
 pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Request) -> Response {
@@ -33,6 +33,19 @@ pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Re
 }
 
 async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
+    append_read(node, topic, request, |topic, headers, body| {
+        node.read_events(topic, headers, body, RequestLimits::PUBLISH)
+    })
+    .await
+}
+
+/// Appends the events that a publish request holds, as `read` finds them.
+pub(super) async fn append_read(
+    node: &Node,
+    topic: &str,
+    request: Request,
+    read: impl FnOnce(&TopicEntry, &http::HeaderMap, &[u8]) -> Result<Vec<NewEvent>>,
+) -> Result<()> {
     let topic = node.topic(topic)?;
     let (parts, body) = request.into_parts();
     // Before the body is read: who has no key sends nothing.
@@ -41,7 +54,7 @@ async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
     plain_body(&parts.headers)?;
     let body = read_body(body, PUBLISH_BODY_BYTES).await?;
     let topic = node.still_publishes(topic, &credentials)?;
-    let events = node.read_events(&topic, &parts.headers, &body, RequestLimits::PUBLISH)?;
+    let events = read(&topic, &parts.headers, &body)?;
     node.append(&topic.config.name, events, Conditions::default())
         .await?;
     Ok(())

@@ -15,35 +15,21 @@ use serde_json::json;
 
 use super::answer::{Answer, json as answer_json};
 use super::parameters::Parameters;
-use super::publish::{plain_body, read_body};
+use super::publish::{append_read, plain_body, read_body};
 use super::{Server, json_body};
 use crate::Node;
-use crate::node::{Conditions, Counters, to_the_end};
+use crate::node::{Counters, to_the_end};
 
 /// `POST /topics/{topic}:publish`
 pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    match accept(&node, &topic, request).await {
+    let read = |topic: &_, headers: &_, body: &_| node.read_cloudevents(topic, headers, body);
+    match append_read(&node, &topic, request, read).await {
         Ok(()) => answer_json(&json!({})),
         Err(error) => {
             Counters::add(&node.counters.refused_requests, 1);
             Err(error.into())
         }
     }
-}
-
-async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
-    let topic = node.topic(topic)?;
-    let (parts, body) = request.into_parts();
-    // Before the body is read: who has no key sends nothing.
-    let credentials = super::credentials(&parts.headers, &parts.uri)?;
-    node.check_publisher(&topic, &credentials)?;
-    plain_body(&parts.headers)?;
-    let body = read_body(body, PUBLISH_BODY_BYTES).await?;
-    let topic = node.still_publishes(topic, &credentials)?;
-    let events = node.read_cloudevents(&topic, &parts.headers, &body)?;
-    node.append(&topic.config.name, events, Conditions::default())
-        .await?;
-    Ok(())
 }
 
 /// Where to receive, for one who shows a key of the topic.
