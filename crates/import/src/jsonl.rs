@@ -1,12 +1,11 @@
 //! JSON lines: an object a line; without a mapping, a CloudEvents object a line.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io::BufRead;
 
 use foretell_types::cloudevents::{Reserved, from_json_with};
-use foretell_types::{Error, Result, compact_json};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use foretell_types::{Error, JsonMembers, Result, compact_json};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::collect::{Collector, Found};
@@ -73,12 +72,14 @@ fn event(line: &[u8], mapping: &Mapping, plan: Option<&Plan>) -> Result<Found> {
 }
 
 /// An object with its values as they are written.
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Object<'a>(#[serde(borrow)] JsonMembers<'a>);
 
 impl<'a> Object<'a> {
     fn get(&self, key: &str) -> Option<&'a RawValue> {
         // As JSON readers do, the last of two.
-        let found = self.0.iter().rev().find(|(other, _)| other == key);
+        let found = self.0.0.iter().rev().find(|(other, _)| other == key);
         found.map(|(_, value)| *value)
     }
 
@@ -118,7 +119,7 @@ impl<'a> Object<'a> {
             ));
         }
         let mut out = String::from("{");
-        for (key, value) in &self.0 {
+        for (key, value) in &self.0.0 {
             if !ADDED_WHEN_READING.contains(&key.as_ref()) {
                 write_key(&mut out, key);
                 out.push_str(value.get());
@@ -153,50 +154,5 @@ impl Row for Object<'_> {
             Some(_) => Cow::Borrowed(raw),
         };
         Ok((!text.is_empty()).then_some(text))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<'a>, D::Error> {
-        struct ObjectVisitor;
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(Key(key)) = map.next_key()? {
-                    members.push((key, map.next_value()?));
-                }
-                Ok(Object(members))
-            }
-        }
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-/// A key, borrowed where it holds no escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key<'de>, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
     }
 }

@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::fmt;
 
 use foretell_types::{
-    Data, Error, ExtensionValue, KNOWN_TIME, NewEvent, RESERVED_ATTRIBUTES, Result,
+    Data, Error, ExtensionValue, JsonMembers, KNOWN_TIME, NewEvent, RESERVED_ATTRIBUTES, Result,
     validate_extension_name,
 };
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::number::Number;
@@ -33,7 +31,7 @@ impl<'e> Found<'e> {
             b'n' => return None,
             b't' => Found::Boolean(true),
             b'f' => Found::Boolean(false),
-            b'"' => serde_json::from_str(text).map_or(Found::Other, |Name(text)| Found::Text(text)),
+            b'"' => serde_json::from_str(text).map_or(Found::Other, |Text(text)| Found::Text(text)),
             b'[' => Found::Array(text),
             b'{' => Found::Other,
             _ => Number::from_text(text).map_or(Found::Other, Found::Number),
@@ -129,51 +127,28 @@ pub(super) fn check_key(key: &str) -> Result<()> {
     }
 }
 
+/// A JSON string, borrowed where it holds no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The members of a JSON object as text. What isn't an object has none.
 #[derive(Default)]
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct Object<'a>(JsonMembers<'a>);
 
 impl<'a> Object<'a> {
     fn read(text: &'a str) -> Object<'a> {
-        serde_json::from_str(text).unwrap_or_default()
+        Object(serde_json::from_str(text).unwrap_or_default())
     }
 
     /// The member of just this name, or else of one that differs in case only. Of several the
     /// last counts, as everywhere.
     fn get(&self, name: &str) -> Option<&'a str> {
         let find = |same: fn(&str, &str) -> bool| {
-            let mut members = self.0.iter().rev();
+            let mut members = self.0.0.iter().rev();
             members.find(|(key, _)| same(key, name))
         };
         find(|a, b| a == b)
             .or_else(|| find(|a, b| a.eq_ignore_ascii_case(b)))
             .map(|(_, raw)| raw.get())
-    }
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-        let mut members = Vec::new();
-        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-            members.push((name, value));
-        }
-        Ok(Object(members))
     }
 }
