@@ -22,6 +22,6 @@ mod listen;
 mod node;
 
 pub use foretell_functions::Status as AppStatus;
-pub use http::{proof_from_json, router};
+pub use http::{backed_up_to_json, proof_from_json, router};
 pub use listen::{Listening, listen, serve};
 pub use node::{Application, Node, NodeOptions, StateAnswer, account_blobs, admin_key};

@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use foretell_log::{BackupFile, BackupSource, BackupStep, Blobs, Environment, back_up};
+use foretell_log::{BackupFile, BackupSource, Blobs, Environment, back_up};
+use foretell_server::backed_up_to_json;
 use foretell_types::{Error, Result};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -15,9 +16,9 @@ use crate::output::{Failure, amount, bar, line};
 /// Copy the log into a folder or a container while it is in use; a second time only what is new.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The storage account, functions and keys are not part of it: back up keys/master.key apart,
-and the storage account by its own means. What is archived there is part of it.
-`foretell restore` brings the log back."
+    after_help = "The storage account, functions and keys are not part of it: back up keys/master.key and
+erasure-keys apart from it, and the storage account by its own means. What is archived there is
+part of it. `foretell restore` brings the log back."
 )]
 pub struct Backup {
     #[command(flatten)]
@@ -135,23 +136,13 @@ fn copy(remote: &mut Remote, dir: &Path) -> Result<Value> {
         (&blobs, &folder),
         &Environment::real(),
         &mut |step, done, total| {
-            progress.set_message(match step {
-                BackupStep::Copying => "copying",
-                BackupStep::Verifying => "verifying",
-            });
+            progress.set_message(step.name());
             progress.set_length(total);
             progress.set_position(done);
         },
     );
     progress.finish_and_clear();
-    let done = done?;
-    Ok(json!({
-        "dir": dir,
-        "files": done.files,
-        "bytes": done.bytes,
-        "kept": done.kept,
-        "events": done.verified.events,
-        "commits": done.verified.commits,
-        "root": done.verified.root.to_string(),
-    }))
+    let mut done = backed_up_to_json(&done?);
+    done["dir"] = json!(dir);
+    Ok(done)
 }

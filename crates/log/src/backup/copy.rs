@@ -49,6 +49,15 @@ pub enum BackupStep {
     Verifying,
 }
 
+impl BackupStep {
+    pub fn name(self) -> &'static str {
+        match self {
+            BackupStep::Copying => "copying",
+            BackupStep::Verifying => "verifying",
+        }
+    }
+}
+
 /// What a backup took.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BackedUp {

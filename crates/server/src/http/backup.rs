@@ -3,7 +3,7 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
-use foretell_log::{BackupStep, back_up};
+use foretell_log::{BackedUp, back_up};
 use foretell_types::limits::STORE_BODY_BYTES;
 use foretell_types::{Error, Result, check_container};
 use http::header;
@@ -56,22 +56,21 @@ pub async fn into_container(State(node): Server, request: Request) -> Answer {
             &mut node.log.clone(),
             (&node.blobs, &folder),
             node.environment(),
-            &mut |step, done, total| {
-                let step = match step {
-                    BackupStep::Copying => "copying",
-                    BackupStep::Verifying => "verifying",
-                };
-                tell(step, done, total);
-            },
+            &mut |step, done, total| tell(step.name(), done, total),
         )?;
-        Ok(json!({
-            "files": done.files,
-            "bytes": done.bytes,
-            "kept": done.kept,
-            "events": done.verified.events,
-            "commits": done.verified.commits,
-            "root": done.verified.root.to_string(),
-        }))
+        Ok(backed_up_to_json(&done))
+    })
+}
+
+/// What a backup took, as JSON.
+pub fn backed_up_to_json(done: &BackedUp) -> Value {
+    json!({
+        "files": done.files,
+        "bytes": done.bytes,
+        "kept": done.kept,
+        "events": done.verified.events,
+        "commits": done.verified.commits,
+        "root": done.verified.root.to_string(),
     })
 }
 

@@ -35,6 +35,7 @@ use foretell_types::{Error, Result};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+pub use backup::backed_up_to_json;
 pub use prove::proof_from_json;
 
 use crate::Node;
