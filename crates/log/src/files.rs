@@ -4,6 +4,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 /// All file access of the log, behind one seam, so that faults can be injected.
 pub trait Files: Send + Sync {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
@@ -36,6 +38,26 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     fn set_len(&self, bytes: u64) -> io::Result<()>;
+}
+
+/// Makes a file durable that was read, and may have been written by a process that died before its
+/// sync, or whose sync failed: then the system only remembers the pages. Written again they are
+/// dirty again, and this sync tells the truth. Its name is made durable too.
+pub(crate) fn write_again(files: &dyn Files, path: &Path) -> io::Result<()> {
+    let file = files.open(path)?;
+    // It may hold secrets.
+    let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
+    let (mut offset, bytes) = (0, file.len()?);
+    while offset < bytes {
+        let count = file.read_at(&mut buffer, offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_all_at(&buffer[..count], offset)?;
+        offset += count as u64;
+    }
+    file.sync_data()?;
+    files.sync_dir(path.parent().unwrap_or(path))
 }
 
 /// The operating system's files.

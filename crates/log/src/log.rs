@@ -513,7 +513,9 @@ impl EventLog {
         if keys.is_empty() {
             return Ok(());
         }
-        self.inner.shared.keys()?.destroy(keys)
+        let shared = &self.inner.shared;
+        let _one = shared.erasing.lock();
+        shared.keys()?.destroy(keys)
     }
 
     /// The identity of the key store; `None` if there is none.

@@ -147,10 +147,12 @@ fn of_segment(
         let what = format!("it does not follow commit {}", expected - 1);
         return Err(segment.file.damage(0, what));
     }
+    let mut leaves = Vec::new();
     segment.walk(&mut |frame| {
-        range.extend(vec![leaf(frame)]);
+        leaves.push(leaf(frame));
         follow.frame(frame)
     })?;
+    range.extend(leaves);
     // The frames first: what is wrong with one of them says where it is.
     segment.file.verify()?;
     if segment.after != *range {

@@ -239,7 +239,8 @@ fn without_its_keys_a_log_says_what_is_missing() {
         .collect();
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
     let error = log.append(Append::new().events("people", [event(1)]));
-    assert!(error.and_then(|ticket| ticket.wait()).is_err());
+    let error = error.and_then(|ticket| ticket.wait()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     let plain = log.read("shop", ReadOptions::default()).unwrap();
     assert_eq!(plain.collect().unwrap().len(), 1);
     drop(log);

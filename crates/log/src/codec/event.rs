@@ -379,6 +379,19 @@ impl<'a> EventRef<'a> {
         })
     }
 
+    /// All extension attributes, checked.
+    fn extensions(&self) -> Result<Vec<(&'a str, ExtensionView<'a>)>> {
+        let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
+        for (name, kind, value) in self.raw_extensions() {
+            let name = std::str::from_utf8(name).map_err(|_| damaged())?;
+            extensions.push((name, view_extension(kind, value).ok_or_else(damaged)?));
+        }
+        if extensions.len() != usize::from(self.extension_count) {
+            return Err(damaged());
+        }
+        Ok(extensions)
+    }
+
     /// Appends the event as [`cloudevents::recorded_to_json`] writes it.
     pub fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
         // Bytes that are masked are the exception.
@@ -402,14 +415,7 @@ impl<'a> EventRef<'a> {
             dataschema: self.dataschema,
             data,
         };
-        let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
-        for (name, kind, value) in self.raw_extensions() {
-            let name = std::str::from_utf8(name).map_err(|_| damaged())?;
-            extensions.push((name, view_extension(kind, value).ok_or_else(damaged)?));
-        }
-        if extensions.len() != usize::from(self.extension_count) {
-            return Err(damaged());
-        }
+        let extensions = self.extensions()?;
         let place = cloudevents::Place {
             position: self.position,
             revision: self.revision,
@@ -423,19 +429,14 @@ impl<'a> EventRef<'a> {
     /// The event with its own memory; without data that is encrypted.
     pub fn to_recorded(&self) -> Result<RecordedEvent> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
-        for (name, kind, value) in self.raw_extensions() {
-            let value = match view_extension(kind, value).ok_or_else(damaged)? {
+        let extensions = self.extensions()?.into_iter().map(|(name, value)| {
+            let value = match value {
                 ExtensionView::Boolean(value) => ExtensionValue::Boolean(value),
                 ExtensionView::Integer(value) => ExtensionValue::Integer(value),
                 ExtensionView::String(value) => ExtensionValue::String(value.to_owned()),
             };
-            let name = std::str::from_utf8(name).map_err(|_| damaged())?;
-            extensions.push((name.to_owned(), value));
-        }
-        if extensions.len() != usize::from(self.extension_count) {
-            return Err(damaged());
-        }
+            (name.to_owned(), value)
+        });
         let event = NewEvent {
             id: self.id.to_owned(),
             source: self.source.to_owned(),
@@ -444,7 +445,7 @@ impl<'a> EventRef<'a> {
             time: self.time,
             datacontenttype: owned(self.datacontenttype),
             dataschema: owned(self.dataschema),
-            extensions,
+            extensions: extensions.collect(),
             data: self.data().ok_or_else(damaged)?,
             time_filled: self.time_filled,
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foretell_types::limits::SUBJECT_KEYS_CACHED;
 use foretell_types::{Error, ErrorKind, Result};
 use hashbrown::HashMap;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
@@ -16,7 +16,7 @@ use super::ErasedKey;
 use super::cipher::SubjectKey;
 use super::tree::{LEVELS, Label, Node, label};
 use crate::environment::Environment;
-use crate::files::File;
+use crate::files::{File, write_again};
 
 const MAGIC: [u8; 8] = *b"FTkeystr";
 const VERSION: u32 = 1;
@@ -34,8 +34,6 @@ pub(crate) struct KeyStore {
     /// Tells it from other stores.
     pub id: uuid::Uuid,
     state: RwLock<State>,
-    /// One file is written at a time.
-    erasing: Mutex<()>,
 }
 
 struct State {
@@ -83,7 +81,7 @@ impl KeyStore {
         };
         // A newer one that isn't whole was being written: nobody was told of it. An older one has
         // keys that are destroyed.
-        file.make_durable(folder, environment)?;
+        write_again(files, &file.path).map_err(|error| failed("write", &file.path, error))?;
         for number in others {
             destroy(folder, environment, number)?;
         }
@@ -129,7 +127,6 @@ impl KeyStore {
                 cache: Cache::new(SUBJECT_KEYS_CACHED),
                 closed: HashMap::new(),
             }),
-            erasing: Mutex::new(()),
         }
     }
 
@@ -182,9 +179,9 @@ impl KeyStore {
         }
     }
 
-    /// Destroys keys, for good. Once this returns, nothing in the store leads to them.
+    /// Destroys keys, for good, by one at a time. Once this returns, nothing in the store leads to
+    /// them.
     pub fn destroy(&self, keys: &[ErasedKey]) -> Result<()> {
-        let _one = self.erasing.lock();
         let mut labels: Vec<Label> = keys
             .iter()
             .map(|key| label(key.topic, &key.subject, key.generation))
@@ -295,26 +292,6 @@ impl KeyFile {
             return Err(damaged(&file.path, "its checksum is wrong"));
         }
         Ok(file)
-    }
-
-    /// What was read may only be remembered by the system: a process that died wrote it. Written
-    /// again and synced it is there, before what it replaces is destroyed.
-    fn make_durable(&self, folder: &Path, environment: &Environment) -> Result<()> {
-        let at = |error| failed("write", &self.path, error);
-        let mut buffer = Zeroizing::new(vec![0; NODES_AT_ONCE * NODE_BYTES]);
-        let (mut offset, bytes) = (0, self.file.len().map_err(at)?);
-        while offset < bytes {
-            let count = self.file.read_at(&mut buffer, offset).map_err(at)?;
-            if count == 0 {
-                return Err(damaged(&self.path, "it is cut short"));
-            }
-            self.file
-                .write_all_at(&buffer[..count], offset)
-                .map_err(at)?;
-            offset += count as u64;
-        }
-        self.file.sync_data().map_err(at)?;
-        environment.files.sync_dir(folder).map_err(at)
     }
 
     fn node(&self, index: u64) -> Result<Node> {

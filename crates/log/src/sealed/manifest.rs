@@ -11,6 +11,7 @@ use crate::bugs::{self, Bug};
 use crate::codec::{
     Frame, FrameKind, Take, close_frame, encode_register, fill_frame, put_bytes, put_varint,
 };
+use crate::files::write_again;
 use crate::index::Catalog;
 use crate::merkle::MountainRange;
 
@@ -60,7 +61,11 @@ impl Manifest {
                     if manifest.replaces(name, &names)
                         && !bugs::on(Bug::ManifestNotDurableAtOpening)
                     {
-                        make_durable(store, name)?;
+                        // Only then what it replaces may go.
+                        let path = store.folder.join(name);
+                        write_again(store.files(), &path).map_err(|error| {
+                            Error::io(format_args!("can't write {} again", path.display()), error)
+                        })?;
                     }
                     return Ok(Some(manifest));
                 }
@@ -177,22 +182,6 @@ impl Manifest {
         }
         out
     }
-}
-
-/// The process that wrote a manifest may have died before its sync, or the sync failed and the
-/// system only remembers the pages: written again they are dirty again, and this sync tells the
-/// truth. Only then what it replaces may go.
-fn make_durable(store: &SegmentStore, name: &str) -> Result<()> {
-    let path = store.folder.join(name);
-    let again = || {
-        let file = store.files().open(&path)?;
-        let mut bytes = vec![0; file.len()? as usize];
-        let count = file.read_at(&mut bytes, 0)?;
-        file.write_all_at(&bytes[..count], 0)?;
-        file.sync_data()?;
-        store.files().sync_dir(&store.folder)
-    };
-    again().map_err(|error| Error::io(format_args!("can't write {} again", path.display()), error))
 }
 
 fn read(store: &SegmentStore, name: &str) -> Result<Manifest> {

@@ -497,6 +497,8 @@ impl<'a> StagedTopic<'a> {
     ) -> Result<()> {
         let holds = match (sealed, self.keys, &event.subject) {
             (None, None, _) => true,
+            // Who encoded it had no keys: are there any?
+            (None, Some(_), _) => shared.keys().map(|_| false)?,
             (Some((topic, generation)), Some(keys), Some(subject)) => {
                 topic == keys && shared.keys()?.current(topic, subject)?.generation == generation
             }
