@@ -47,6 +47,7 @@ impl Connection {
     }
 
     /// As `publish`; the body of the answer, or `None` if the request's condition doesn't hold.
+    #[cfg(feature = "log-server")]
     pub async fn append(&mut self, request: &[u8]) -> Result<Option<&[u8]>> {
         let (answer, _) = self.send(request).await?;
         match answer.status {

@@ -1,8 +1,5 @@
 //! Benches of Foretell. `bench/run NAME` builds what is needed and runs this.
 
-// Some parts are used by the bench of servers alone.
-#![cfg_attr(not(feature = "log-server"), allow(dead_code))]
-
 mod awake;
 mod cdnow;
 mod client;
@@ -68,6 +65,10 @@ struct Options {
     bench: Bench,
     quick: bool,
     /// Peers that are left out.
+    #[cfg_attr(
+        not(feature = "log-server"),
+        expect(dead_code, reason = "only that bench reads it")
+    )]
     without: Vec<String>,
     results: PathBuf,
 }

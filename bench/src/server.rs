@@ -13,6 +13,10 @@ use crate::process::{self, Process};
 pub struct Server {
     process: Process,
     target: Target,
+    #[cfg_attr(
+        not(feature = "log-server"),
+        expect(dead_code, reason = "only that bench reads it")
+    )]
     admin_key: String,
 }
 
@@ -62,10 +66,12 @@ impl Server {
     }
 
     /// The key that may read.
+    #[cfg(feature = "log-server")]
     pub fn admin_key(&self) -> &str {
         &self.admin_key
     }
 
+    #[cfg(feature = "log-server")]
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
