@@ -23,6 +23,7 @@ use tower::{Service, ServiceExt};
 
 use crate::Globals;
 use crate::output::bar;
+use crate::trust::Trust;
 
 /// How long to wait for another command that holds the data directory.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
@@ -144,7 +145,10 @@ impl Client {
     /// directory has to be opened.
     pub async fn running(globals: &Globals) -> Result<Option<Client>> {
         match globals.server.as_deref().filter(|url| !url.is_empty()) {
-            Some(url) => Client::remote(url, globals.key.clone()).map(Some),
+            Some(url) => {
+                let trust = globals.ca.clone().map_or(Trust::System, Trust::Only);
+                Client::trusting(url, globals.key.clone(), &trust).map(Some)
+            }
             None => Client::of_holder(&globals.data, globals).await,
         }
     }
@@ -158,19 +162,27 @@ impl Client {
             Some(key) => Some(key.clone()),
             None => foretell_server::admin_key(data)?.map(|key| key.as_str().to_owned()),
         };
-        let client = Client::remote(&url, key)?;
+        let certificate = foretell_server::server_certificate(data)?;
+        let trust = certificate.map_or(Trust::System, Trust::Exactly);
+        let client = Client::trusting(&url, key, &trust)?;
         let alive = client.send(Request::get("/healthz")).await.is_ok();
         Ok(alive.then_some(client))
     }
 
-    /// A client of a server.
+    /// A client of a server that the system trusts.
     pub fn remote(url: &str, key: Option<String>) -> Result<Client> {
+        Client::trusting(url, key, &Trust::System)
+    }
+
+    /// A client of a server.
+    fn trusting(url: &str, key: Option<String>, trust: &Trust) -> Result<Client> {
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             return Err(Error::invalid(format!(
-                "{url:?} is not the URL of a server: expected http://HOST:PORT"
+                "{url:?} is not the URL of a server: expected http://HOST:PORT or https://HOST:PORT"
             )));
         }
-        let http = reqwest::Client::builder()
+        let http = trust
+            .apply(reqwest::Client::builder())?
             .pool_max_idle_per_host(64)
             .build()
             .map_err(|error| Error::unavailable(format!("can't make an HTTP client: {error}")))?;
@@ -241,10 +253,12 @@ async fn send_remote(
         built = built.header(*name, value);
     }
     let unreachable = |error: reqwest::Error| {
-        let hint = if error.is_connect() {
-            ": is it running?"
-        } else {
-            ""
+        let hint = match tls_failure(&error) {
+            Some(why) => format!(
+                ": {why}; name the certificate to trust with --ca, see whether it speaks http"
+            ),
+            None if error.is_connect() => ": is it running?".to_owned(),
+            None => String::new(),
         };
         Error::new(
             ErrorKind::Io,
@@ -268,6 +282,19 @@ async fn send_remote(
             stream: Box::pin(stream),
         },
     ))
+}
+
+/// What went wrong with TLS, if that is what did.
+fn tls_failure<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    // An I/O error doesn't show what it wraps as its source.
+    let wrapped = error.downcast_ref::<std::io::Error>();
+    match wrapped.and_then(std::io::Error::get_ref) {
+        Some(inner) => tls_failure(inner),
+        None => tls_failure(error.source()?),
+    }
 }
 
 async fn send_local(router: &Router, request: Request) -> Result<(StatusCode, Answer)> {

@@ -6,6 +6,7 @@ mod cmd;
 mod demo;
 mod local;
 mod output;
+mod trust;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -44,7 +45,11 @@ pub struct Globals {
     /// Work on this server in place of a data directory.
     #[arg(long, global = true, env = "FORETELL_SERVER", value_name = "URL")]
     pub server: Option<String>,
-    /// The key for --server.
+    /// For --server with https: trust the certificates of this PEM file, in place of those that
+    /// the system trusts.
+    #[arg(long, global = true, env = "FORETELL_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The key for --server, or a bearer token.
     #[arg(
         long,
         global = true,
@@ -103,7 +108,8 @@ fn main() -> ExitCode {
     };
     let level = match &cli.command {
         Command::Serve(_) => "info",
-        _ => "error",
+        // What it says of certificates is told by the command that failed.
+        _ => "error,rustls_platform_verifier=off",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("FORETELL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));

@@ -105,7 +105,7 @@ async fn listening() {
         .await
         .unwrap();
     let address = taken.url().replace("http://", "");
-    let error = foretell_server::listen(&world.node, &address)
+    let error = foretell_server::listen(&world.node, &*address)
         .await
         .unwrap_err();
     assert!(error.message().contains("--listen"), "{error}");

@@ -159,6 +159,10 @@ limits! {
     INVOCATION_OUTPUT_BYTES = 16 * 1024 * 1024, "bytes";
     /// Log lines kept of each function.
     FUNCTION_LOG_LINES = 10_000, "lines";
+    /// Time that a client has for its part of a TLS handshake.
+    TLS_HANDSHAKE_MS = 10_000, "milliseconds";
+    /// TLS handshakes under way; a new one beyond takes the place of the oldest.
+    TLS_HANDSHAKES = 4_096, "handshakes";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
 }

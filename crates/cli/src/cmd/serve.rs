@@ -1,7 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use clap::Args;
-use foretell_server::{Application, Node, NodeOptions};
+use foretell_server::{Application, ListenOptions, Node, NodeOptions};
 use foretell_types::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -16,6 +16,11 @@ pub struct Serve {
     /// Where to listen. Port 0 takes any free one.
     #[arg(long, default_value = "127.0.0.1:4077", value_name = "ADDRESS")]
     listen: String,
+    /// Speak https in place of http: with the certificate that `tls` below [access] in
+    /// foretell.toml names, or else with a development certificate for localhost, 127.0.0.1 and
+    /// ::1. It is signed by an authority that the first run makes in the data directory.
+    #[arg(long)]
+    tls: bool,
 }
 
 impl Serve {
@@ -45,7 +50,11 @@ impl Serve {
                 ),
                 _ => error,
             })?;
-        let listening = match foretell_server::listen(&node, &self.listen).await {
+        let options = ListenOptions {
+            address: self.listen,
+            tls: self.tls,
+        };
+        let listening = match foretell_server::listen(&node, options).await {
             Ok(listening) => listening,
             Err(error) => {
                 node.close().await;
@@ -53,18 +62,28 @@ impl Serve {
             }
         };
         let url = listening.url();
+        let authority = listening.authority().map(path::absolute).transpose();
+        let authority = authority.map_err(|error| Error::io("where this folder is", error))?;
         // Who reads where it listens may stop it at once.
         let stop = stop_signal()?;
         if globals.json {
-            line(
-                &json!({ "url": url, "data": globals.data, "process": std::process::id() })
-                    .to_string(),
-            )?;
+            let mut told =
+                json!({ "url": url, "data": globals.data, "process": std::process::id() });
+            if let Some(ca) = &authority {
+                told["ca"] = json!(ca);
+            }
+            line(&told.to_string())?;
         } else {
             line(&format!(
                 "foretell serves {} at {url}",
                 globals.data.display()
             ))?;
+            if let Some(ca) = &authority {
+                note(&format!(
+                    "with a development certificate: let clients trust {}",
+                    ca.display()
+                ));
+            }
             note("stop it with Ctrl-C");
         }
         foretell_server::serve(node, listening, stop).await?;

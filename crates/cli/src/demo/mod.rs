@@ -41,7 +41,7 @@ impl Demo {
             deliver: true,
         };
         let node = Node::open(options).await?;
-        let listening = foretell_server::listen(&node, &self.listen).await?;
+        let listening = foretell_server::listen(&node, self.listen.as_str()).await?;
         let url = listening.url();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(foretell_server::serve(node.clone(), listening, async {

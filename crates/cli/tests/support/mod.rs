@@ -18,6 +18,7 @@ pub fn foretell(data: &Path) -> Command {
         .arg("--data")
         .arg(data)
         .env_remove("FORETELL_SERVER")
+        .env_remove("FORETELL_CA")
         .env_remove("FORETELL_KEY");
     command
 }
@@ -63,7 +64,11 @@ pub struct Server {
 impl Server {
     pub fn start(data: &Path, arguments: &[&str]) -> Server {
         let mut child = foretell(data)
-            .args(["serve", "--listen", "127.0.0.1:0", "--json"])
+            .args(["serve", "--json"])
+            .args(match arguments.contains(&"--listen") {
+                true => [].as_slice(),
+                false => &["--listen", "127.0.0.1:0"],
+            })
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()

@@ -9,7 +9,7 @@ use foretell_log::{ArchiveRule, LogOptions};
 use foretell_types::limits::{SUBSCRIPTIONS_PER_TOPIC, TOPICS};
 use foretell_types::{Error, Result, SubscriptionName, TopicName, is_system_topic};
 
-use super::app_file::{AccessSettings, File, TopicTable};
+use super::app_file::{AccessSettings, CertificateFiles, File, TlsSetting, TopicTable};
 
 const FILE: &str = "foretell.toml";
 
@@ -119,8 +119,24 @@ impl Application {
     pub fn access(&self) -> &AccessSettings {
         const NONE: &AccessSettings = &AccessSettings {
             allow_insecure_network: false,
+            tls: None,
         };
         self.file.as_ref().map_or(NONE, |file| &file.access)
+    }
+
+    /// The certificate that `foretell.toml` names.
+    pub fn certificate(&self) -> Option<CertificateFiles> {
+        let Some(TlsSetting::Own(files)) = &self.access().tls else {
+            return None;
+        };
+        let at = |path: &Path| match &self.folder {
+            Some(folder) => folder.join(path),
+            None => path.to_owned(),
+        };
+        Some(CertificateFiles {
+            certificate: at(&files.certificate),
+            key: at(&files.key),
+        })
     }
 
     /// Whether webhooks may be at link-local addresses and at the server's own administration.

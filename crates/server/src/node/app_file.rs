@@ -177,6 +177,27 @@ pub(super) struct FunctionTable {
 pub struct AccessSettings {
     /// Listen beyond the loopback although nothing is encrypted.
     pub allow_insecure_network: bool,
+    pub tls: Option<TlsSetting>,
+}
+
+/// `tls = true`, `tls = false`, or `tls = { certificate = "cert.pem", key = "key.pem" }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected true, false, or { certificate = \"cert.pem\", key = \"key.pem\" }"
+)]
+pub enum TlsSetting {
+    /// With the development certificate of the data directory.
+    Development(bool),
+    Own(CertificateFiles),
+}
+
+/// A certificate with its chain, and its key; relative to the application directory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 impl TopicTable {

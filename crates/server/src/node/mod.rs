@@ -20,7 +20,7 @@ mod validate;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,7 +33,7 @@ use foretell_types::{Error, Instant, Result, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
 pub use app::Application;
-pub use app_file::AccessSettings;
+pub use app_file::{AccessSettings, CertificateFiles, TlsSetting};
 pub use blobs::account_blobs;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
 pub use keys::admin_key;
@@ -208,6 +208,15 @@ impl Node {
 
     pub fn access(&self) -> &AccessSettings {
         self.options.application.access()
+    }
+
+    /// The certificate that `foretell.toml` names.
+    pub fn certificate(&self) -> Option<CertificateFiles> {
+        self.options.application.certificate()
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.options.data
     }
 
     pub fn config(&self) -> Config {

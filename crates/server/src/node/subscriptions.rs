@@ -128,7 +128,11 @@ impl Node {
             })
         };
         let same_host = url.host() == own.host() || is_local(url.host());
-        let same_port = url.port_u16().unwrap_or(80) == own.port_u16().unwrap_or(80);
+        let port = |url: &http::Uri| match url.scheme_str() {
+            Some("https") => url.port_u16().unwrap_or(443),
+            _ => url.port_u16().unwrap_or(80),
+        };
+        let same_port = port(&url) == port(&own);
         if same_host && same_port && !takes_deliveries(url.path()) {
             return Err(internal());
         }
