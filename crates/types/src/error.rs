@@ -10,6 +10,8 @@ pub enum ErrorKind {
     Invalid,
     /// The input is larger than a named limit.
     TooLarge,
+    /// The body is encoded in a way that isn't understood: encode it otherwise.
+    Unsupported,
     /// No valid key, token or signature was given.
     Unauthorized,
     /// The caller is known but may not do this.
@@ -42,6 +44,7 @@ impl ErrorKind {
         match self {
             ErrorKind::Invalid => "BadRequest",
             ErrorKind::TooLarge => "RequestEntityTooLarge",
+            ErrorKind::Unsupported => "UnsupportedMediaType",
             ErrorKind::Unauthorized => "Unauthorized",
             ErrorKind::Forbidden => "Forbidden",
             ErrorKind::NotFound => "NotFound",
@@ -58,9 +61,10 @@ impl ErrorKind {
     }
 
     /// Every kind, so that codes can be read back from the wire.
-    pub const ALL: [ErrorKind; 14] = [
+    pub const ALL: [ErrorKind; 15] = [
         ErrorKind::Invalid,
         ErrorKind::TooLarge,
+        ErrorKind::Unsupported,
         ErrorKind::Unauthorized,
         ErrorKind::Forbidden,
         ErrorKind::NotFound,

@@ -12,6 +12,7 @@ fn statuses() {
     for (kind, code, retry) in [
         (ErrorKind::Invalid, 400, false),
         (ErrorKind::TooLarge, 413, false),
+        (ErrorKind::Unsupported, 415, false),
         (ErrorKind::Unauthorized, 401, false),
         (ErrorKind::Forbidden, 403, false),
         (ErrorKind::NotFound, 404, false),

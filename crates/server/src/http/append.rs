@@ -12,9 +12,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json};
+use super::body::read_body;
 use super::parameters::{Parameters, topic_and_subject};
 use super::read::set_etag;
-use super::{Server, condition, credentials, publish};
+use super::{Server, condition, credentials};
 use crate::Node;
 use crate::node::{Conditions, TopicEntry};
 
@@ -39,7 +40,7 @@ async fn append_to(node: &Node, topic: &str, subject: Option<String>, request: R
     let (parts, body) = request.into_parts();
     let credentials = credentials(&parts.headers, &parts.uri)?;
     node.check_publisher(&topic, &credentials)?;
-    let body = publish::read_body(body, STORE_BODY_BYTES).await?;
+    let body = read_body(&parts.headers, body, STORE_BODY_BYTES).await?;
     let topic = node.still_publishes(topic, &credentials)?;
     let (mut events, mut conditions) = read_append(node, &topic, &parts.headers, &body)?;
     if let Some(subject) = subject {

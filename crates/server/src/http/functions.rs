@@ -7,8 +7,9 @@ use foretell_types::{Error, ErrorKind, cloudevents};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json};
+use super::body::read_request;
 use super::parameters::Parameters;
-use super::{Server, publish, require_admin};
+use super::{Server, require_admin};
 
 /// `GET /functions`
 pub async fn list(State(node): Server, request: Request) -> Answer {
@@ -43,7 +44,7 @@ pub async fn invoke(
 ) -> Answer {
     require_admin(&node, request.headers(), request.uri())?;
     let app = node.app(&app)?;
-    let body = publish::read_body(request.into_body(), PUBLISH_BODY_BYTES).await?;
+    let body = read_request(request, PUBLISH_BODY_BYTES).await?;
     app.started().await;
     let outcome = app
         .invoke(&function, &body, node.now())

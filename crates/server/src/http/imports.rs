@@ -5,8 +5,9 @@ use foretell_types::limits::STORE_BODY_BYTES;
 use serde_json::json;
 
 use super::answer::{Answer, json as answer_json};
+use super::body::read_request;
 use super::parameters::Parameters;
-use super::{Server, publish, require_admin};
+use super::{Server, require_admin};
 use crate::node::to_the_end;
 
 /// `GET /topics/{topic}/imports/{import}`: how many rows are in the topic.
@@ -33,7 +34,7 @@ pub async fn append(
         .number("first_row")?
         .ok_or_else(|| Error::invalid("query parameter first_row is missing"))?;
     let topic = node.topic(&topic)?;
-    let body = publish::read_body(request.into_body(), STORE_BODY_BYTES).await?;
+    let body = read_request(request, STORE_BODY_BYTES).await?;
     let events = batch_from_json(&body, Reserved::AdmitKnownTime)?;
     let name = topic.config.name.clone();
     let rows = to_the_end(async move { node.import(&name, &import, first, events).await }).await?;

@@ -3,6 +3,7 @@
 mod answer;
 mod append;
 mod backup;
+mod body;
 mod condition;
 mod dead_letters;
 mod erase;
@@ -165,7 +166,7 @@ pub(crate) fn require_admin(node: &Node, headers: &http::HeaderMap, uri: &http::
 
 /// The body of an administration request.
 pub(crate) async fn admin_body(request: Request) -> Result<serde_json::Value> {
-    let body = publish::read_body(request.into_body(), STORE_BODY_BYTES).await?;
+    let body = body::read_request(request, STORE_BODY_BYTES).await?;
     json_body(&body)
 }
 

@@ -1,13 +1,13 @@
-use axum::body::HttpBody;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use foretell_protocol::RequestLimits;
 use foretell_types::limits::PUBLISH_BODY_BYTES;
-use foretell_types::{Error, ErrorKind, NewEvent, Result};
+use foretell_types::{NewEvent, Result};
 use http::{HeaderValue, StatusCode};
 
 use super::Server;
 use super::answer::Failed;
+use super::body::read_body;
 use crate::Node;
 use crate::node::{Conditions, Counters, TopicEntry};
 
@@ -51,54 +51,10 @@ pub(super) async fn append_read(
     // Before the body is read: who has no key sends nothing.
     let credentials = super::credentials(&parts.headers, &parts.uri)?;
     node.check_publisher(&topic, &credentials)?;
-    plain_body(&parts.headers)?;
-    let body = read_body(body, PUBLISH_BODY_BYTES).await?;
+    let body = read_body(&parts.headers, body, PUBLISH_BODY_BYTES).await?;
     let topic = node.still_publishes(topic, &credentials)?;
     let events = read(&topic, &parts.headers, &body)?;
     node.append(&topic.config.name, events, Conditions::default())
         .await?;
     Ok(())
-}
-
-/// Refuses a compressed body by name; what it holds would only look malformed.
-pub(super) fn plain_body(headers: &http::HeaderMap) -> Result<()> {
-    match headers.get(http::header::CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            Err(Error::invalid(format!(
-                "content encoding {encoding:?} is not supported: send the body as it is"
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Reads a body up to a limit.
-pub(super) async fn read_body(body: axum::body::Body, limit: usize) -> Result<bytes::Bytes> {
-    let too_large = || {
-        Error::new(
-            ErrorKind::TooLarge,
-            format!("the request's body is larger than {limit} bytes"),
-        )
-    };
-    // The length that the headers declare; without one it is found out.
-    if HttpBody::size_hint(&body).lower() > limit as u64 {
-        return Err(too_large());
-    }
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        if is_length_limit(&error) {
-            return too_large();
-        }
-        Error::invalid(format!("the request's body could not be read: {error}"))
-    })
-}
-
-fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if inner.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
 }

@@ -14,8 +14,9 @@ use http::header;
 use serde_json::json;
 
 use super::answer::{Answer, json as answer_json};
+use super::body::read_request;
 use super::parameters::Parameters;
-use super::publish::{append_read, plain_body, read_body};
+use super::publish::append_read;
 use super::{Server, json_body};
 use crate::Node;
 use crate::node::{Counters, to_the_end};
@@ -108,8 +109,7 @@ pub async fn renew_lock(
 }
 
 async fn settle(receiver: &Receiver, settlement: Settlement, request: Request) -> Answer {
-    plain_body(request.headers())?;
-    let body = read_body(request.into_body(), PUBLISH_BODY_BYTES).await?;
+    let body = read_request(request, PUBLISH_BODY_BYTES).await?;
     let tokens = lock_tokens(&json_body(&body)?)?;
     let receiver = receiver.clone();
     let settled = to_the_end(async move { receiver.settle(settlement, tokens).await }).await?;
