@@ -1,5 +1,5 @@
 //! What the HTTP server says and understands, as plain functions over parsed request parts:
-//! reading published events, checking keys and signatures, answering errors, filtering, and
+//! reading published events, checking keys, signatures and tokens, answering errors, filtering, and
 //! Event Grid's resource model. No I/O, no clock, no runtime: whoever calls brings them.
 //!
 //! The forms are those of Azure Event Grid (its documentation, its SDKs' captured requests in
@@ -38,7 +38,8 @@ mod reply;
 mod resource;
 
 pub use access::{
-    Credentials, Key, KeySlot, MasterKey, SignedRoot, check_admin, check_topic, parse_expiry,
+    Credentials, Grants, Key, KeySlot, MasterKey, Permission, SignedRoot, Token, TokenKeys,
+    TokenRules, check_admin, check_issuer_url, check_topic, discovery_url, keys_url, parse_expiry,
     sas_token,
 };
 pub use config::{from_config, to_config};

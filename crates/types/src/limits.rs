@@ -163,6 +163,24 @@ limits! {
     TLS_HANDSHAKE_MS = 10_000, "milliseconds";
     /// TLS handshakes under way; a new one beyond takes the place of the oldest.
     TLS_HANDSHAKES = 4_096, "handshakes";
+    /// A bearer token.
+    TOKEN_BYTES = 16 * 1024, "bytes";
+    /// What clocks may differ by where a bearer token's times are checked.
+    TOKEN_LEEWAY_S = 60, "seconds";
+    /// Roles of a bearer token that are read.
+    TOKEN_ROLES = 256, "roles";
+    /// Keys of an issuer of bearer tokens.
+    TOKEN_KEYS = 64, "keys";
+    /// An issuer's description, or its keys, as JSON.
+    TOKEN_KEYS_BYTES = 256 * 1024, "bytes";
+    /// Time that an issuer has to answer.
+    TOKEN_KEYS_TIMEOUT_MS = 10_000, "milliseconds";
+    /// An issuer's keys are fetched anew when they are older.
+    TOKEN_KEYS_AGE_S = 3_600, "seconds";
+    /// An issuer's keys are no longer taken when they are older, and can't be fetched.
+    TOKEN_KEYS_AGE_MOST_S = 86_400, "seconds";
+    /// The shortest time between two fetches of an issuer's keys.
+    TOKEN_KEYS_WAIT_S = 10, "seconds";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
 }

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 
-use super::unauthorized;
+use super::{Token, unauthorized};
 
 /// What a request shows of itself. The first found counts: header `aeg-sas-key`, header
 /// `aeg-sas-token`, `Authorization`, query parameter `aeg-sas-key`.
@@ -15,6 +15,8 @@ pub enum Credentials {
     /// A key, in its base64 text.
     Key(String),
     /// A shared access signature, literally as it was sent.
+    Signature(String),
+    /// A bearer token.
     Token(String),
 }
 
@@ -27,7 +29,7 @@ impl Credentials {
             return Ok(Credentials::Key(key.to_owned()));
         }
         if let Some(token) = text(headers, "aeg-sas-token")? {
-            return Ok(Credentials::Token(token.to_owned()));
+            return Ok(Credentials::Signature(token.to_owned()));
         }
         if let Some(value) = text(headers, AUTHORIZATION.as_str())? {
             return authorization(value);
@@ -50,6 +52,7 @@ impl fmt::Debug for Credentials {
         f.write_str(match self {
             Credentials::None => "None",
             Credentials::Key(_) => "Key(…)",
+            Credentials::Signature(_) => "Signature(…)",
             Credentials::Token(_) => "Token(…)",
         })
     }
@@ -59,7 +62,8 @@ fn authorization(value: &str) -> Result<Credentials> {
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     let secret = rest.trim().to_owned();
     match scheme.to_ascii_lowercase().as_str() {
-        "sharedaccesssignature" => Ok(Credentials::Token(secret)),
+        "sharedaccesssignature" => Ok(Credentials::Signature(secret)),
+        "bearer" if Token::is_one(&secret) => Ok(Credentials::Token(secret)),
         "sharedaccesskey" | "bearer" => Ok(Credentials::Key(secret)),
         _ => Err(unauthorized(
             "the scheme of the header Authorization is not known: expected SharedAccessKey, SharedAccessSignature or Bearer",

@@ -1,18 +1,26 @@
-//! Who may do what: keys derived from one master key, shared access signatures, and how requests
-//! carry them. Secrets are compared in constant time and never shown.
+//! Who may do what: keys derived from one master key, shared access signatures, bearer tokens and
+//! their roles, and how requests carry them. Secrets are compared in constant time and never shown.
 
 mod credentials;
 mod expiry;
+mod issuer;
 mod key;
+mod role;
 mod sas;
 mod seal;
 mod signed_root;
+mod token;
+mod token_keys;
 
 pub use credentials::Credentials;
 pub use expiry::parse_expiry;
+pub use issuer::{check_issuer_url, discovery_url, keys_url};
 pub use key::{Key, KeySlot, MasterKey};
+pub use role::{Grants, Permission};
 pub use sas::sas_token;
 pub use signed_root::SignedRoot;
+pub use token::{Token, TokenRules};
+pub use token_keys::TokenKeys;
 
 use foretell_types::{Error, ErrorKind, Instant, Result};
 
@@ -42,7 +50,8 @@ pub fn check_topic(
                 ))
             }
         }
-        Credentials::Token(token) => sas::check(token, keys, topic_path, now),
+        Credentials::Signature(signature) => sas::check(signature, keys, topic_path, now),
+        Credentials::Token(_) => Err(no_issuer()),
     }
 }
 
@@ -56,10 +65,18 @@ pub fn check_admin(credentials: &Credentials, key: &Key) -> Result<()> {
         Credentials::Key(_) => Err(unauthorized(
             "the key that was sent is not the admin key: foretell keys shows it",
         )),
-        Credentials::Token(_) => Err(unauthorized(
+        Credentials::Token(_) => Err(no_issuer()),
+        Credentials::Signature(_) => Err(unauthorized(
             "a shared access signature doesn't authorize this: send the admin key",
         )),
     }
+}
+
+/// Tokens are checked before, where there is someone who issues them.
+fn no_issuer() -> Error {
+    unauthorized(
+        "a bearer token was sent, and no issuer is known whose tokens are taken: set [access.oidc] in foretell.toml",
+    )
 }
 
 fn unauthorized(message: impl Into<String>) -> Error {

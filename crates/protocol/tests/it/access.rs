@@ -37,7 +37,7 @@ fn signatures_of_the_sdks() {
     ] {
         let request = titled(title);
         let credentials = Credentials::from_request(&request.headers, None).unwrap();
-        assert!(matches!(credentials, Credentials::Token(_)));
+        assert!(matches!(credentials, Credentials::Signature(_)));
         let before = at("2024-01-02T03:04:04Z");
         assert_eq!(
             check(&credentials, "/api/events", before),
@@ -63,14 +63,14 @@ fn dotnet_writes_lower_case_hex_and_plus() {
     // Signed with Python's hmac over the text that .NET's HttpUtility gives.
     let signed = "r=https%3a%2f%2fh%2fTopics%2fShop%2fapi%2fevents&e=6%2f15%2f2027+6%3a20%3a15+PM";
     let token = format!("{signed}&s={}", DOTNET_SIGNATURE);
-    let credentials = Credentials::Token(token.clone());
+    let credentials = Credentials::Signature(token.clone());
     assert_eq!(
         check(&credentials, "/topics/shop", at("2027-06-15T18:20:14Z")),
         Ok(())
     );
     assert!(check(&credentials, "/topics/shop", at("2027-06-15T18:20:15Z")).is_err());
     // One character of the text more, and it isn't what was signed.
-    let credentials = Credentials::Token(token.replace("&e=6", "&e=7"));
+    let credentials = Credentials::Signature(token.replace("&e=6", "&e=7"));
     let message = check(&credentials, "/topics/shop", NOW).unwrap_err();
     assert!(
         message.contains("was not made with a key of this topic"),
@@ -99,14 +99,19 @@ fn own_signatures() {
         ("http://h/x/topics/shop", "/topics/shop", false),
     ] {
         let token = sas_token(resource, expiry, &key).unwrap();
-        let credentials = Credentials::Token(token);
+        let credentials = Credentials::Signature(token);
         assert_eq!(check(&credentials, path, NOW).is_ok(), good, "{resource}");
         assert!(check(&credentials, path, expiry).is_err());
     }
     let error = sas_token("/", expiry, &Key::from_text("no base64!")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     for token in ["", "r=/topics/shop", "&s=", "r=a&e=b&s=%%%", "&s=AA=="] {
-        check(&Credentials::Token(token.to_owned()), "/topics/shop", NOW).unwrap_err();
+        check(
+            &Credentials::Signature(token.to_owned()),
+            "/topics/shop",
+            NOW,
+        )
+        .unwrap_err();
     }
 }
 
@@ -159,7 +164,7 @@ fn expiries() {
 #[test]
 fn how_requests_carry_credentials() {
     let key = || Credentials::Key("k+/=".to_owned());
-    let token = || Credentials::Token("r=a&e=b&s=c".to_owned());
+    let token = || Credentials::Signature("r=a&e=b&s=c".to_owned());
     for (lines, query, expected) in [
         (&[][..], None, Credentials::None),
         (&[], Some("api-version=1"), Credentials::None),
@@ -207,7 +212,7 @@ fn keys() {
     for credentials in [
         Credentials::None,
         Credentials::Key("x".to_owned()),
-        Credentials::Token("x".to_owned()),
+        Credentials::Signature("x".to_owned()),
     ] {
         let error = check_admin(&credentials, &admin).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthorized);

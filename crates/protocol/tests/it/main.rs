@@ -11,3 +11,4 @@ mod filter;
 mod publish;
 mod reply;
 mod resource;
+mod token;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, Request, State};
 use foretell_log::Appended;
-use foretell_protocol::RequestLimits;
+use foretell_protocol::{Permission, RequestLimits};
 use foretell_types::limits::STORE_BODY_BYTES;
 use foretell_types::{Error, ExpectedRevision, NewEvent, Result, Revision};
 use http::{HeaderMap, HeaderValue, header};
@@ -39,7 +39,7 @@ async fn append_to(node: &Node, topic: &str, subject: Option<String>, request: R
     let topic = node.topic(topic)?;
     let (parts, body) = request.into_parts();
     let credentials = credentials(&parts.headers, &parts.uri)?;
-    node.check_publisher(&topic, &credentials)?;
+    node.check_topic(&topic, &credentials, Permission::Publish)?;
     let body = read_body(&parts.headers, body, STORE_BODY_BYTES).await?;
     let topic = node.still_publishes(topic, &credentials)?;
     let (mut events, mut conditions) = read_append(node, &topic, &parts.headers, &body)?;

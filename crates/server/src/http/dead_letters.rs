@@ -2,19 +2,26 @@
 
 use axum::extract::{Request, State};
 use foretell_delivery::{DeadLetterFilter, dead_letter};
+use foretell_protocol::Permission;
 use serde_json::json;
 
 use super::answer::{Answer, json as answer_json};
 use super::parameters::Parameters;
-use super::{Server, require_admin};
+use super::{Server, require};
 use crate::Node;
 use crate::node::{blocking, to_the_end};
 
-fn filter(node: &Node, request: &Request) -> foretell_types::Result<DeadLetterFilter> {
-    let parameters = Parameters::parse(
-        request.uri(),
-        &["topic", "subscription", "subject", "position"],
-    )?;
+/// Which dead letters are meant, by who may do this with them.
+fn filter(
+    node: &Node,
+    request: &Request,
+    permission: Permission,
+) -> foretell_types::Result<DeadLetterFilter> {
+    let names = ["topic", "subscription", "subject", "position"];
+    let parameters = Parameters::parse(request.uri(), &names);
+    let topic = parameters.as_ref().ok().and_then(|all| all.get("topic"));
+    require(node, request.headers(), request.uri(), permission, topic)?;
+    let parameters = parameters?;
     let text = |name| parameters.get(name).map(str::to_owned);
     // Names are matched without regard to case; those of what was deleted stand as they are.
     let mut topic = text("topic");
@@ -39,16 +46,14 @@ fn filter(node: &Node, request: &Request) -> foretell_types::Result<DeadLetterFi
 
 /// `GET /deadletters?topic=&subscription=&subject=&position=`
 pub async fn list(State(node): Server, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
-    let filter = filter(&node, &request)?;
+    let filter = filter(&node, &request, Permission::Read)?;
     let log = node.log.clone();
     answer_json(&blocking(move || dead_letter::list(&log, &filter)).await?)
 }
 
 /// `POST /deadletters/replay`, with the same parameters: sends them through again.
 pub async fn replay(State(node): Server, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
-    let filter = filter(&node, &request)?;
+    let filter = filter(&node, &request, Permission::Subscribe)?;
     let replay = async move { node.replay_dead_letters(&filter).await };
     let replayed = to_the_end(replay).await?;
     answer_json(&json!({ "replayed": replayed.len() }))

@@ -1,14 +1,21 @@
 use axum::extract::{Path, Request, State};
+use foretell_protocol::Permission;
 use foretell_types::Error;
 use serde_json::Value;
 
 use super::answer::{Answer, json as answer_json};
-use super::{Server, admin_body, require_admin};
+use super::{Server, admin_body, require};
 use crate::node::to_the_end;
 
 /// `POST /topics/{topic}/erasures` with `{"subjects": ["…"]}`
 pub async fn erase(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Erase,
+        Some(&topic),
+    )?;
     let body = admin_body(request).await?;
     let subjects = body.get("subjects").and_then(Value::as_array);
     let subjects = subjects.and_then(|subjects| {

@@ -2,6 +2,7 @@ use axum::extract::{Path, Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use foretell_delivery::FailureKind;
+use foretell_protocol::Permission;
 use foretell_types::limits::PUBLISH_BODY_BYTES;
 use foretell_types::{Error, ErrorKind, cloudevents};
 use serde_json::{Value, json};
@@ -9,11 +10,17 @@ use serde_json::{Value, json};
 use super::answer::{Answer, json as answer_json};
 use super::body::read_request;
 use super::parameters::Parameters;
-use super::{Server, require_admin};
+use super::{Server, require, require_admin};
 
 /// `GET /functions`
 pub async fn list(State(node): Server, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Inspect,
+        None,
+    )?;
     let mut apps = Vec::new();
     for app in node.apps() {
         apps.push(json!({

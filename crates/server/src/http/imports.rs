@@ -1,4 +1,5 @@
 use axum::extract::{Path, Request, State};
+use foretell_protocol::Permission;
 use foretell_types::Error;
 use foretell_types::cloudevents::{Reserved, batch_from_json};
 use foretell_types::limits::STORE_BODY_BYTES;
@@ -7,7 +8,7 @@ use serde_json::json;
 use super::answer::{Answer, json as answer_json};
 use super::body::read_request;
 use super::parameters::Parameters;
-use super::{Server, require_admin};
+use super::{Server, require};
 use crate::node::to_the_end;
 
 /// `GET /topics/{topic}/imports/{import}`: how many rows are in the topic.
@@ -16,7 +17,13 @@ pub async fn progress(
     Path((topic, import)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Administer,
+        Some(&topic),
+    )?;
     let topic = node.topic(&topic)?;
     answer_json(&json!({ "rows": node.imported_rows(&topic.config.name, &import)? }))
 }
@@ -28,7 +35,13 @@ pub async fn append(
     Path((topic, import)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Administer,
+        Some(&topic),
+    )?;
     let parameters = Parameters::parse(request.uri(), &["first_row"])?;
     let first = parameters
         .number("first_row")?

@@ -30,7 +30,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use foretell_protocol::Credentials;
+use foretell_protocol::{Credentials, Permission};
 use foretell_types::limits::STORE_BODY_BYTES;
 use foretell_types::{Error, Result};
 use tower::ServiceExt;
@@ -144,10 +144,15 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             }
             Ok(request)
         });
-        let routes = routes.clone();
+        let (routes, node) = (routes.clone(), names.clone());
         async move {
             match normalised {
-                Ok(request) => routes.oneshot(request).await,
+                Ok(request) => {
+                    if let Ok(credentials) = credentials(request.headers(), request.uri()) {
+                        node.prepare(&credentials).await;
+                    }
+                    routes.oneshot(request).await
+                }
                 Err(error) => Ok(answer::Failed::from(error).into_response()),
             }
         }
@@ -159,9 +164,20 @@ pub(crate) fn credentials(headers: &http::HeaderMap, uri: &http::Uri) -> Result<
     Credentials::from_request(headers, uri.query())
 }
 
-/// Reading and administration need the admin key.
+/// Checks that who sends a request may do this: in a topic, or everywhere.
+pub(crate) fn require(
+    node: &Node,
+    headers: &http::HeaderMap,
+    uri: &http::Uri,
+    permission: Permission,
+    topic: Option<&str>,
+) -> Result<()> {
+    node.check_access(&credentials(headers, uri)?, permission, topic)
+}
+
+/// Administration of the whole.
 pub(crate) fn require_admin(node: &Node, headers: &http::HeaderMap, uri: &http::Uri) -> Result<()> {
-    node.check_admin(&credentials(headers, uri)?)
+    require(node, headers, uri, Permission::Administer, None)
 }
 
 /// The body of an administration request.

@@ -77,6 +77,12 @@ impl Parameters {
     }
 }
 
+/// The topic that a path names.
+pub fn topic_of(path: &[(String, String)]) -> Option<&str> {
+    let topic = path.iter().find(|(name, _)| name == "topic");
+    topic.map(|(_, topic)| topic.as_str())
+}
+
 /// The parts of a path with a topic and a subject; the subject may stand in `?subject=` instead.
 pub fn topic_and_subject(
     Path(parts): Path<Vec<(String, String)>>,

@@ -2,11 +2,12 @@ use axum::extract::{Path, Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use foretell_log::{Hash, Proof};
+use foretell_protocol::Permission;
 use foretell_types::{Error, Position, Result};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json};
-use super::{Server, require_admin};
+use super::{Server, require};
 use crate::node::blocking;
 
 const VERSION: u64 = 1;
@@ -17,7 +18,13 @@ pub async fn prove(
     Path((topic, position)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Read,
+        Some(&topic),
+    )?;
     let position = position.parse().ok().and_then(Position::new);
     let position = position
         .ok_or_else(|| Error::invalid("a position is a whole number, the first one is 1"))?;

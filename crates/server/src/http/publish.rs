@@ -1,6 +1,6 @@
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use foretell_protocol::RequestLimits;
+use foretell_protocol::{Permission, RequestLimits};
 use foretell_types::limits::PUBLISH_BODY_BYTES;
 use foretell_types::{NewEvent, Result};
 use http::{HeaderValue, StatusCode};
@@ -50,7 +50,7 @@ pub(super) async fn append_read(
     let (parts, body) = request.into_parts();
     // Before the body is read: who has no key sends nothing.
     let credentials = super::credentials(&parts.headers, &parts.uri)?;
-    node.check_publisher(&topic, &credentials)?;
+    node.check_topic(&topic, &credentials, Permission::Publish)?;
     let body = read_body(&parts.headers, body, PUBLISH_BODY_BYTES).await?;
     let topic = node.still_publishes(topic, &credentials)?;
     let events = read(&topic, &parts.headers, &body)?;

@@ -6,7 +6,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
 use foretell_delivery::{Receiver, Settlement};
 use foretell_protocol::{
-    Delivery, lock_tokens, max_events, max_wait_s, received_json, release_delay_s, settled_json,
+    Delivery, Permission, lock_tokens, max_events, max_wait_s, received_json, release_delay_s,
+    settled_json,
 };
 use foretell_types::Result;
 use foretell_types::limits::PUBLISH_BODY_BYTES;
@@ -37,7 +38,7 @@ pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Re
 fn receiver(node: &Node, topic: &str, name: &str, request: &Request) -> Result<Receiver> {
     let topic = node.topic(topic)?;
     let credentials = super::credentials(request.headers(), request.uri())?;
-    node.check_publisher(&topic, &credentials)?;
+    node.check_topic(&topic, &credentials, Permission::Receive)?;
     node.receiver(&topic.config.name, name)
 }
 

@@ -6,13 +6,14 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use foretell_log::{EventLog, ReadOptions};
+use foretell_protocol::Permission;
 use foretell_types::{Error, Position, Result, Revision};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::answer::Answer;
-use super::parameters::{Parameters, READ, page, read_options, topic_and_subject};
-use super::{Server, require_admin, stream};
+use super::parameters::{Parameters, READ, page, read_options, topic_and_subject, topic_of};
+use super::{Server, require, stream};
 use crate::Node;
 use crate::node::blocking;
 
@@ -22,7 +23,13 @@ const PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// `GET /topics/{topic}/events`
 pub async fn read(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
-    require_admin(&node, &parts.headers, &parts.uri)?;
+    require(
+        &node,
+        &parts.headers,
+        &parts.uri,
+        Permission::Read,
+        Some(&topic),
+    )?;
     let parameters = Parameters::parse(&parts.uri, &READ)?;
     read_events(&node, &topic, None, &parts, &parameters).await
 }
@@ -34,7 +41,8 @@ pub async fn read_stream(
     request: Request,
 ) -> Answer {
     let (parts, _) = request.into_parts();
-    require_admin(&node, &parts.headers, &parts.uri)?;
+    let topic = topic_of(&path);
+    require(&node, &parts.headers, &parts.uri, Permission::Read, topic)?;
     let parameters = Parameters::parse(&parts.uri, &READ)?;
     let (topic, subject) = topic_and_subject(path, &parameters)?;
     read_events(&node, &topic, Some(subject), &parts, &parameters).await

@@ -1,10 +1,11 @@
 use axum::extract::{Path, Request, State};
+use foretell_protocol::Permission;
 use foretell_state::Moment;
 use foretell_types::Error;
 
 use super::answer::{Answer, json};
-use super::parameters::{Parameters, topic_and_subject};
-use super::{Server, require_admin};
+use super::parameters::{Parameters, topic_and_subject, topic_of};
+use super::{Server, require};
 
 /// `GET /topics/{topic}/state/{subject}?at=&known_at=&projection=`
 pub async fn state(
@@ -12,7 +13,8 @@ pub async fn state(
     path: Path<Vec<(String, String)>>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    let (headers, uri) = (request.headers(), request.uri());
+    require(&node, headers, uri, Permission::Read, topic_of(&path))?;
     let parameters =
         Parameters::parse(request.uri(), &["subject", "at", "known_at", "projection"])?;
     let (topic, subject) = topic_and_subject(path, &parameters)?;

@@ -1,14 +1,14 @@
 //! Administration of event subscriptions. The JSON is that of Event Grid's resource model.
 
 use axum::extract::{Path, Request, State};
-use foretell_protocol::{SubscriptionDefinition, SubscriptionFacts};
+use foretell_protocol::{Permission, SubscriptionDefinition, SubscriptionFacts};
 use foretell_types::Position;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json, json_with};
 use super::parameters::Parameters;
-use super::{Server, admin_body, require_admin};
+use super::{Server, admin_body, require};
 use crate::Node;
 use crate::node::{Owner, SubscriptionConfig, to_the_end};
 
@@ -52,7 +52,13 @@ pub async fn list_subscriptions(
     Path(topic): Path<String>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Inspect,
+        Some(&topic),
+    )?;
     let topic = node.topic(&topic)?;
     let config = node.config();
     let found = config.subscriptions_of(&topic.config.name);
@@ -68,7 +74,13 @@ pub async fn get_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Inspect,
+        Some(&topic),
+    )?;
     let subscription = node.subscription(&topic, &name)?;
     answer_json(&subscription_json(&node, &subscription)?)
 }
@@ -79,7 +91,13 @@ pub async fn put_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Subscribe,
+        Some(&topic),
+    )?;
     let parameters = Parameters::parse(request.uri(), &["from"])?;
     let start = parameters
         .get("from")
@@ -108,7 +126,13 @@ pub async fn delete_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Subscribe,
+        Some(&topic),
+    )?;
     let called = name.clone();
     let delete = async move { node.delete_subscription(&topic, &called, Owner::Api).await };
     to_the_end(delete).await?;

@@ -1,20 +1,26 @@
 //! Administration of topics and their keys. The JSON is that of Event Grid's resource model.
 
 use axum::extract::{Path, Request, State};
-use foretell_protocol::{KeySlot, TopicDefinition, TopicFacts};
+use foretell_protocol::{KeySlot, Permission, TopicDefinition, TopicFacts};
 use foretell_types::{Error, Position, Timestamp, is_system_topic};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json, json_with};
 use super::parameters::Parameters;
-use super::{Server, admin_body, require_admin};
+use super::{Server, admin_body, require};
 use crate::Node;
 use crate::node::{Owner, TopicEntry, resource_id, to_the_end};
 
 /// `GET /topics`
 pub async fn list_topics(State(node): Server, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Inspect,
+        None,
+    )?;
     let parameters = Parameters::parse(request.uri(), &["system"])?;
     let system = parameters.flag("system")?;
     let names = node.log.topics().into_iter().map(|topic| topic.name);
@@ -58,14 +64,26 @@ fn described(node: &Node, entry: &TopicEntry) -> Value {
 
 /// `GET /topics/{topic}`
 pub async fn get_topic(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Inspect,
+        Some(&topic),
+    )?;
     let topic = node.readable_topic(&topic)?;
     answer_json(&topic_json(&node, &topic)?)
 }
 
 /// `PUT /topics/{topic}`
 pub async fn put_topic(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Manage,
+        Some(&topic),
+    )?;
     let body = admin_body(request).await?;
     let body = if body.is_null() { json!({}) } else { body };
     let definition = TopicDefinition::from_json(&body)?;
@@ -87,7 +105,13 @@ pub async fn delete_topic(
     Path(topic): Path<String>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Manage,
+        Some(&topic),
+    )?;
     let name = topic.clone();
     to_the_end(async move { node.delete_topic(&name).await }).await?;
     answer_json(&json!({ "deleted": topic }))
@@ -95,7 +119,13 @@ pub async fn delete_topic(
 
 /// `POST /topics/{topic}/listKeys`
 pub async fn list_keys(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Manage,
+        Some(&topic),
+    )?;
     let topic = node.topic(&topic)?;
     let [key1, key2] = &topic.keys;
     answer_json(&json!({ "key1": key1.as_str(), "key2": key2.as_str() }))
@@ -107,7 +137,13 @@ pub async fn regenerate_key(
     Path(topic): Path<String>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Manage,
+        Some(&topic),
+    )?;
     let body = admin_body(request).await?;
     let slot = match body.get("keyName").and_then(Value::as_str) {
         Some("key1") => KeySlot::Key1,

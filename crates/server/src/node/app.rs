@@ -103,6 +103,10 @@ impl Application {
         self.log_options(Path::new(""))
             .and_then(|_| self.archive_rule())
             .map_err(|error| error.context(format_args!("{path}, [log]")))?;
+        if let Some(oidc) = &self.access().oidc {
+            let here = |error: Error| error.context(format_args!("{path}, [access.oidc]"));
+            oidc.check().map_err(here)?;
+        }
         if seen.len() > TOPICS {
             return Err(Error::invalid(format!(
                 "{path} has {} topics: at most {TOPICS} are allowed",
@@ -120,6 +124,7 @@ impl Application {
         const NONE: &AccessSettings = &AccessSettings {
             allow_insecure_network: false,
             tls: None,
+            oidc: None,
         };
         self.file.as_ref().map_or(NONE, |file| &file.access)
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{
-    Attribute, AttributeValue, Filter, InputSchema, SubscriptionDefinition, Target,
-    TopicDefinition, Validation, ordering,
+    Attribute, AttributeValue, Filter, InputSchema, SubscriptionDefinition, Target, TokenRules,
+    TopicDefinition, Validation, check_issuer_url, ordering,
 };
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
 use foretell_types::{Error, Result, check_container};
@@ -178,6 +178,58 @@ pub struct AccessSettings {
     /// Listen beyond the loopback although nothing is encrypted.
     pub allow_insecure_network: bool,
     pub tls: Option<TlsSetting>,
+    pub oidc: Option<OidcTable>,
+}
+
+/// `[access.oidc]`: whose bearer tokens are taken.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcTable {
+    issuer: String,
+    audience: Audience,
+    #[serde(default = "roles")]
+    roles_claim: String,
+    /// Where the keys are, if the issuer's description doesn't say.
+    pub(super) jwks_url: Option<String>,
+}
+
+/// One, or several of which a token has one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a text or an array of texts")]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+fn roles() -> String {
+    "roles".to_owned()
+}
+
+impl OidcTable {
+    pub(super) fn rules(&self) -> TokenRules {
+        TokenRules {
+            issuer: self.issuer.clone(),
+            audiences: match &self.audience {
+                Audience::One(one) => vec![one.clone()],
+                Audience::Several(several) => several.clone(),
+            },
+            roles_claim: self.roles_claim.clone(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        check_issuer_url(&self.issuer).map_err(|error| error.context("issuer"))?;
+        if let Some(url) = &self.jwks_url {
+            check_issuer_url(url).map_err(|error| error.context("jwks_url"))?;
+        }
+        let rules = self.rules();
+        if rules.audiences.is_empty() || rules.audiences.iter().any(String::is_empty) {
+            return Err(Error::invalid(
+                "audience is empty: tokens that the issuer made for anyone else would be taken",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// `tls = true`, `tls = false`, or `tls = { certificate = "cert.pem", key = "key.pem" }`.

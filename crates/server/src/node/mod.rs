@@ -1,6 +1,7 @@
 //! One data directory at work: its log, storage account, configuration, functions and running
 //! subscriptions. HTTP is a thin layer above.
 
+mod access;
 mod app;
 mod app_file;
 mod apply;
@@ -15,6 +16,7 @@ mod publish;
 mod state;
 mod subscribe;
 mod subscriptions;
+mod tokens;
 mod topics;
 mod validate;
 
@@ -40,6 +42,7 @@ pub use keys::admin_key;
 pub use lookup::resource_id;
 pub use publish::Conditions;
 pub use state::StateAnswer;
+use tokens::Tokens;
 
 /// What a node is opened with.
 #[derive(Clone, Debug)]
@@ -87,6 +90,8 @@ pub struct Node {
     environment: Environment,
     master: MasterKey,
     admin: Key,
+    /// `None` if bearer tokens are not taken.
+    tokens: Option<Arc<Tokens>>,
     config: RwLock<Config>,
     topics: RwLock<HashMap<String, Arc<TopicEntry>>>,
     /// Changes of the configuration go one after the other.

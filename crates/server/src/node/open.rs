@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::blobs::AccountBlobs;
 use super::erase::{self, finish_erasures};
+use super::tokens::Tokens;
 use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
 
 impl Node {
@@ -23,6 +24,8 @@ impl Node {
             Ok((lock, keys::master_key(&data, &*random)?))
         })
         .await?;
+        let oidc = options.application.access().oidc.as_ref();
+        let tokens = oidc.map(Tokens::new).transpose()?.map(Arc::new);
         let storage = Account::local(&options.application.storage_folder(&options.data))?;
         let blobs: Arc<dyn Blobs> = Arc::new(AccountBlobs::new(storage.clone()));
         let log_options = LogOptions {
@@ -48,6 +51,7 @@ impl Node {
             environment,
             admin: master.admin_key(0),
             master,
+            tokens,
             config: RwLock::new(config),
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),

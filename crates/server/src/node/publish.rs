@@ -1,10 +1,5 @@
-use std::sync::Arc;
-
 use foretell_log::{Append, Appended};
-use foretell_protocol::{
-    Credentials, Fill, InputSchema, RequestLimits, TopicSchema, check_admin, check_topic,
-    read_events_within,
-};
+use foretell_protocol::{Fill, InputSchema, RequestLimits, TopicSchema, read_events_within};
 use foretell_types::{AppendCondition, Error, ExpectedRevision, Instant, NewEvent, Result};
 use http::HeaderMap;
 
@@ -32,35 +27,6 @@ pub struct Conditions {
 }
 
 impl Node {
-    /// Publishing and receiving need one of the topic's keys, a signature by one, or the admin key.
-    pub fn check_publisher(&self, topic: &TopicEntry, credentials: &Credentials) -> Result<()> {
-        if check_admin(credentials, &self.admin).is_ok() {
-            return Ok(());
-        }
-        let [one, two] = &topic.keys;
-        let path = format!("/topics/{}", topic.config.name);
-        check_topic(credentials, [one, two], &path, self.now())
-    }
-
-    /// The topic again after a body was read, which may have taken long: it can have been deleted
-    /// or made anew, its keys too.
-    pub fn still_publishes(
-        &self,
-        topic: Arc<TopicEntry>,
-        credentials: &Credentials,
-    ) -> Result<Arc<TopicEntry>> {
-        let now = self.topic(&topic.config.name)?;
-        if !Arc::ptr_eq(&now, &topic) {
-            self.check_publisher(&now, credentials)?;
-        }
-        Ok(now)
-    }
-
-    /// Reading and administration need the admin key.
-    pub fn check_admin(&self, credentials: &Credentials) -> Result<()> {
-        check_admin(credentials, &self.admin)
-    }
-
     /// Reads events from a request's body by the topic's input schema.
     pub fn read_events(
         &self,
