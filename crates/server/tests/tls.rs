@@ -87,6 +87,17 @@ async fn a_development_certificate() {
     let topic = world.get("/topics/shop").await.json();
     let endpoint = format!("https://127.0.0.1:{port}/topics/shop/api/events");
     assert_eq!(topic["properties"]["endpoint"], endpoint);
+    // A body that is too large: its refusal arrives, however late it is read.
+    for path in ["api/events", "events"] {
+        let answer = client
+            .post(format!("{}/topics/shop/{path}", served.url))
+            .bearer_auth(world.admin())
+            .body(vec![b' '; 10 * 1024 * 1024])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 413);
+    }
     // Who doesn't trust the authority, and who doesn't speak TLS, gets nothing.
     let stranger = Client::builder().tls_certs_only([]).build().unwrap();
     assert!(stranger.get(&served.url).send().await.is_err());

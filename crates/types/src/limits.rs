@@ -36,6 +36,10 @@ limits! {
     EVENT_BYTES = 1024 * 1024, "bytes";
     /// The body of a request to the store API: append, import.
     STORE_BODY_BYTES = 8 * 1024 * 1024, "bytes";
+    /// What is read past of a body that is too large, after it was refused.
+    DISCARDED_BODY_BYTES = 64 * 1024 * 1024, "bytes";
+    /// How long a body that is too large is read past.
+    DISCARDED_BODY_MS = 5_000, "milliseconds";
     /// The value of one context attribute or extension of an event.
     ATTRIBUTE_BYTES = 4_096, "bytes";
     /// The name of an extension attribute.

@@ -1,10 +1,13 @@
 use std::io::Read;
+use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
+use foretell_types::limits::{DISCARDED_BODY_BYTES, DISCARDED_BODY_MS};
 use foretell_types::{Error, ErrorKind, Result};
+use futures::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
@@ -19,17 +22,25 @@ enum Encoding {
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes> {
     let encoding = encoding(headers)?;
     // The length that the headers declare; without one it is found out.
-    if HttpBody::size_hint(&body).lower() > limit as u64 {
+    let declared = HttpBody::size_hint(&body).lower();
+    let mut pieces = body.into_data_stream();
+    if declared > limit as u64 {
+        discard(pieces);
         return Err(too_large(limit));
     }
-    let read = axum::body::to_bytes(body, limit).await.map_err(|error| {
-        if is_length_limit(&error) {
-            return too_large(limit);
+    let mut read = Vec::with_capacity(declared as usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| {
+            Error::invalid(format!("the request's body could not be read: {error}"))
+        })?;
+        if read.len() + piece.len() > limit {
+            discard(pieces);
+            return Err(too_large(limit));
         }
-        Error::invalid(format!("the request's body could not be read: {error}"))
-    })?;
+        read.extend_from_slice(&piece);
+    }
     match encoding {
-        Encoding::Plain => Ok(read),
+        Encoding::Plain => Ok(read.into()),
         Encoding::Gzip => gunzip(&read, limit),
     }
 }
@@ -83,13 +94,18 @@ fn too_large(limit: usize) -> Error {
     )
 }
 
-fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if inner.is::<http_body_util::LengthLimitError>() {
-            return true;
+/// Takes what a client goes on sending although it has its answer, for a while: many read the
+/// answer last, and would find the connection closed, above all with TLS.
+fn discard(mut pieces: BodyDataStream) {
+    let patience = Duration::from_millis(DISCARDED_BODY_MS as u64);
+    let taken = async move {
+        let mut left = DISCARDED_BODY_BYTES;
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = match left.checked_sub(piece.len()) {
+                Some(left) => left,
+                None => break,
+            };
         }
-        cause = inner.source();
-    }
-    false
+    };
+    tokio::spawn(tokio::time::timeout(patience, taken));
 }
