@@ -1,9 +1,10 @@
-"""Starts a server, runs every scenario against it, and says how many passed."""
+"""Runs every scenario against a server, over http and over https, and says how many passed."""
 
 import sys
 import traceback
 
 import scenarios
+from issuer import Issuer
 from server import Server
 
 
@@ -13,20 +14,24 @@ def main(words: list[str]) -> int:
         print(f"no scenario is named like {words}", file=sys.stderr)
         return 2
     passed, failed = 0, 0
-    topics = {scenario.name: f"conformance-{n}" for n, scenario in enumerate(chosen, 1)}
-    with Server(list(topics.values())) as server:
-        for scenario in chosen:
-            try:
-                scenario.run(server.topic(topics[scenario.name]))
-            except Exception as error:  # one failure must not hide the others
-                failed += 1
-                print(f"FAILED  {scenario.name}")
-                if not isinstance(error, AssertionError):
-                    traceback.print_exc()
-                print(f"        {error}".replace("\n", "\n        "))
-            else:
-                passed += 1
-                print(f"passed  {scenario.name}")
+    with Issuer() as issuer:
+        for https in (False, True):
+            scheme = "https" if https else "http"
+            ran = [scenario for scenario in chosen if https or not scenario.https_alone]
+            topics = {f"conformance-{n}": scenario.create for n, scenario in enumerate(ran, 1)}
+            with Server(topics, issuer, https) as server:
+                for scenario, topic in zip(ran, topics):
+                    try:
+                        scenario.run(server.topic(topic))
+                    except Exception as error:  # one failure must not hide the others
+                        failed += 1
+                        print(f"FAILED  {scheme:5}  {scenario.name}")
+                        if not isinstance(error, AssertionError):
+                            traceback.print_exc()
+                        print(f"        {error}".replace("\n", "\n        "))
+                    else:
+                        passed += 1
+                        print(f"passed  {scheme:5}  {scenario.name}")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from issuer import AUDIENCE, Issuer
 
 START_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 20
@@ -31,6 +34,15 @@ class Topic:
     server: "Server"
 
     @property
+    def verify(self) -> str | bool:
+        """Whom a client in Python is to trust: the server's own authority."""
+        return self.ca or True
+
+    @property
+    def ca(self) -> str | None:
+        return self.server.ca
+
+    @property
     def endpoint(self) -> str:
         """Where it is published to, as an Event Grid SDK is told."""
         return f"{self.base}/topics/{self.name}/api/events"
@@ -42,22 +54,26 @@ class Topic:
 
 
 class Server:
-    """Made with its topics; runs within a `with` block."""
+    """Made with its topics (with the words to create them); runs within a `with` block."""
 
-    def __init__(self, topics: list[str]) -> None:
+    def __init__(self, topics: dict[str, tuple[str, ...]], issuer: Issuer, https: bool) -> None:
         self._binary = binary()
         self._folder = tempfile.TemporaryDirectory(prefix="foretell-conformance-")
         self._data = Path(self._folder.name) / "data"
         self._log = Path(self._folder.name) / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._topics = topics
+        self._https = https
+        self.issuer = issuer
+        #: The file that clients are to trust.
+        self.ca = str(self._data / "tls" / "ca.pem") if https else None
         self._keys: dict[str, dict[str, str]] = {}
         self.base = ""
 
     def __enter__(self) -> "Server":
         try:
-            for topic in self._topics:
-                self.command("topic", "create", topic)
+            for topic, words in self._topics.items():
+                self.command("topic", "create", topic, *words)
                 self._keys[topic] = json.loads(self.command("topic", "keys", topic, "--json"))
             self._start()
         except BaseException:
@@ -92,8 +108,14 @@ class Server:
 
     def _start(self) -> None:
         port = free_port()
-        self.base = f"http://127.0.0.1:{port}"
-        serve = ["serve", "--data", self._data, "--listen", f"127.0.0.1:{port}"]
+        self.base = f"{'https' if self._https else 'http'}://127.0.0.1:{port}"
+        application = Path(self._folder.name) / "app"
+        application.mkdir()
+        (application / "foretell.toml").write_text(
+            f'[access]\ntls = {json.dumps(self._https)}\n'
+            f'[access.oidc]\nissuer = "{self.issuer.url}"\naudience = "{AUDIENCE}"\n'
+        )
+        serve = ["serve", application, "--data", self._data, "--listen", f"127.0.0.1:{port}"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [self._binary, *serve], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -106,7 +128,9 @@ class Server:
 
     def _is_healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.base}/healthz", timeout=5) as answer:
+            trust = ssl.create_default_context(cafile=self.ca) if self.ca else None
+            url = f"{self.base}/healthz"
+            with urllib.request.urlopen(url, timeout=5, context=trust) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False

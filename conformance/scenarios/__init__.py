@@ -5,9 +5,11 @@ from scenarios import (
     cloudevents_cncf,
     eventgrid,
     identity,
+    javascript,
     namespaces,
     proofs,
     refusals,
+    tokens,
 )
 
 ALL = [
@@ -18,6 +20,8 @@ ALL = [
     *namespaces.SCENARIOS,
     *proofs.SCENARIOS,
     *refusals.SCENARIOS,
+    *tokens.SCENARIOS,
+    *javascript.SCENARIOS,
 ]
 
 assert len({scenario.name for scenario in ALL}) == len(ALL), "two scenarios have one name"

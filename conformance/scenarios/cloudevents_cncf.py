@@ -27,7 +27,8 @@ def post(
 ) -> None:
     headers = headers if parameters else {**headers, "aeg-sas-key": topic.key1}
     answer = requests.post(
-        topic.endpoint, params=parameters, headers=headers, data=body, timeout=TIMEOUT_S
+        topic.endpoint, params=parameters, headers=headers, data=body, timeout=TIMEOUT_S,
+        verify=topic.verify,
     )
     assert answer.status_code == 200, f"{answer.status_code}: {answer.text}"
 

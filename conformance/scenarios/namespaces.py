@@ -20,13 +20,16 @@ SUBSCRIPTION = "Work"
 
 def publisher(topic: Topic, key: str | None = None) -> EventGridPublisherClient:
     credential = AzureKeyCredential(key or topic.key1)
-    return EventGridPublisherClient(topic.base, credential, namespace_topic=topic.name)
+    return EventGridPublisherClient(
+        topic.base, credential, namespace_topic=topic.name, connection_verify=topic.verify
+    )
 
 
 def consumer(topic: Topic, key: str | None = None, name: str = SUBSCRIPTION) -> EventGridConsumerClient:
     credential = AzureKeyCredential(key or topic.key2)
     return EventGridConsumerClient(
-        topic.base, credential, namespace_topic=topic.name, subscription=name
+        topic.base, credential, namespace_topic=topic.name, subscription=name,
+        connection_verify=topic.verify,
     )
 
 

@@ -124,7 +124,9 @@ def large(topic: Topic) -> None:
 def posts(content_type: str, body: bytes, status: int):
     def run(topic: Topic) -> None:
         headers = {"aeg-sas-key": topic.key1, "content-type": content_type}
-        answer = requests.post(topic.endpoint, headers=headers, data=body, timeout=TIMEOUT_S)
+        answer = requests.post(
+            topic.endpoint, headers=headers, data=body, timeout=TIMEOUT_S, verify=topic.verify
+        )
         assert answer.status_code == status, f"{answer.status_code}, not {status}: {answer.text}"
         has_error_body(answer.text)
         assert topic.read() == [], topic.read()
@@ -133,7 +135,7 @@ def posts(content_type: str, body: bytes, status: int):
 
 
 def no_credential(topic: Topic) -> None:
-    answer = requests.post(topic.endpoint, json=[GRID], timeout=TIMEOUT_S)
+    answer = requests.post(topic.endpoint, json=[GRID], timeout=TIMEOUT_S, verify=topic.verify)
     assert answer.status_code == 401, answer.status_code
     has_error_body(answer.text)
     assert topic.read() == [], topic.read()

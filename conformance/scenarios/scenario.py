@@ -35,6 +35,10 @@ class Scenario:
 
     name: str
     run: Callable[[Topic], None]
+    #: More words for `foretell topic create`.
+    create: tuple[str, ...] = ()
+    #: The client sends nothing of the kind over http.
+    https_alone: bool = False
 
 
 def in_an_hour() -> datetime:
