@@ -258,6 +258,7 @@ async fn send_remote(
                 ": {why}; name the certificate to trust with --ca, see whether it speaks http"
             ),
             None if error.is_connect() => ": is it running?".to_owned(),
+            None if url.starts_with("http:") => ": does it speak https?".to_owned(),
             None => String::new(),
         };
         Error::new(

@@ -47,6 +47,10 @@ fn commands_trust_what_the_data_directory_says() {
         }
         command.output().unwrap()
     };
+    let plain = server.url.replace("https", "http");
+    let plain = run(&elsewhere, &["topic", "list", "--server", &plain]);
+    let told = String::from_utf8(plain.stderr).unwrap();
+    assert!(told.contains("does it speak https?"), "{told}");
     let ca = data.join("tls/ca.pem");
     assert!(remote(ca.to_str()).status.success());
     let refused = String::from_utf8(remote(None).stderr).unwrap();

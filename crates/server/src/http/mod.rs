@@ -148,9 +148,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         async move {
             match normalised {
                 Ok(request) => {
-                    if let Ok(credentials) = credentials(request.headers(), request.uri()) {
-                        node.prepare(&credentials).await;
-                    }
+                    node.prepare(request.headers(), request.uri()).await;
                     routes.oneshot(request).await
                 }
                 Err(error) => Ok(answer::Failed::from(error).into_response()),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use foretell_protocol::{Credentials, Permission, check_admin, check_topic};
 use foretell_types::Result;
+use http::{HeaderMap, Uri};
 
 use super::{Node, TopicEntry};
 
 impl Node {
-    /// Has what the credentials are checked with; comes before any check.
-    pub async fn prepare(&self, credentials: &Credentials) {
-        if let (Credentials::Token(text), Some(tokens)) = (credentials, &self.tokens) {
-            tokens.prepare(text, self.now()).await;
+    /// Has what a request's credentials are checked with; comes before any check.
+    pub async fn prepare(&self, headers: &HeaderMap, uri: &Uri) {
+        let Some(tokens) = &self.tokens else { return };
+        if let Ok(Credentials::Token(text)) = Credentials::from_request(headers, uri.query()) {
+            tokens.prepare(&text, self.now()).await;
         }
     }
 
