@@ -73,6 +73,8 @@ impl Dispatcher {
             key,
             topic_uuid: log.topic(&options.topic)?.uuid,
             id,
+            generation: checkpoint.generation,
+            replay_upto: checkpoint.replay_upto,
             log,
             storage,
             options,
@@ -110,11 +112,13 @@ impl Dispatcher {
     /// Does what can be done at once, then waits for something to happen.
     async fn step(&mut self) {
         let now_ms = self.context.now().as_millis().max(0) as u64;
+        let paused = self.context.options.paused;
         let next_due = match self.pull {
             Some(_) => self.expire_locks(now_ms),
+            None if paused => None,
             None => self.queue.wake(now_ms),
         };
-        if !self.progress.failing {
+        if !self.progress.failing && !paused {
             self.read_on();
             self.take_replays().await;
             match self.pull {
@@ -132,7 +136,7 @@ impl Dispatcher {
             .due(idle)
             .is_some_and(|due| due <= Instant::now())
         {
-            self.progress.save(&self.context, &self.queue.checkpoint());
+            self.save();
         }
         let deadline = self.deadline(next_due);
         let timer = async {
@@ -161,6 +165,14 @@ impl Dispatcher {
             () = self.wake.notified() => self.replays.look(&self.context.log, &self.context.key),
             () = timer => {}
         }
+    }
+
+    /// Begins to journal the progress.
+    pub(crate) fn save(&mut self) {
+        let (generation, replay_upto) = (self.context.generation, self.context.replay_upto);
+        let checkpoint = self.queue.checkpoint();
+        let checkpoint = checkpoint.in_generation(generation, replay_upto);
+        self.progress.save(&self.context, &checkpoint);
     }
 
     fn is_idle(&self) -> bool {

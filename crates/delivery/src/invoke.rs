@@ -103,7 +103,7 @@ impl Attempt {
             return Ok(End::Blocked(Error::unavailable("it waits for a receiver")));
         };
         if pending.attempts > 0
-            && pending.generation == 0
+            && !pending.replayed
             && retry.is_expired(event.recorded_time, context.now())
         {
             return Ok(End::Expired);

@@ -33,7 +33,7 @@
 //! let environment = Environment::real();
 //! let log = EventLog::open(Box::new(MemoryJournal::new()), &environment, &mut |_, _| {})?;
 //! let shop = Append::new().create_topic("shop".parse()?, environment.random.uuid(), false);
-//! log.append(create(shop, "shop", "print", 0, environment.random.uuid()))?.await?;
+//! log.append(create(shop, "shop", "print", 0, 0, environment.random.uuid()))?.await?;
 //! let folder = tempfile::tempdir().unwrap();
 //! let options = SubscriptionOptions {
 //!     topic: "shop".into(),
@@ -46,6 +46,7 @@
 //!     dead_letter_container: "dead-letters".into(),
 //!     ordered_by_subject: true,
 //!     concurrency: 8,
+//!     paused: false,
 //! };
 //! let storage = foretell_storage::Account::local(folder.path())?;
 //! let subscription = Subscription::start(options, log, storage)?;
@@ -57,6 +58,7 @@ mod attributes;
 mod batch;
 mod checkpoint;
 mod context;
+mod course;
 pub mod dead_letter;
 mod dispatch;
 mod handler;
@@ -82,6 +84,7 @@ mod webhook;
 pub use attributes::HeaderSource;
 pub use batch::{Batch, BatchHandler};
 pub use checkpoint::{Checkpoint, GivenUp, Pending};
+pub use course::{create, forget, progress, rewind};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
 pub use dispatch::STOP_GRACE;
 pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob, OutputEvent};
@@ -89,8 +92,6 @@ pub use pull::PullPolicy;
 pub use receiver::{Received, Receiver, Refused, Settled, Settlement};
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
-pub use subscription::{
-    FilterFn, Subscription, SubscriptionOptions, Work, create, forget, progress,
-};
+pub use subscription::{FilterFn, Subscription, SubscriptionOptions, Work};
 pub use validation::{Handshake, Validated};
 pub use webhook::{Webhook, WebhookSchema};

@@ -81,7 +81,8 @@ impl Dispatcher {
             // A backlog that nobody receives stays a position.
             Work::Pull(_) => RECEIVE_EVENTS,
         };
-        *self.head.borrow() > self.queue.upto
+        !self.context.options.paused
+            && *self.head.borrow() > self.queue.upto
             && self.queue.ready() < enough
             && self.queue.len() < SUBSCRIPTION_EXCEPTIONS
     }
@@ -107,7 +108,12 @@ impl Dispatcher {
                     .fetch_add(page.filtered, Ordering::Relaxed);
                 for event in page.events {
                     let position = event.position.get();
-                    self.queue.push(position, Some(event), Pending::default());
+                    let pending = Pending {
+                        generation: self.context.generation,
+                        replayed: position <= self.context.replay_upto,
+                        ..Pending::default()
+                    };
+                    self.queue.push(position, Some(event), pending);
                 }
             }
             Err(error) if !self.context.is_there() => self.gone(&error),

@@ -239,7 +239,7 @@ impl Dispatcher {
                 },
             };
             let end = event.recorded_time.plus_nanos(nanos(policy.ttl));
-            if pending.generation == 0 && self.context.now() > end {
+            if !pending.replayed && self.context.now() > end {
                 let message = "the event's time to live is over";
                 self.progress.unsaved.changed = true;
                 self.give_up(

@@ -171,7 +171,7 @@ impl Dispatcher {
     async fn save_all(&mut self, deadline: Instant) {
         while self.progress.unsaved.changed || self.progress.is_saving() {
             if !self.progress.is_saving() {
-                self.progress.save(&self.context, &self.queue.checkpoint());
+                self.save();
             }
             match timeout_at(deadline, self.progress.saved()).await {
                 Ok(Ok(_)) => {}

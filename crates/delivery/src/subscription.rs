@@ -1,14 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foretell_log::{Append, EventLog};
+use foretell_log::EventLog;
 use foretell_storage::Account;
 use foretell_types::{Error, NewEvent, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::checkpoint::{Checkpoint, register};
 use crate::dispatch::Dispatcher;
 use crate::handler::Handler;
 use crate::pull::{Pull, PullPolicy};
@@ -33,6 +32,8 @@ pub struct SubscriptionOptions {
     pub ordered_by_subject: bool,
     /// Invocations in flight, at most.
     pub concurrency: usize,
+    /// Nothing is delivered; what receivers hold they can settle.
+    pub paused: bool,
 }
 
 /// What a subscription does with its events.
@@ -139,36 +140,4 @@ impl Subscription {
             tracing::error!(%error, "a subscription ended badly");
         }
     }
-}
-
-fn key(topic: &str, name: &str) -> String {
-    format!("{topic}/{name}")
-}
-
-/// Adds to a commit the progress of a new subscription, which begins after a number of events.
-/// `id` is its own: what it delivers is told apart by it from what an earlier subscription of the
-/// same name did.
-#[must_use]
-pub fn create(append: Append, topic: &str, name: &str, after: u64, id: uuid::Uuid) -> Append {
-    let (key, checkpoint) = (key(topic, name), Checkpoint::starting_after(after));
-    append
-        .register(register::checkpoint(&key), Some(checkpoint.to_bytes()))
-        .register(register::id(&key), Some(id.as_bytes().to_vec()))
-}
-
-/// Adds to a commit that everything about a subscription's progress is forgotten. It must have
-/// been stopped before.
-#[must_use]
-pub fn forget(mut append: Append, log: &EventLog, topic: &str, name: &str) -> Append {
-    for (key, _) in log.registers(&register::all(&key(topic, name))) {
-        append = append.register(key, None);
-    }
-    append
-}
-
-/// A subscription's journaled progress.
-pub fn progress(log: &EventLog, topic: &str, name: &str) -> Result<Option<Checkpoint>> {
-    log.register(&register::checkpoint(&key(topic, name)))
-        .map(|bytes| Checkpoint::from_bytes(&bytes))
-        .transpose()
 }

@@ -35,6 +35,7 @@ fn options() -> SubscriptionOptions {
         dead_letter_container: "dead-letters".into(),
         ordered_by_subject: false,
         concurrency: 64,
+        paused: false,
     }
 }
 

@@ -109,6 +109,7 @@ fn start(world: &World) -> (Subscription, Receiver) {
         dead_letter_container: "dead-letters".into(),
         ordered_by_subject: false,
         concurrency: 64,
+        paused: false,
     };
     let (log, storage) = (world.log.clone(), world.storage.clone());
     let subscription = Subscription::start(options, log, storage).unwrap();

@@ -68,7 +68,7 @@ impl World {
         let made = Append::new()
             .create_topic("shop".parse().unwrap(), uuid(), false)
             .create_topic("results".parse().unwrap(), uuid(), false);
-        log.append(create(made, "shop", "work", 0, WORK))
+        log.append(create(made, "shop", "work", 0, 0, WORK))
             .unwrap()
             .await
             .unwrap();
@@ -175,5 +175,6 @@ pub fn options(handler: Arc<dyn Handler>) -> SubscriptionOptions {
         dead_letter_container: "dead-letters".into(),
         ordered_by_subject: true,
         concurrency: 64,
+        paused: false,
     }
 }
