@@ -108,6 +108,8 @@ impl Subscription {
             stop.clone(),
         )?;
         dispatcher.pull = pull;
+        // Who asks before it runs must not be told that nothing was ever read.
+        dispatcher.publish_stats();
         let task = tokio::spawn(dispatcher.run());
         Ok(Subscription {
             receiver,

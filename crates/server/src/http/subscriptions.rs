@@ -1,8 +1,10 @@
 //! Administration of event subscriptions. The JSON is that of Event Grid's resource model.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Request, State};
 use foretell_protocol::{SubscriptionDefinition, SubscriptionFacts};
-use foretell_types::Position;
+use foretell_types::{Error, Position};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -11,6 +13,8 @@ use super::parameters::Parameters;
 use super::{Server, admin_body, require_admin};
 use crate::Node;
 use crate::node::{Owner, SubscriptionConfig, to_the_end};
+
+type OfSubscription = Path<(String, String)>;
 
 fn subscription_json(
     node: &Node,
@@ -40,6 +44,7 @@ fn subscription_json(
         (None, None) => Value::Null,
     };
     value["running"] = stats.is_some().into();
+    value["paused"] = subscription.paused.into();
     if let Some(stats) = stats {
         value["stats"] = json!(stats);
     }
@@ -73,7 +78,7 @@ pub async fn get_subscription(
     answer_json(&subscription_json(&node, &subscription)?)
 }
 
-/// `PUT /topics/{topic}/eventSubscriptions/{subscription}?from=beginning|now|POSITION`
+/// `PUT /topics/{topic}/eventSubscriptions/{subscription}?from=beginning|now|POSITION|TIME`
 pub async fn put_subscription(
     State(node): Server,
     Path((topic, name)): Path<(String, String)>,
@@ -113,6 +118,45 @@ pub async fn delete_subscription(
     let delete = async move { node.delete_subscription(&topic, &called, Owner::Api).await };
     to_the_end(delete).await?;
     answer_json(&json!({ "deleted": name }))
+}
+
+/// `POST /topics/{topic}/eventSubscriptions/{subscription}/pause`
+pub async fn pause(State(node): Server, Path(path): OfSubscription, request: Request) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    set_paused(&node, path, true).await
+}
+
+/// `POST /topics/{topic}/eventSubscriptions/{subscription}/resume`
+pub async fn resume(State(node): Server, Path(path): OfSubscription, request: Request) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    set_paused(&node, path, false).await
+}
+
+async fn set_paused(node: &Arc<Node>, (topic, name): (String, String), paused: bool) -> Answer {
+    let (of, to, called) = (node.clone(), topic.clone(), name.clone());
+    let pause = async move { of.pause_subscription(&to, &called, paused).await };
+    to_the_end(pause).await?;
+    let subscription = node.subscription(&topic, &name)?;
+    answer_json(&subscription_json(node, &subscription)?)
+}
+
+/// `POST /topics/{topic}/eventSubscriptions/{subscription}/rewind?to=beginning|POSITION|TIME`
+pub async fn rewind(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let parameters = Parameters::parse(request.uri(), &["to"])?;
+    let to = parameters.get("to").ok_or_else(|| {
+        Error::invalid("to is missing: send ?to= with beginning, a position or a time")
+    })?;
+    let to = to.parse()?;
+    let (of, topic_name, called) = (node.clone(), topic.clone(), name.clone());
+    let rewind = async move { of.rewind_subscription(&topic_name, &called, to).await };
+    to_the_end(rewind).await?;
+    let subscription = node.subscription(&topic, &name)?;
+    answer_json(&subscription_json(&node, &subscription)?)
 }
 
 /// `GET` or `POST /topics/{topic}/eventSubscriptions/{subscription}/validate?code=`: for who knows

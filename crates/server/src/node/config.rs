@@ -27,19 +27,22 @@ pub struct Version(u32);
 
 impl Version {
     /// The newest that this program knows.
-    const NEWEST: Version = Version(2);
+    const NEWEST: Version = Version(3);
 
-    /// That of a subscription. Version 2 brought advanced filters, which a program that doesn't
+    /// That of a subscription. Version 3 brought those that are paused, to which an older program
+    /// would deliver. Version 2 brought advanced filters, which a program that doesn't
     /// know them would let all events pass; batches and headers, which it would leave out; and
     /// endpoints that didn't say yes yet, to which it would deliver.
-    fn of(definition: &SubscriptionDefinition, provisioning: &Provisioning) -> Version {
+    fn of(config: &SubscriptionConfig) -> Version {
+        let definition = &config.definition;
         let as_before = definition.filter.advanced.is_empty()
             && definition.max_events_per_batch == 1
             && definition.attributes.is_empty()
-            && provisioning.is_succeeded();
-        match as_before {
-            true => Version::default(),
-            false => Version(2),
+            && config.provisioning.is_succeeded();
+        match (config.paused, as_before) {
+            (true, _) => Version(3),
+            (false, true) => Version::default(),
+            (false, false) => Version(2),
         }
     }
 }
@@ -79,6 +82,8 @@ pub struct SubscriptionConfig {
     pub owner: Owner,
     #[serde(default, skip_serializing_if = "Provisioning::is_succeeded")]
     pub provisioning: Provisioning,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// All definitions as they stand. Keys are lower case: names are told apart without case.
@@ -174,8 +179,14 @@ impl SubscriptionConfig {
     /// The same in another state.
     #[must_use]
     pub fn with(mut self, provisioning: Provisioning) -> SubscriptionConfig {
-        self.version = Version::of(&self.definition, &provisioning);
         self.provisioning = provisioning;
+        self.versioned()
+    }
+
+    /// The same with the version of the form that it takes.
+    #[must_use]
+    pub fn versioned(mut self) -> SubscriptionConfig {
+        self.version = Version::of(&self);
         self
     }
 

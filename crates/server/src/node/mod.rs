@@ -6,6 +6,7 @@ mod app_file;
 mod apply;
 mod blobs;
 mod config;
+mod course;
 mod erase;
 mod import;
 mod keys;

@@ -64,6 +64,7 @@ impl Node {
             dead_letter_container: own.unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned()),
             ordered_by_subject: definition.target != Target::Pull || definition.ordered,
             concurrency: DELIVERIES_IN_FLIGHT,
+            paused: config.paused,
         };
         options.check()?;
         Ok(options)
