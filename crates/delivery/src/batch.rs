@@ -122,7 +122,7 @@ impl Dispatcher {
         let context = self.context.clone();
         let now = context.now();
         let now_ms = now.as_millis().max(0) as u64;
-        let Work::Push { handler, retry } = &context.options.work else {
+        let Work::Push { handler, retry, .. } = &context.options.work else {
             return vec![first];
         };
         let is_plain = |position: u64, pending: &Pending, event: &RecordedEvent| {

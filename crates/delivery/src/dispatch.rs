@@ -17,6 +17,7 @@ use crate::batch::BatchAttempt;
 use crate::checkpoint::{Checkpoint, Pending, register};
 use crate::context::{Context, subscription_id};
 use crate::invoke::{Attempt, Done};
+use crate::pace::Pace;
 use crate::page::Page;
 use crate::progress::Progress;
 use crate::pull::Pull;
@@ -45,6 +46,7 @@ pub(crate) struct Dispatcher {
     pub(crate) journaled: HashSet<(u64, u64)>,
     pub(crate) replays: Replays,
     pub(crate) progress: Progress,
+    pub(crate) pace: Pace,
     pub(crate) reading: Option<JoinHandle<Result<Page>>>,
     pub(crate) read_after: Instant,
     /// Who receives; `None` if events are pushed.
@@ -79,6 +81,10 @@ impl Dispatcher {
             storage,
             options,
         });
+        let pace = Pace::new(match context.options.work {
+            Work::Push { rate, .. } => rate,
+            Work::Pull(_) => None,
+        });
         let mut dispatcher = Dispatcher {
             queue: Queue::new(checkpoint.upto, context.options.ordered_by_subject),
             context,
@@ -91,6 +97,7 @@ impl Dispatcher {
             journaled: HashSet::new(),
             replays: Replays::default(),
             progress: Progress::new(),
+            pace,
             reading: None,
             read_after: Instant::now(),
             pull: None,
@@ -186,12 +193,18 @@ impl Dispatcher {
         if self.progress.failing {
             return save.into_iter().chain(vain).min();
         }
-        let retry = next_due.map(|due| {
-            let wait = (due as i64 - self.context.now().as_millis()).max(1) as u64;
+        let until = |due_ms: i64| {
+            let wait = (due_ms - self.context.now().as_millis()).max(1) as u64;
             Instant::now() + Duration::from_millis(wait).min(LOOK_AGAIN)
+        };
+        let retry = next_due.map(|due| until(due as i64));
+        // What is ready may have to wait for the endpoint.
+        let paced = self.pace.next().filter(|_| {
+            self.queue.ready() > 0 && self.attempts.len() < self.context.options.concurrency
         });
+        let paced = paced.map(|due| until(due.as_millis()));
         let read = (self.reading.is_none() && self.wants_more()).then_some(self.read_after);
-        [save, vain, retry, read].into_iter().flatten().min()
+        [save, vain, retry, paced, read].into_iter().flatten().min()
     }
 
     /// The topic or the subscription was deleted: nothing more is done, and nothing journaled.
@@ -202,9 +215,21 @@ impl Dispatcher {
 
     fn dispatch(&mut self) {
         while self.attempts.len() < self.context.options.concurrency {
+            let Some((_, pending)) = self.queue.front() else {
+                break;
+            };
+            // To write a dead letter needs no endpoint.
+            let calls = pending.given_up.is_none();
+            let now = self.context.now();
+            if calls && !self.pace.may_call(now) {
+                break;
+            }
             let Some(first) = self.queue.pop() else {
                 break;
             };
+            if calls {
+                self.pace.called(now);
+            }
             let batch = self.fill(first);
             self.call(batch);
         }
@@ -267,6 +292,9 @@ impl Dispatcher {
         set(&self.stats.in_flight, self.attempts.len() as u64);
         set(&self.stats.pending, self.queue.len() as u64);
         set(&self.stats.upto, self.queue.upto);
+        if let Ok(mut probation) = self.stats.probation.lock() {
+            *probation = self.pace.probation();
+        }
     }
 }
 

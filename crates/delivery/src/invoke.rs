@@ -40,13 +40,14 @@ pub(crate) enum End {
         wrote_blobs: bool,
         register: Option<String>,
     },
+    /// The call failed.
     Failed(Failure),
+    /// The call completed, and what it returned could not be applied.
+    NotApplied(Failure),
     /// Its time to live is over.
     Expired,
     /// Its dead letter was written; the register says so.
-    Buried {
-        register: String,
-    },
+    Buried { register: String },
     /// Nothing could be tried: the event can't be read, or its dead letter not be written.
     Blocked(Error),
 }
@@ -65,7 +66,7 @@ impl Attempt {
         };
         let end = match self.settle(&event).await {
             Ok(end) => end,
-            Err(failure) => End::Failed(failure),
+            Err(failure) => End::NotApplied(failure),
         };
         Done {
             event: Some(event),
@@ -99,7 +100,7 @@ impl Attempt {
                 Err(error) => End::Blocked(error.context("a dead letter could not be written")),
             });
         }
-        let Work::Push { handler, retry } = &context.options.work else {
+        let Work::Push { handler, retry, .. } = &context.options.work else {
             return Ok(End::Blocked(Error::unavailable("it waits for a receiver")));
         };
         if pending.attempts > 0
@@ -108,7 +109,10 @@ impl Attempt {
         {
             return Ok(End::Expired);
         }
-        let outcome = handler.handle(invocation.clone()).await?;
+        let outcome = match handler.handle(invocation.clone()).await {
+            Ok(outcome) => outcome,
+            Err(failure) => return Ok(End::Failed(failure)),
+        };
         self.complete(&invocation, outcome).await
     }
 

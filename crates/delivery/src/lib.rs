@@ -42,6 +42,7 @@
 //!     work: Work::Push {
 //!         handler: Arc::new(Print),
 //!         retry: RetryPolicy::default(),
+//!         rate: None,
 //!     },
 //!     dead_letter_container: "dead-letters".into(),
 //!     ordered_by_subject: true,
@@ -66,6 +67,7 @@ mod identity;
 mod invoke;
 mod outcome;
 mod output;
+mod pace;
 mod page;
 mod progress;
 mod pull;
@@ -88,6 +90,7 @@ pub use course::{create, forget, progress, rewind};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
 pub use dispatch::STOP_GRACE;
 pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob, OutputEvent};
+pub use pace::Probation;
 pub use pull::PullPolicy;
 pub use receiver::{Received, Receiver, Refused, Settled, Settlement};
 pub use retry::{Decision, RetryPolicy};

@@ -257,7 +257,11 @@ impl Queue {
                 return Some(due);
             }
             self.waiting.pop_first();
-            self.ready.push_back(position);
+            let given_up = self.get(position).is_some_and(|p| p.given_up.is_some());
+            match given_up {
+                true => self.ready.push_front(position),
+                false => self.ready.push_back(position),
+            }
         }
         None
     }

@@ -12,6 +12,7 @@ use crate::checkpoint::{GivenUp, Pending};
 use crate::dispatch::{Dispatcher, STOP_GRACE};
 use crate::handler::{Failure, FailureKind};
 use crate::invoke::{Done, End};
+use crate::pace::Said;
 use crate::retry::Decision;
 use crate::stats::Stats;
 use crate::subscription::Work;
@@ -21,6 +22,13 @@ const BLOCKED_MS: i64 = 5_000;
 /// Characters of a failure's message that are kept.
 const MESSAGE_CHARS: usize = 500;
 
+/// When an attempt ended, and what decides how much longer than it must the next one waits.
+#[derive(Clone, Copy)]
+struct Ended {
+    now: WallTime,
+    random: u64,
+}
+
 impl Dispatcher {
     /// A task ended, with the ends of all that it was about; one that panicked failed for each.
     pub(crate) fn joined(&mut self, joined: Result<(Id, Vec<Done>), JoinError>) {
@@ -29,19 +37,34 @@ impl Dispatcher {
             Err(error) => (error.id(), Vec::new().into_iter(), Some(panicked(error))),
         };
         // The same time for all: what failed together is tried again together.
-        let now = self.context.now();
+        let at = Ended {
+            now: self.context.now(),
+            random: self.context.log.environment().random.next(),
+        };
+        let mut said = Said::Nothing;
         for (position, pending) in self.in_flight.remove(&id).unwrap_or_default() {
             let failure = || panic.clone().unwrap_or_else(cancelled);
             let done = done.next().unwrap_or_else(|| Done {
                 event: None,
                 end: End::Failed(failure()),
             });
-            self.ended(position, pending, done, now);
+            // All of a batch say the same.
+            said = match &done.end {
+                End::Completed { .. } | End::NotApplied(_) => Said::Fine,
+                End::Failed(_) if pending.given_up.is_some() => Said::Nothing,
+                End::Failed(failure) => Said::Failed(failure.kind),
+                End::Expired | End::Buried { .. } | End::Blocked(_) => Said::Nothing,
+            };
+            self.ended(position, pending, done, at);
+        }
+        if self.pace.ended(said, at.now) {
+            let probation = self.pace.probation();
+            tracing::warn!(subscription = %self.context.key, ?probation, "the endpoint keeps failing: it is left alone for a while");
         }
     }
 
     /// Every way through here settles the position or puts it back.
-    fn ended(&mut self, position: u64, pending: Pending, done: Done, now: WallTime) {
+    fn ended(&mut self, position: u64, mut pending: Pending, done: Done, at: Ended) {
         let unsaved = &mut self.progress.unsaved;
         unsaved.changed = true;
         unsaved.worked = true;
@@ -60,8 +83,13 @@ impl Dispatcher {
                 unsaved.registers.push(register);
                 self.queue.settle(position);
             }
-            End::Failed(failure) => self.failed(position, pending, done.event, &failure, now),
+            End::Failed(failure) | End::NotApplied(failure) => {
+                self.failed(position, pending, done.event, &failure, at);
+            }
             End::Expired => {
+                if self.pace.held(pending.due_ms) {
+                    pending.last_outcome = format!("{:?}", FailureKind::Probation);
+                }
                 let message = "the event's time to live is over";
                 self.give_up(position, pending, done.event, "TimeToLiveExceeded", message);
             }
@@ -75,7 +103,7 @@ impl Dispatcher {
         mut pending: Pending,
         event: Option<Arc<RecordedEvent>>,
         failure: &Failure,
-        now: WallTime,
+        at: Ended,
     ) {
         let context = self.context.clone();
         let Work::Push { retry, .. } = &context.options.work else {
@@ -90,7 +118,7 @@ impl Dispatcher {
         Stats::add(&self.stats.failed);
         pending.attempts += 1;
         pending.last_outcome = format!("{:?}", failure.kind);
-        match retry.decide(pending.attempts as u32, failure, now) {
+        match retry.decide(pending.attempts as u32, failure, at.now, at.random) {
             Decision::RetryAt(due) => {
                 tracing::warn!(
                     subscription = %self.context.key, position, attempts = pending.attempts,

@@ -1,4 +1,7 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::pace::Probation;
 
 /// Counts of a running subscription since it was started.
 #[derive(Debug, Default)]
@@ -10,6 +13,7 @@ pub struct Stats {
     pub(crate) in_flight: AtomicU64,
     pub(crate) pending: AtomicU64,
     pub(crate) upto: AtomicU64,
+    pub(crate) probation: Mutex<Option<Probation>>,
 }
 
 /// [`Stats`] at one moment.
@@ -27,6 +31,9 @@ pub struct StatsSnapshot {
     pub pending: u64,
     /// Positions read.
     pub upto: u64,
+    /// The endpoint isn't called at the moment.
+    #[serde(skip)]
+    pub probation: Option<Probation>,
 }
 
 impl Stats {
@@ -40,6 +47,7 @@ impl Stats {
             in_flight: get(&self.in_flight),
             pending: get(&self.pending),
             upto: get(&self.upto),
+            probation: self.probation.lock().ok().and_then(|probation| *probation),
         }
     }
 

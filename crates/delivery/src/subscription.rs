@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use foretell_log::EventLog;
@@ -43,6 +44,8 @@ pub enum Work {
     Push {
         handler: Arc<dyn Handler>,
         retry: RetryPolicy,
+        /// Calls a minute, at most.
+        rate: Option<NonZeroU32>,
     },
     /// They wait for receivers, see [`Subscription::receiver`].
     Pull(PullPolicy),
@@ -52,7 +55,7 @@ impl SubscriptionOptions {
     /// Whether a subscription can be started with these.
     pub fn check(&self) -> Result<()> {
         match &self.work {
-            Work::Push { handler, retry } => {
+            Work::Push { handler, retry, .. } => {
                 retry.check()?;
                 if let Some(handler) = handler.batches() {
                     handler.batch().check()?;

@@ -187,6 +187,33 @@ async fn what_each_status_means() {
 }
 
 #[tokio::test]
+async fn an_endpoint_can_ask_for_a_longer_wait() {
+    for (status, headers, wait) in [
+        (429, "retry-after: 90", Some(90)),
+        (503, "retry-after: 7", Some(30)),
+        (500, "Retry-After: 999999999", Some(3_600)),
+        (500, "Retry-After: soon", None),
+        (500, "retry-after: -1", None),
+        (
+            429,
+            "date: Tue, 24 Nov 2026 10:00:00 GMT\r\nretry-after: Tue, 24 Nov 2026 10:02:00 GMT",
+            Some(120),
+        ),
+        (
+            429,
+            "date: Tue, 24 Nov 2026 10:00:00 GMT\r\nretry-after: Tue, 24 Nov 2026 09:00:00 GMT",
+            None,
+        ),
+    ] {
+        let head = format!("HTTP/1.1 {status} Oh\r\n{headers}\r\ncontent-length: 0\r\n\r\n");
+        let failure = call(Answer::Bytes(head.leak().as_bytes()))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.wait, wait.map(Duration::from_secs), "{headers}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_a_failure_and_not_followed() {
     let other = serve(Answer::Bytes(
         b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",

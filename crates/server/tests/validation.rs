@@ -80,7 +80,11 @@ async fn take(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     match says {
         "no" => (http::StatusCode::IM_A_TEAPOT, "not mine").into_response(),
         "nothing" => http::StatusCode::OK.into_response(),
-        _ if options => [("webhook-allowed-origin", "*")].into_response(),
+        _ if options => [
+            ("webhook-allowed-origin", "*"),
+            ("webhook-allowed-rate", "6000"),
+        ]
+        .into_response(),
         _ => {
             let code = &body[0]["data"]["validationCode"];
             json!({ "validationResponse": code })
@@ -136,7 +140,12 @@ async fn an_endpoint_is_asked_when_it_is_new() {
     wait_for("the event", || endpoint.delivered() == 2).await;
     // CloudEvents' own way of asking.
     body["properties"]["eventDeliverySchema"] = json!("CloudEventSchemaV1_0");
-    world.put(new, body).await.is(201);
+    let made = world.put(new, body.clone()).await.is(201).json();
+    assert_eq!(made["rate"], 6_000);
+    assert_eq!(world.get(PATH).await.json()["rate"], Value::Null);
+    // It is kept to as long as the endpoint isn't asked again.
+    body["properties"]["filter"] = json!({});
+    assert_eq!(world.put(new, body).await.is(200).json()["rate"], 6_000);
     publish(&world, "3").await;
     wait_for("both", || endpoint.delivered() == 4).await;
     assert_eq!(endpoint.seen.asked.lock()[1], Value::Null);

@@ -117,6 +117,10 @@ limits! {
     DELIVERY_ATTEMPTS = 30, "attempts";
     /// Time to live of an undelivered event, the most and the default (service).
     EVENT_TTL_MINUTES = 1_440, "minutes";
+    /// Calls in a row that an endpoint fails before it is put under probation.
+    PROBATION_FAILURES = 10, "calls";
+    /// The longest wait that a webhook can ask for with Retry-After.
+    RETRY_AFTER_MOST_S = 3_600, "seconds";
     /// Events of one delivery to a webhook, the most that a subscription can ask for (service).
     BATCH_EVENTS = 5_000, "events";
     /// The size of one delivery that a subscription can prefer (service).

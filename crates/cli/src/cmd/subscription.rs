@@ -281,6 +281,18 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
     if subscription["paused"] == true {
         line(&format!("{:<13} true", "paused"))?;
     }
+    let probation = &subscription["probation"];
+    if let (Some(outcome), Some(until)) =
+        (probation["outcome"].as_str(), probation["until"].as_str())
+    {
+        line(&format!(
+            "{:<13} {outcome}: its endpoint is called again at {until}",
+            "probation"
+        ))?;
+    }
+    if let Some(rate) = subscription["rate"].as_u64() {
+        line(&format!("{:<13} {} requests a minute", "rate", count(rate)))?;
+    }
     let queue = &properties["deliveryConfiguration"]["queue"];
     line(&format!("{:<13} {}", "filter", properties["filter"]))?;
     if queue.is_object() {

@@ -170,7 +170,11 @@ pub fn options(handler: Arc<dyn Handler>) -> SubscriptionOptions {
         filter: Arc::new(|_| true),
         work: Work::Push {
             handler,
-            retry: RetryPolicy::default(),
+            retry: RetryPolicy {
+                jitter_percent: 0,
+                ..RetryPolicy::default()
+            },
+            rate: None,
         },
         dead_letter_container: "dead-letters".into(),
         ordered_by_subject: true,

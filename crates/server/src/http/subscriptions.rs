@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use foretell_protocol::{SubscriptionDefinition, SubscriptionFacts};
-use foretell_types::{Error, Position};
+use foretell_types::{Error, Position, Timestamp};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -45,6 +45,14 @@ fn subscription_json(
     };
     value["running"] = stats.is_some().into();
     value["paused"] = subscription.paused.into();
+    if let Some(rate) = subscription.rate {
+        value["rate"] = rate.get().into();
+    }
+    if let Some(probation) = stats.and_then(|stats| stats.probation) {
+        let until = Timestamp::from_instant(probation.until).to_string();
+        value["probation"] =
+            json!({ "outcome": format!("{:?}", probation.outcome), "until": until });
+    }
     if let Some(stats) = stats {
         value["stats"] = json!(stats);
     }

@@ -2,6 +2,7 @@
 //! `foretell.config`, so that it too can be asked for at any past time.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use foretell_log::{EventLog, ReadOptions};
 use foretell_protocol::{Provisioning, SubscriptionDefinition, TopicDefinition};
@@ -30,7 +31,7 @@ impl Version {
     const NEWEST: Version = Version(3);
 
     /// That of a subscription. Version 3 brought those that are paused, to which an older program
-    /// would deliver. Version 2 brought advanced filters, which a program that doesn't
+    /// would deliver, and the rate that an endpoint allows, to which it would not keep. Version 2 brought advanced filters, which a program that doesn't
     /// know them would let all events pass; batches and headers, which it would leave out; and
     /// endpoints that didn't say yes yet, to which it would deliver.
     fn of(config: &SubscriptionConfig) -> Version {
@@ -39,7 +40,7 @@ impl Version {
             && definition.max_events_per_batch == 1
             && definition.attributes.is_empty()
             && config.provisioning.is_succeeded();
-        match (config.paused, as_before) {
+        match (config.paused || config.rate.is_some(), as_before) {
             (true, _) => Version(3),
             (false, true) => Version::default(),
             (false, false) => Version(2),
@@ -84,6 +85,25 @@ pub struct SubscriptionConfig {
     pub provisioning: Provisioning,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Requests a minute that the endpoint allowed when it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<NonZeroU32>,
+}
+
+/// What an endpoint said when it was asked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Asked {
+    pub provisioning: Provisioning,
+    pub rate: Option<NonZeroU32>,
+}
+
+impl From<Provisioning> for Asked {
+    fn from(provisioning: Provisioning) -> Asked {
+        Asked {
+            provisioning,
+            rate: None,
+        }
+    }
 }
 
 /// All definitions as they stand. Keys are lower case: names are told apart without case.
@@ -176,10 +196,11 @@ impl TopicConfig {
 }
 
 impl SubscriptionConfig {
-    /// The same in another state.
+    /// The same after its endpoint was asked.
     #[must_use]
-    pub fn with(mut self, provisioning: Provisioning) -> SubscriptionConfig {
-        self.provisioning = provisioning;
+    pub fn with(mut self, asked: Asked) -> SubscriptionConfig {
+        self.provisioning = asked.provisioning;
+        self.rate = asked.rate;
         self.versioned()
     }
 

@@ -21,11 +21,11 @@ impl Node {
         owner: Owner,
     ) -> Result<bool> {
         let (proposed, known) = self.proposed(topic, name, definition.clone(), owner)?;
-        let provisioning = self.provisioned(&proposed, known.as_ref()).await?;
+        let asked = self.provisioned(&proposed, known.as_ref()).await?;
         let phase = self.change().await?;
         // It may have changed while the endpoint was asked.
         let (proposed, known) = self.proposed(topic, name, definition, owner)?;
-        let subscription = proposed.with(provisioning);
+        let subscription = proposed.with(asked);
         if known.as_ref() == Some(&subscription) {
             return Ok(false);
         }
@@ -73,6 +73,7 @@ impl Node {
             owner,
             provisioning: Provisioning::Succeeded,
             paused: false,
+            rate: None,
         };
         let config = self.config.read();
         let known = config.subscriptions.get(&subscription.key()).cloned();

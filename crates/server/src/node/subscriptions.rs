@@ -84,8 +84,14 @@ impl Node {
             schedule: self.options.application.retry_schedule(),
             max_attempts: definition.max_delivery_attempts,
             ttl_minutes: definition.event_ttl_minutes,
+            ..RetryPolicy::default()
         };
-        Ok(Work::Push { handler, retry })
+        let rate = config.rate;
+        Ok(Work::Push {
+            handler,
+            retry,
+            rate,
+        })
     }
 
     pub(super) fn webhook(&self, config: &SubscriptionConfig, url: &str) -> Result<Webhook> {
