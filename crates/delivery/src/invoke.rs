@@ -195,7 +195,8 @@ impl Attempt {
     async fn bury(&self, invocation: &Invocation, given_up: &GivenUp) -> Result<(), Error> {
         let (context, event) = (&self.context, &invocation.event);
         let letter = dead_letter::letter(context, event, &self.pending, given_up);
-        let content = dead_letter::blob_content(event, &letter, &self.pending);
+        let form = &context.options.dead_letters.form;
+        let content = form.blob_content(event, &letter, &self.pending);
         let (container, name) = letter.blob.split_once('/').unwrap_or(("", &letter.blob));
         context.storage.put(container, name, content.into()).await?;
         context.storage.sync().await?;

@@ -14,8 +14,8 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use std::sync::Arc;
 //! use foretell_delivery::{
-//!     Failure, Handler, Invocation, Outcome, RetryPolicy, Subscription, SubscriptionOptions, Work,
-//!     create,
+//!     DeadLetterPolicy, Failure, Handler, Invocation, Outcome, RetryPolicy, Subscription,
+//!     SubscriptionOptions, Work, create,
 //! };
 //! use foretell_log::{Append, Environment, EventLog, MemoryJournal};
 //!
@@ -44,7 +44,7 @@
 //!         retry: RetryPolicy::default(),
 //!         rate: None,
 //!     },
-//!     dead_letter_container: "dead-letters".into(),
+//!     dead_letters: DeadLetterPolicy::into_container("dead-letters"),
 //!     ordered_by_subject: true,
 //!     concurrency: 8,
 //!     paused: false,
@@ -61,10 +61,12 @@ mod checkpoint;
 mod context;
 mod course;
 pub mod dead_letter;
+mod deletion;
 mod dispatch;
 mod handler;
 mod identity;
 mod invoke;
+mod letter_form;
 mod outcome;
 mod output;
 mod pace;
@@ -88,13 +90,15 @@ pub use batch::{Batch, BatchHandler};
 pub use checkpoint::{Checkpoint, GivenUp, Pending};
 pub use course::{create, forget, progress, rewind};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
+pub use deletion::Deletion;
 pub use dispatch::STOP_GRACE;
 pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob, OutputEvent};
+pub use letter_form::LetterForm;
 pub use pace::Probation;
 pub use pull::PullPolicy;
 pub use receiver::{Received, Receiver, Refused, Settled, Settlement};
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
-pub use subscription::{FilterFn, Subscription, SubscriptionOptions, Work};
+pub use subscription::{DeadLetterPolicy, FilterFn, Subscription, SubscriptionOptions, Work};
 pub use validation::{Handshake, Validated};
 pub use webhook::{Webhook, WebhookSchema};

@@ -18,7 +18,7 @@ use crate::stats::Stats;
 use crate::subscription::Work;
 
 /// A position for which nothing could be tried waits so long.
-const BLOCKED_MS: i64 = 5_000;
+const BLOCKED: Duration = Duration::from_secs(5);
 /// Characters of a failure's message that are kept.
 const MESSAGE_CHARS: usize = 500;
 
@@ -146,12 +146,22 @@ impl Dispatcher {
             subscription = %self.context.key, position, attempts = pending.attempts, reason,
             "delivery given up: {message}"
         );
-        pending.due_ms = 0;
+        let delay = self.context.options.dead_letters.delay;
+        pending.due_ms = match delay.is_zero() {
+            true => 0,
+            false => self.due_after(delay),
+        };
         pending.given_up = Some(GivenUp {
             reason: reason.to_owned(),
             message: message.chars().take(MESSAGE_CHARS).collect(),
         });
         self.queue.put_back(position, pending, event);
+    }
+
+    /// A time to come, in milliseconds since the epoch.
+    fn due_after(&self, wait: Duration) -> u64 {
+        let nanos = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
+        self.context.now().plus_nanos(nanos).as_millis().max(1) as u64
     }
 
     pub(crate) fn blocked(
@@ -169,7 +179,7 @@ impl Dispatcher {
             subscription = %self.context.key, position, %error,
             "an event can't be settled, will be tried again"
         );
-        pending.due_ms = (self.context.now().as_millis() + BLOCKED_MS).max(1) as u64;
+        pending.due_ms = self.due_after(BLOCKED);
         self.queue.put_back(position, pending, event);
     }
 

@@ -1,9 +1,11 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foretell_log::EventLog;
 use foretell_storage::Account;
+use foretell_types::limits::DEAD_LETTER_DELAY_MOST_S;
 use foretell_types::{Error, NewEvent, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -11,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
 use crate::handler::Handler;
+use crate::letter_form::LetterForm;
 use crate::pull::{Pull, PullPolicy};
 use crate::receiver::Receiver;
 use crate::retry::RetryPolicy;
 use crate::stats::{Stats, StatsSnapshot};
+use crate::webhook::WebhookSchema;
 
 /// Tells whether a subscription wants an event.
 pub type FilterFn = Arc<dyn Fn(&NewEvent) -> bool + Send + Sync>;
@@ -26,8 +30,7 @@ pub struct SubscriptionOptions {
     pub name: String,
     pub filter: FilterFn,
     pub work: Work,
-    /// The container of its dead letters.
-    pub dead_letter_container: String,
+    pub dead_letters: DeadLetterPolicy,
     /// A subject's events go one after the other, and one that fails or is locked makes the rest
     /// wait.
     pub ordered_by_subject: bool,
@@ -35,6 +38,36 @@ pub struct SubscriptionOptions {
     pub concurrency: usize,
     /// Nothing is delivered; what receivers hold they can settle.
     pub paused: bool,
+}
+
+/// Where the events go that a subscription gives up, how, and when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetterPolicy {
+    pub container: String,
+    pub form: LetterForm,
+    /// How long one is held before it is written. Its subject waits.
+    pub delay: Duration,
+}
+
+impl DeadLetterPolicy {
+    /// At once, in the Event Grid schema.
+    pub fn into_container(name: impl Into<String>) -> DeadLetterPolicy {
+        DeadLetterPolicy {
+            container: name.into(),
+            form: LetterForm::Pushed(WebhookSchema::EventGrid),
+            delay: Duration::ZERO,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.delay > Duration::from_secs(DEAD_LETTER_DELAY_MOST_S as u64) {
+            return Err(Error::invalid(format!(
+                "the delay of dead letters is {} seconds: at most {DEAD_LETTER_DELAY_MOST_S} are allowed",
+                self.delay.as_secs()
+            )));
+        }
+        foretell_storage::check_container(&self.container)
+    }
 }
 
 /// What a subscription does with its events.
@@ -68,7 +101,7 @@ impl SubscriptionOptions {
                 "concurrency is 0: at least one invocation must go at a time",
             ));
         }
-        foretell_storage::check_container(&self.dead_letter_container)
+        self.dead_letters.check()
     }
 }
 

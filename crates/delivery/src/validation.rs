@@ -73,20 +73,8 @@ impl Webhook {
             eventgrid::DATA_VERSION,
             ExtensionValue::String("1".to_owned()),
         );
-        let request = self
-            .client
-            .post(self.url.clone())
-            .header("content-type", "application/json; charset=utf-8")
-            .header("aeg-event-type", "SubscriptionValidation")
-            .header(
-                "aeg-subscription-name",
-                handshake.subscription.to_uppercase(),
-            )
-            .header("aeg-delivery-count", "0")
-            .header("aeg-metadata-version", "1")
-            .header("aeg-data-version", "1")
-            .body(format!("[{}]", eventgrid::to_json(&event, None)));
-        let (answer, _) = answer_to(self.with_static_headers(request), EXPECTED).await?;
+        let request = self.about_itself("SubscriptionValidation", &handshake.subscription, &event);
+        let (answer, _) = answer_to(request, EXPECTED).await?;
         let said = shown(&answer);
         match validation_response(&answer) {
             Some(code) if code == handshake.code => Ok(Validated::Yes { rate: None }),
@@ -127,6 +115,26 @@ impl Webhook {
 }
 
 impl Webhook {
+    /// A request with an event of the subscription's own rather than one of its topic.
+    pub(crate) fn about_itself(
+        &self,
+        event_type: &str,
+        subscription: &str,
+        event: &NewEvent,
+    ) -> reqwest::RequestBuilder {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json; charset=utf-8")
+            .header("aeg-event-type", event_type)
+            .header("aeg-subscription-name", subscription.to_uppercase())
+            .header("aeg-delivery-count", "0")
+            .header("aeg-metadata-version", "1")
+            .header("aeg-data-version", "1")
+            .body(format!("[{}]", eventgrid::to_json(event, None)));
+        self.with_static_headers(request)
+    }
+
     /// An endpoint may let nobody in without them.
     fn with_static_headers(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         self.headers

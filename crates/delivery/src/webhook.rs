@@ -30,6 +30,17 @@ pub enum WebhookSchema {
     AsSent { topic_id: String },
 }
 
+impl WebhookSchema {
+    /// Whether an event goes out as a CloudEvent.
+    pub(crate) fn is_cloud_events(&self, event: &RecordedEvent) -> bool {
+        match self {
+            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
+            WebhookSchema::CloudEvents => true,
+            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
+        }
+    }
+}
+
 /// Delivers events to a URL as Event Grid does; success is 200 to 204.
 /// Source: "Azure Event Grid delivery and retry", "Receive events to an HTTP endpoint",
 /// "CloudEvents v1.0 schema with Azure Event Grid".
@@ -117,11 +128,7 @@ impl Webhook {
     }
 
     fn in_cloud_events(&self, event: &RecordedEvent) -> bool {
-        match &self.schema {
-            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
-            WebhookSchema::CloudEvents => true,
-            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
-        }
+        self.schema.is_cloud_events(event)
     }
 
     fn json(&self, event: &RecordedEvent) -> String {

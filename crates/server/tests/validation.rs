@@ -25,6 +25,7 @@ struct Endpoint {
 struct Seen {
     says: Mutex<&'static str>,
     asked: Mutex<Vec<Value>>,
+    deleted: Mutex<Vec<Value>>,
     events: Mutex<Vec<Value>>,
     headers: Mutex<Vec<http::HeaderMap>>,
 }
@@ -66,11 +67,20 @@ impl Endpoint {
 async fn take(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let says = *seen.says.lock();
     let options = request.method() == http::Method::OPTIONS;
+    let deletion = request
+        .headers()
+        .get("aeg-event-type")
+        .is_some_and(|value| value == "SubscriptionDeletion");
     let handshake = request.headers().contains_key("aeg-event-type")
         && request.headers()["aeg-event-type"] == "SubscriptionValidation";
     seen.headers.lock().push(request.headers().clone());
     let bytes = axum::body::to_bytes(request.into_body(), 1 << 20).await;
     let body: Value = serde_json::from_slice(&bytes.unwrap()).unwrap_or_default();
+    if deletion {
+        seen.deleted.lock().push(body);
+        // It is told once, whatever it answers.
+        return http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     if options || handshake {
         seen.asked.lock().push(body.clone());
     } else {
@@ -342,5 +352,39 @@ async fn a_delivery_to_the_administration_is_refused() {
     send(&world, "/deadletters/replay").await.is(200);
     let own = hook_at("http://127.0.0.1:4077/deadletters/replay");
     world.put(PATH, own).await.is(201);
+    world.node.close().await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_that_its_subscription_is_deleted() {
+    let endpoint = Endpoint::start("yes").await;
+    let world = World::new().await;
+    let clouds = "/topics/shop/eventSubscriptions/clouds";
+    let mut body = endpoint.body();
+    world.put(PATH, body.clone()).await.is(201);
+    world
+        .put("/topics/shop/eventSubscriptions/two", body.clone())
+        .await
+        .is(201);
+    body["properties"]["eventDeliverySchema"] = json!("CloudEventSchemaV1_0");
+    world.put(clouds, body).await.is(201);
+    // Where nobody listens that is no error either.
+    let nobody = json!({"properties": {"destination": {"endpointType": "WebHook",
+        "properties": {"endpointUrl": "http://127.0.0.1:9/"}}}});
+    let gone = "/topics/shop/eventSubscriptions/gone";
+    world.put(gone, nobody).await.is(201);
+    world.delete(gone).await.is(200);
+    world.delete(clouds).await.is(200);
+    let id = world.get(PATH).await.json()["id"].clone();
+    world.delete(PATH).await.is(200);
+    wait_for("the notice", || endpoint.seen.deleted.lock().len() == 1).await;
+    let event = endpoint.seen.deleted.lock()[0][0].clone();
+    assert_eq!(
+        event["eventType"],
+        "Microsoft.EventGrid.SubscriptionDeletedEvent"
+    );
+    assert_eq!(event["data"]["eventSubscriptionId"], id);
+    world.delete("/topics/shop").await.is(200);
+    wait_for("the other", || endpoint.seen.deleted.lock().len() == 2).await;
     world.node.close().await;
 }

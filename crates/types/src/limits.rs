@@ -127,6 +127,10 @@ limits! {
     BATCH_KILOBYTES = 1_024, "kilobytes";
     /// Headers that a subscription adds to its deliveries (service).
     DELIVERY_ATTRIBUTES = 10, "headers";
+    /// The longest time that a dead letter is held before it is written.
+    DEAD_LETTER_DELAY_MOST_S = 86_400, "seconds";
+    /// Time that is taken to tell a webhook that its subscription was deleted.
+    DELETION_NOTICE_MS = 5_000, "milliseconds";
     /// Time in which the endpoint of a webhook can be validated by hand (service).
     VALIDATION_WINDOW_MS = 600_000, "milliseconds";
     /// Wait before an endpoint that refused the handshake is asked once more (service).

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::{
-    Checkpoint, Handler, RetryPolicy, Subscription, SubscriptionOptions, Work, create, progress,
+    Checkpoint, DeadLetterPolicy, Handler, RetryPolicy, Subscription, SubscriptionOptions, Work,
+    create, progress,
 };
 use foretell_log::{Append, Environment, EventLog, Journal, MemoryJournal, Random};
 use foretell_storage::Account;
@@ -176,7 +177,7 @@ pub fn options(handler: Arc<dyn Handler>) -> SubscriptionOptions {
             },
             rate: None,
         },
-        dead_letter_container: "dead-letters".into(),
+        dead_letters: DeadLetterPolicy::into_container("dead-letters"),
         ordered_by_subject: true,
         concurrency: 64,
         paused: false,

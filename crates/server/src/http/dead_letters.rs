@@ -13,7 +13,16 @@ use crate::node::{blocking, to_the_end};
 fn filter(node: &Node, request: &Request) -> foretell_types::Result<DeadLetterFilter> {
     let parameters = Parameters::parse(
         request.uri(),
-        &["topic", "subscription", "subject", "position"],
+        &[
+            "topic",
+            "subscription",
+            "subject",
+            "position",
+            "type",
+            "reason",
+            "since",
+            "until",
+        ],
     )?;
     let text = |name| parameters.get(name).map(str::to_owned);
     // Names are matched without regard to case; those of what was deleted stand as they are.
@@ -34,10 +43,14 @@ fn filter(node: &Node, request: &Request) -> foretell_types::Result<DeadLetterFi
         subscription,
         subject: text("subject"),
         position: parameters.number("position")?,
+        event_type: text("type"),
+        reason: text("reason"),
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
     })
 }
 
-/// `GET /deadletters?topic=&subscription=&subject=&position=`
+/// `GET /deadletters?topic=&subscription=&subject=&position=&type=&reason=&since=&until=`
 pub async fn list(State(node): Server, request: Request) -> Answer {
     require_admin(&node, request.headers(), request.uri())?;
     let filter = filter(&node, &request)?;

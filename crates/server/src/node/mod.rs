@@ -11,6 +11,7 @@ mod erase;
 mod import;
 mod keys;
 mod lookup;
+mod notice;
 mod open;
 mod publish;
 mod state;

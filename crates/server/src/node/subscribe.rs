@@ -6,6 +6,7 @@ use foretell_types::{Error, Result, SubscriptionName};
 
 use super::config::{CONFIG, Version};
 use super::course::StartAt;
+use super::notice::spawn_notice;
 use super::topics::check_owner;
 use super::{Node, Owner, Phase, SubscriptionConfig};
 
@@ -119,6 +120,7 @@ impl Node {
             "subscription",
             &subscription.name,
         )?;
+        let notice = self.deletion_notice(&subscription);
         self.stop_subscription(&subscription.topic, &subscription.name)
             .await;
         let append = forget(
@@ -141,6 +143,7 @@ impl Node {
             subscription.name.to_lowercase(),
         );
         self.config.write().subscriptions.remove(&key);
+        notice.into_iter().for_each(spawn_notice);
         Ok(())
     }
 }
