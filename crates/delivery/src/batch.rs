@@ -131,7 +131,7 @@ impl Dispatcher {
                 && !self.journaled.contains(&(position, pending.generation))
                 && (pending.attempts == 0
                     || pending.replayed
-                    || !retry.is_expired(event.recorded_time, now))
+                    || !retry.is_expired(Context::lives_from(event), now))
         };
         let (position, pending, event) = &first;
         let (Some(handler), Some(leader)) = (handler.batches(), event.clone()) else {

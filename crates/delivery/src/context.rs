@@ -44,6 +44,12 @@ impl Context {
             && subscription_id(&self.log, &self.key) == Some(self.id)
     }
 
+    /// When the time to live of an event begins.
+    pub fn lives_from(event: &RecordedEvent) -> Instant {
+        let not_before = event.not_before();
+        not_before.map_or(event.recorded_time, |time| time.max(event.recorded_time))
+    }
+
     pub fn invocation_id(&self, generation: u64, position: u64) -> Uuid {
         identity::invocation(self.id, generation, position)
     }

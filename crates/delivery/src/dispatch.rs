@@ -291,6 +291,7 @@ impl Dispatcher {
         };
         set(&self.stats.in_flight, self.attempts.len() as u64);
         set(&self.stats.pending, self.queue.len() as u64);
+        set(&self.stats.waiting, self.queue.waiting() as u64);
         set(&self.stats.upto, self.queue.upto);
         if let Ok(mut probation) = self.stats.probation.lock() {
             *probation = self.pace.probation();

@@ -105,7 +105,7 @@ impl Attempt {
         };
         if pending.attempts > 0
             && !pending.replayed
-            && retry.is_expired(event.recorded_time, context.now())
+            && retry.is_expired(Context::lives_from(event), context.now())
         {
             return Ok(End::Expired);
         }

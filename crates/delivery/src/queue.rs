@@ -69,6 +69,11 @@ impl Queue {
         self.ready.len()
     }
 
+    /// How many wait for a time.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub fn contains(&self, position: u64) -> bool {
         self.entries.contains_key(&position)
     }

@@ -79,6 +79,11 @@ async fn what_is_wrong_is_refused_whole() {
     reserved["position"] = json!(5);
     let mut known = cloud("k", "s");
     known["knowntime"] = json!("2024-01-01T00:00:00Z");
+    let scheduled = |when: Value| {
+        let mut event = cloud("n", "s");
+        event["notbefore"] = when;
+        json!([event]).to_string().into_bytes()
+    };
     let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     let deep = json!([event("d", "s", json!("DEEP"))]).to_string();
     let many: Vec<Value> = (0..5001)
@@ -96,6 +101,8 @@ async fn what_is_wrong_is_refused_whole() {
             "position",
         ),
         (json!([known]).to_string().into(), 400, "knowntime"),
+        (scheduled(json!("tomorrow")), 400, "notbefore"),
+        (scheduled(json!(1_900_000_000)), 400, "2024-05-01T12:30:00Z"),
         (json!([{"id": "1"}]).to_string().into(), 400, ""),
         (b"[{".to_vec(), 400, ""),
         (b"\"x\"".to_vec(), 400, ""),
