@@ -131,6 +131,6 @@ impl Dispatcher {
 
 /// Milliseconds since the epoch, not before a time.
 fn rounded_up_ms(time: Instant) -> u64 {
-    let whole = i64::from(time.nanos % 1_000_000 > 0);
+    let whole = i64::from(!time.nanos.is_multiple_of(1_000_000));
     (time.as_millis() + whole).max(1) as u64
 }
