@@ -153,6 +153,7 @@ fn the_pinned_forms() {
         };
         assert_eq!(hook("pause", &[])["paused"], true);
         assert!(text(&data, &["subscription", "show", topic, "hook"]).contains("paused"));
+        assert!(text(&data, &["subscription", "list", topic]).contains("paused"));
         let rewound = hook("rewind", &["--to", "beginning"]);
         assert_eq!(rewound["lag"], 4, "{rewound}");
         assert_eq!(hook("resume", &[])["paused"], false);

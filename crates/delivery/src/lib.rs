@@ -100,5 +100,5 @@ pub use receiver::{Received, Receiver, Refused, Settled, Settlement};
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
 pub use subscription::{DeadLetterPolicy, FilterFn, Subscription, SubscriptionOptions, Work};
-pub use validation::{Handshake, Validated};
+pub use validation::{Handshake, Validated, allowed_rate};
 pub use webhook::{Webhook, WebhookSchema};

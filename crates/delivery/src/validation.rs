@@ -146,8 +146,8 @@ impl Webhook {
     }
 }
 
-/// The requests a minute in an answer; none if any rate will do.
-fn allowed_rate(headers: &reqwest::header::HeaderMap) -> Option<NonZeroU32> {
+/// The requests a minute that an endpoint allows by its headers; none if any rate will do.
+pub fn allowed_rate(headers: &reqwest::header::HeaderMap) -> Option<NonZeroU32> {
     let rate = headers.get("webhook-allowed-rate")?;
     rate.to_str().ok()?.trim().parse().ok()
 }

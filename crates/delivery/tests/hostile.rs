@@ -11,7 +11,7 @@ use std::time::Duration;
 use foretell_delivery::{Subscription, Webhook, create};
 use foretell_log::Append;
 use support::http::{self, serve};
-use support::{World, options, until};
+use support::{World, options, still, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,9 +27,9 @@ enum Does {
     Send(&'static [u8]),
     /// Reads a part of the request, then closes.
     CloseHalfWay,
-    /// Sends the first, then the second without end, as fast as it is taken.
+    /// Reads, sends the first, then the second without end, as fast as it is taken.
     Repeat(&'static [u8], &'static [u8]),
-    /// Sends the first, then a byte now and then, without end.
+    /// Reads, sends the first, then a byte now and then, without end.
     Drip(&'static [u8]),
     /// Reads, and says nothing.
     Silent,
@@ -62,6 +62,16 @@ impl Hostile {
     }
 }
 
+/// Reads a request to its end: the array of its body.
+async fn read_all(stream: &mut TcpStream) {
+    let mut buffer = [0; 4_096];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if buffer[..count].ends_with(b"]") {
+            return;
+        }
+    }
+}
+
 async fn act(mut stream: TcpStream, does: Does, most: Arc<AtomicU64>) {
     let mut buffer = [0; 64];
     let mut sent = 0;
@@ -73,7 +83,7 @@ async fn act(mut stream: TcpStream, does: Does, most: Arc<AtomicU64>) {
             let _ = stream.read(&mut buffer).await;
         }
         Does::Repeat(first, more) => {
-            let _ = stream.read(&mut buffer).await;
+            read_all(&mut stream).await;
             let more = more.repeat(65_536 / more.len());
             let mut result = stream.write_all(first).await;
             while result.is_ok() {
@@ -83,7 +93,7 @@ async fn act(mut stream: TcpStream, does: Does, most: Arc<AtomicU64>) {
             }
         }
         Does::Drip(first) => {
-            let _ = stream.read(&mut buffer).await;
+            read_all(&mut stream).await;
             let mut result = stream.write_all(first).await;
             while result.is_ok() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -97,6 +107,7 @@ async fn act(mut stream: TcpStream, does: Does, most: Arc<AtomicU64>) {
 /// Delivers to a hostile endpoint and, by another subscription, to one that is well. `None`: all is
 /// delivered to the hostile one; else all fails, with this as the last outcome.
 async fn contained(does: Does, outcome: Option<&str>, is_slow: bool) {
+    let _still = still();
     let world = World::new().await;
     let fine = create(
         Append::new(),
@@ -221,6 +232,7 @@ async fn the_body_of_a_success_that_drips() {
 #[tokio::test]
 async fn interim_answers_without_end() {
     let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let _still = still();
     let world = World::new().await;
     let hostile = Hostile::start(Does::Repeat(b"", interim)).await;
     let options = options(Arc::new(Webhook::new(&hostile.url).unwrap()));

@@ -388,3 +388,33 @@ async fn a_webhook_is_told_that_its_subscription_is_deleted() {
     wait_for("the other", || endpoint.seen.deleted.lock().len() == 2).await;
     world.node.close().await;
 }
+
+#[tokio::test]
+async fn an_endpoint_that_says_yes_later_says_its_rate_too() {
+    let endpoint = Endpoint::start("nothing").await;
+    let world = World::new().await;
+    world.node.announce("http://127.0.0.1:4077").unwrap();
+    let mut body = endpoint.body();
+    body["properties"]["eventDeliverySchema"] = json!("CloudEventSchemaV1_0");
+    let made = world.put(PATH, body).await.is(201).json();
+    let url = made["validation"]["url"].as_str().unwrap();
+    let path = url.replace("http://127.0.0.1:4077", "");
+    let headers = [
+        ("webhook-allowed-origin", "eventgrid.azure.net"),
+        ("webhook-allowed-rate", "300"),
+    ];
+    let confirmed = world.send("POST", &path, &headers, Body::empty()).await;
+    confirmed.is(200);
+    let found = world.get(PATH).await.json();
+    assert_eq!(
+        (&found["rate"], &found["running"]),
+        (&json!(300), &json!(true))
+    );
+    // An older program would not keep to it.
+    let config = world.get("/topics/foretell.config/events").await.json();
+    assert_eq!(
+        config.as_array().unwrap().last().unwrap()["data"]["version"],
+        3
+    );
+    world.node.close().await;
+}

@@ -263,7 +263,10 @@ fn row(subscription: &Value) -> Vec<String> {
         subscription["name"].as_str().unwrap_or("").to_owned(),
         subscription["to"].as_str().unwrap_or("").to_owned(),
         subscription["lag"].as_u64().map_or_else(String::new, count),
-        subscription["running"].to_string(),
+        match subscription["paused"] == true {
+            true => "paused".to_owned(),
+            false => subscription["running"].to_string(),
+        },
     ]
 }
 
@@ -278,9 +281,6 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
     let properties = &subscription["properties"];
     let state = properties["provisioningState"].as_str().unwrap_or("");
     line(&format!("{:<13} {state}", "state"))?;
-    if subscription["paused"] == true {
-        line(&format!("{:<13} true", "paused"))?;
-    }
     let probation = &subscription["probation"];
     if let (Some(outcome), Some(until)) =
         (probation["outcome"].as_str(), probation["until"].as_str())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
+use foretell_delivery::allowed_rate;
 use foretell_protocol::{SubscriptionDefinition, SubscriptionFacts};
 use foretell_types::{Error, Position, Timestamp};
 use http::StatusCode;
@@ -168,7 +169,8 @@ pub async fn rewind(
 }
 
 /// `GET` or `POST /topics/{topic}/eventSubscriptions/{subscription}/validate?code=`: for who knows
-/// the code that the endpoint was sent. CloudEvents lets an endpoint say yes by a POST as well.
+/// the code that the endpoint was sent. CloudEvents lets an endpoint say yes by a POST as well,
+/// with the rate that it allows.
 pub async fn confirm(
     State(node): Server,
     Path((topic, name)): Path<(String, String)>,
@@ -176,8 +178,10 @@ pub async fn confirm(
 ) -> Answer {
     let parameters = Parameters::parse(request.uri(), &["code"])?;
     let code = parameters.get("code").unwrap_or("").to_owned();
+    let rate = allowed_rate(request.headers());
     let confirm = async move {
-        node.confirm_subscription(&topic, &name, &code).await?;
+        node.confirm_subscription(&topic, &name, &code, rate)
+            .await?;
         Ok(json!({ "topic": topic, "subscription": name, "provisioningState": "Succeeded" }))
     };
     answer_json(&to_the_end(confirm).await?)

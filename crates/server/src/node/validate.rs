@@ -1,6 +1,7 @@
 //! Whether the endpoint of a webhook wants its events: it is asked when a subscription is made or
 //! gets another URL, and nothing is delivered before.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,13 +104,21 @@ impl Node {
     }
 
     /// Someone who knows the code says that the endpoint wants the events.
-    pub async fn confirm_subscription(&self, topic: &str, name: &str, code: &str) -> Result<()> {
+    pub async fn confirm_subscription(
+        &self,
+        topic: &str,
+        name: &str,
+        code: &str,
+        rate: Option<NonZeroU32>,
+    ) -> Result<()> {
         let config = self.subscription(topic, name)?;
         match config.provisioning.at(self.now()) {
             Provisioning::AwaitingManualAction { id, .. }
                 if self.master.validation_code(id) == code =>
             {
-                self.settle(&config, Provisioning::Succeeded.into()).await
+                let provisioning = Provisioning::Succeeded;
+                let said = Asked { provisioning, rate };
+                self.settle(&config, said).await
             }
             _ => Err(Error::not_found(format!(
                 "subscription {name:?} does not wait to be confirmed with this code: a code serves once, for 10 minutes; put the subscription again to get another"
