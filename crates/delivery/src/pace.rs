@@ -90,9 +90,12 @@ impl Pace {
         now.as_nanos() >= self.next_call && !self.probation.is_some_and(waits)
     }
 
-    /// When a call may go that may not now.
+    /// When a call may go that may not now; `None` if that depends on one that is under way.
     pub fn next(&self) -> Option<Instant> {
-        let until = self.probation.filter(|_| !self.trying);
+        if self.trying {
+            return None;
+        }
+        let until = self.probation;
         let until = until.map_or(0, |probation| probation.until.as_nanos());
         let next = self.next_call.max(until);
         (next > 0).then(|| Instant::from_nanos(next))
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_keeps_failing_is_left_alone_and_tried_by_one_call() {
-        let mut pace = Pace::new(None);
+        let mut pace = Pace::new(NonZeroU32::new(u32::MAX));
         let busy = Said::Failed(FailureKind::Busy);
         for _ in 1..PROBATION_FAILURES {
             assert!(!pace.ended(busy, at(0)) && pace.may_call(at(0)));
