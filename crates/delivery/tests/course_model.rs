@@ -56,7 +56,7 @@ impl Rules {
             .filter(|other| subject.is_some() && self.subjects[other] == *subject)
             .collect();
         assert!(earlier.is_empty(), "{position} before {earlier:?}");
-        let gives_up = random % 19 == 0;
+        let gives_up = random.is_multiple_of(19);
         if !self.healed && (gives_up || random.is_multiple_of(3)) {
             if gives_up || invocation.attempts + 1 >= ATTEMPTS {
                 self.open.remove(&position);
