@@ -145,6 +145,21 @@ fn the_pinned_forms() {
         assert_eq!(shown["advancedFilters"][0]["values"], json!([1, 2.5]));
         assert_eq!(shown["enableAdvancedFilteringOnArrays"], true);
         assert!(text(&data, &["subscription", "show", topic, "numbers"]).contains("NumberIn"));
+        let hook = |verb: &str, more: &[&str]| {
+            json_of(
+                &data,
+                &[&["subscription", verb, topic, "hook"], more].concat(),
+            )
+        };
+        assert_eq!(hook("pause", &[])["paused"], true);
+        assert!(text(&data, &["subscription", "show", topic, "hook"]).contains("paused"));
+        assert!(text(&data, &["subscription", "list", topic]).contains("paused"));
+        let rewound = hook("rewind", &["--to", "beginning"]);
+        assert_eq!(rewound["lag"], 4, "{rewound}");
+        assert_eq!(hook("resume", &[])["paused"], false);
+        let rewind = ["subscription", "rewind", topic, "hook", "--to"];
+        error_of(&data, &[&rewind[..], &["now"]].concat(), 1);
+        error_of(&data, &[&rewind[..], &["99"]].concat(), 1);
         let to = "webhook:http://127.0.0.1:9/y";
         let create = ["subscription", "create", topic, "asked", "--to", to];
         let always = [&create[..], &["--validation", "always"]].concat();

@@ -122,7 +122,7 @@ impl Dispatcher {
         let context = self.context.clone();
         let now = context.now();
         let now_ms = now.as_millis().max(0) as u64;
-        let Work::Push { handler, retry } = &context.options.work else {
+        let Work::Push { handler, retry, .. } = &context.options.work else {
             return vec![first];
         };
         let is_plain = |position: u64, pending: &Pending, event: &RecordedEvent| {
@@ -130,8 +130,8 @@ impl Dispatcher {
                 && pending.due_ms <= now_ms
                 && !self.journaled.contains(&(position, pending.generation))
                 && (pending.attempts == 0
-                    || pending.generation > 0
-                    || !retry.is_expired(event.recorded_time, now))
+                    || pending.replayed
+                    || !retry.is_expired(Context::lives_from(event), now))
         };
         let (position, pending, event) = &first;
         let (Some(handler), Some(leader)) = (handler.batches(), event.clone()) else {
@@ -141,13 +141,13 @@ impl Dispatcher {
             return vec![first];
         }
         let batch = handler.batch();
-        let replayed = pending.generation > 0;
+        let replayed = pending.replayed;
         let mut room =
             (batch.preferred_kilobytes as usize * 1024).saturating_sub(json_bytes(&leader));
         let wanted = |position: u64, pending: &Pending, event: &RecordedEvent| {
             let bytes = json_bytes(event) + 1;
             let fits = bytes <= room
-                && replayed == (pending.generation > 0)
+                && replayed == pending.replayed
                 && is_plain(position, pending, event)
                 && handler.fit(&leader, event);
             room -= if fits { bytes } else { 0 };
@@ -156,8 +156,9 @@ impl Dispatcher {
         let mut taken = self
             .queue
             .pop_along(first, batch.max_events as usize, wanted);
-        // Lines are in this order already, but for what is replayed: that came as it was asked for.
-        if !replayed {
+        // Lines are in this order already, but for dead letters: they came as they were asked for.
+        let as_read = |(_, pending, _): &Popped| pending.generation == context.generation;
+        if taken.iter().all(as_read) {
             taken.sort_by_key(|(position, ..)| *position);
         }
         taken

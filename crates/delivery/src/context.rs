@@ -23,6 +23,11 @@ pub(crate) struct Context {
     pub topic_uuid: Uuid,
     /// Tells the subscription from a later one of the same name.
     pub id: Uuid,
+    /// Of what is read on, and how far that is a replay; see [`Checkpoint`].
+    ///
+    /// [`Checkpoint`]: crate::Checkpoint
+    pub generation: u64,
+    pub replay_upto: u64,
     pub log: EventLog,
     pub storage: Account,
 }
@@ -39,6 +44,12 @@ impl Context {
             && subscription_id(&self.log, &self.key) == Some(self.id)
     }
 
+    /// When the time to live of an event begins.
+    pub fn lives_from(event: &RecordedEvent) -> Instant {
+        let not_before = event.not_before();
+        not_before.map_or(event.recorded_time, |time| time.max(event.recorded_time))
+    }
+
     pub fn invocation_id(&self, generation: u64, position: u64) -> Uuid {
         identity::invocation(self.id, generation, position)
     }
@@ -51,7 +62,7 @@ impl Context {
             id: self.invocation_id(pending.generation, event.position.get()),
             attempts: pending.attempts as u32,
             first_attempt: Instant::from_nanos(pending.first_attempt as i64),
-            replayed: pending.generation > 0,
+            replayed: pending.replayed,
         }
     }
 

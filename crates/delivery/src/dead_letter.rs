@@ -4,7 +4,7 @@
 use foretell_log::{Append, EventLog, ReadOptions};
 use foretell_types::{
     Data, Error, ErrorKind, ExtensionValue, Instant, NewEvent, Position, RecordedEvent, Result,
-    Timestamp, eventgrid,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,38 +39,6 @@ pub struct DeadLetter {
     pub time: String,
 }
 
-/// The name of a dead letter's blob: `SUBSCRIPTION/Y/M/D/H/ID.json`, UTC, without leading zeros.
-pub(crate) fn blob_name(subscription: &str, now: Instant, id: uuid::Uuid) -> String {
-    let (year, month, day, hour, ..) = Timestamp::from_instant(now).utc_parts();
-    format!(
-        "{}/{year}/{month}/{day}/{hour}/{id}.json",
-        subscription.to_uppercase()
-    )
-}
-
-/// The blob's content: an array with the event in the Event Grid schema and why it is here.
-pub(crate) fn blob_content(
-    event: &RecordedEvent,
-    letter: &DeadLetter,
-    pending: &Pending,
-) -> Vec<u8> {
-    let time = |nanos: u64| Timestamp::from_instant(Instant::from_nanos(nanos as i64)).to_string();
-    let mut out = b"[".to_vec();
-    eventgrid::write_open(&mut out, &event.event, Some(event.recorded_time));
-    let more = serde_json::json!({
-        "deadLetterReason": letter.reason,
-        "deliveryAttempts": letter.attempts,
-        "lastDeliveryOutcome": letter.last_outcome,
-        "publishTime": Timestamp::from_instant(event.recorded_time).to_string(),
-        "lastDeliveryAttemptTime": time(pending.last_attempt),
-    });
-    let more = more.to_string();
-    out.push(b',');
-    out.extend_from_slice(&more.as_bytes()[1..]);
-    out.push(b']');
-    out
-}
-
 /// The dead letter of an event that is given up now.
 pub(crate) fn letter(
     context: &Context,
@@ -81,7 +49,7 @@ pub(crate) fn letter(
     let (options, now) = (&context.options, context.now());
     let position = event.position.get();
     let id = context.invocation_id(pending.generation, position);
-    let name = blob_name(&options.name, now, id);
+    let name = options.dead_letters.form.blob_name(context, now, id);
     DeadLetter {
         topic: options.topic.clone(),
         subscription: options.name.clone(),
@@ -94,7 +62,7 @@ pub(crate) fn letter(
         attempts: pending.attempts,
         last_outcome: pending.last_outcome.clone(),
         message: given_up.message.clone(),
-        blob: format!("{}/{name}", options.dead_letter_container),
+        blob: format!("{}/{name}", options.dead_letters.container),
         time: Timestamp::from_instant(now).to_string(),
     }
 }
@@ -139,6 +107,13 @@ pub struct DeadLetterFilter {
     pub subscription: Option<String>,
     pub subject: Option<String>,
     pub position: Option<u64>,
+    pub event_type: Option<String>,
+    /// `MaxDeliveryAttemptsExceeded`, …; without regard to case.
+    pub reason: Option<String>,
+    /// Given up then or later.
+    pub since: Option<Instant>,
+    /// Given up then or earlier.
+    pub until: Option<Instant>,
 }
 
 impl DeadLetterFilter {
@@ -157,6 +132,26 @@ impl DeadLetterFilter {
             && self
                 .position
                 .is_none_or(|position| position == letter.position)
+            && self
+                .event_type
+                .as_ref()
+                .is_none_or(|event_type| *event_type == letter.event_type)
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|reason| reason.eq_ignore_ascii_case(&letter.reason))
+            && self.is_in_time(letter)
+    }
+
+    fn is_in_time(&self, letter: &DeadLetter) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let time = letter.time.parse::<Timestamp>().map(|time| time.instant());
+        time.is_ok_and(|time| {
+            self.since.is_none_or(|since| time >= since)
+                && self.until.is_none_or(|until| time <= until)
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use crate::batch::BatchAttempt;
 use crate::checkpoint::{Checkpoint, Pending, register};
 use crate::context::{Context, subscription_id};
 use crate::invoke::{Attempt, Done};
+use crate::pace::Pace;
 use crate::page::Page;
 use crate::progress::Progress;
 use crate::pull::Pull;
@@ -45,6 +46,7 @@ pub(crate) struct Dispatcher {
     pub(crate) journaled: HashSet<(u64, u64)>,
     pub(crate) replays: Replays,
     pub(crate) progress: Progress,
+    pub(crate) pace: Pace,
     pub(crate) reading: Option<JoinHandle<Result<Page>>>,
     pub(crate) read_after: Instant,
     /// Who receives; `None` if events are pushed.
@@ -73,9 +75,15 @@ impl Dispatcher {
             key,
             topic_uuid: log.topic(&options.topic)?.uuid,
             id,
+            generation: checkpoint.generation,
+            replay_upto: checkpoint.replay_upto,
             log,
             storage,
             options,
+        });
+        let pace = Pace::new(match context.options.work {
+            Work::Push { rate, .. } => rate,
+            Work::Pull(_) => None,
         });
         let mut dispatcher = Dispatcher {
             queue: Queue::new(checkpoint.upto, context.options.ordered_by_subject),
@@ -89,6 +97,7 @@ impl Dispatcher {
             journaled: HashSet::new(),
             replays: Replays::default(),
             progress: Progress::new(),
+            pace,
             reading: None,
             read_after: Instant::now(),
             pull: None,
@@ -110,11 +119,13 @@ impl Dispatcher {
     /// Does what can be done at once, then waits for something to happen.
     async fn step(&mut self) {
         let now_ms = self.context.now().as_millis().max(0) as u64;
+        let paused = self.context.options.paused;
         let next_due = match self.pull {
             Some(_) => self.expire_locks(now_ms),
+            None if paused => None,
             None => self.queue.wake(now_ms),
         };
-        if !self.progress.failing {
+        if !self.progress.failing && !paused {
             self.read_on();
             self.take_replays().await;
             match self.pull {
@@ -132,7 +143,7 @@ impl Dispatcher {
             .due(idle)
             .is_some_and(|due| due <= Instant::now())
         {
-            self.progress.save(&self.context, &self.queue.checkpoint());
+            self.save();
         }
         let deadline = self.deadline(next_due);
         let timer = async {
@@ -163,6 +174,14 @@ impl Dispatcher {
         }
     }
 
+    /// Begins to journal the progress.
+    pub(crate) fn save(&mut self) {
+        let (generation, replay_upto) = (self.context.generation, self.context.replay_upto);
+        let checkpoint = self.queue.checkpoint();
+        let checkpoint = checkpoint.in_generation(generation, replay_upto);
+        self.progress.save(&self.context, &checkpoint);
+    }
+
     fn is_idle(&self) -> bool {
         self.attempts.is_empty() && self.queue.ready() == 0 && self.reading.is_none()
     }
@@ -174,12 +193,18 @@ impl Dispatcher {
         if self.progress.failing {
             return save.into_iter().chain(vain).min();
         }
-        let retry = next_due.map(|due| {
-            let wait = (due as i64 - self.context.now().as_millis()).max(1) as u64;
+        let until = |due_ms: i64| {
+            let wait = (due_ms - self.context.now().as_millis()).max(1) as u64;
             Instant::now() + Duration::from_millis(wait).min(LOOK_AGAIN)
+        };
+        let retry = next_due.map(|due| until(due as i64));
+        // What is ready may have to wait for the endpoint.
+        let paced = self.pace.next().filter(|_| {
+            self.queue.ready() > 0 && self.attempts.len() < self.context.options.concurrency
         });
+        let paced = paced.map(|due| until(due.as_millis()));
         let read = (self.reading.is_none() && self.wants_more()).then_some(self.read_after);
-        [save, vain, retry, read].into_iter().flatten().min()
+        [save, vain, retry, paced, read].into_iter().flatten().min()
     }
 
     /// The topic or the subscription was deleted: nothing more is done, and nothing journaled.
@@ -190,9 +215,21 @@ impl Dispatcher {
 
     fn dispatch(&mut self) {
         while self.attempts.len() < self.context.options.concurrency {
+            let Some((_, pending)) = self.queue.front() else {
+                break;
+            };
+            // To write a dead letter needs no endpoint.
+            let calls = pending.given_up.is_none();
+            let now = self.context.now();
+            if calls && !self.pace.may_call(now) {
+                break;
+            }
             let Some(first) = self.queue.pop() else {
                 break;
             };
+            if calls {
+                self.pace.called(now);
+            }
             let batch = self.fill(first);
             self.call(batch);
         }
@@ -254,7 +291,11 @@ impl Dispatcher {
         };
         set(&self.stats.in_flight, self.attempts.len() as u64);
         set(&self.stats.pending, self.queue.len() as u64);
+        set(&self.stats.waiting, self.queue.waiting() as u64);
         set(&self.stats.upto, self.queue.upto);
+        if let Ok(mut probation) = self.stats.probation.lock() {
+            *probation = self.pace.probation();
+        }
     }
 }
 

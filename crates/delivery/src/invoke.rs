@@ -40,13 +40,14 @@ pub(crate) enum End {
         wrote_blobs: bool,
         register: Option<String>,
     },
+    /// The call failed.
     Failed(Failure),
+    /// The call completed, and what it returned could not be applied.
+    NotApplied(Failure),
     /// Its time to live is over.
     Expired,
     /// Its dead letter was written; the register says so.
-    Buried {
-        register: String,
-    },
+    Buried { register: String },
     /// Nothing could be tried: the event can't be read, or its dead letter not be written.
     Blocked(Error),
 }
@@ -65,7 +66,7 @@ impl Attempt {
         };
         let end = match self.settle(&event).await {
             Ok(end) => end,
-            Err(failure) => End::Failed(failure),
+            Err(failure) => End::NotApplied(failure),
         };
         Done {
             event: Some(event),
@@ -99,16 +100,19 @@ impl Attempt {
                 Err(error) => End::Blocked(error.context("a dead letter could not be written")),
             });
         }
-        let Work::Push { handler, retry } = &context.options.work else {
+        let Work::Push { handler, retry, .. } = &context.options.work else {
             return Ok(End::Blocked(Error::unavailable("it waits for a receiver")));
         };
         if pending.attempts > 0
-            && pending.generation == 0
-            && retry.is_expired(event.recorded_time, context.now())
+            && !pending.replayed
+            && retry.is_expired(Context::lives_from(event), context.now())
         {
             return Ok(End::Expired);
         }
-        let outcome = handler.handle(invocation.clone()).await?;
+        let outcome = match handler.handle(invocation.clone()).await {
+            Ok(outcome) => outcome,
+            Err(failure) => return Ok(End::Failed(failure)),
+        };
         self.complete(&invocation, outcome).await
     }
 
@@ -191,7 +195,8 @@ impl Attempt {
     async fn bury(&self, invocation: &Invocation, given_up: &GivenUp) -> Result<(), Error> {
         let (context, event) = (&self.context, &invocation.event);
         let letter = dead_letter::letter(context, event, &self.pending, given_up);
-        let content = dead_letter::blob_content(event, &letter, &self.pending);
+        let form = &context.options.dead_letters.form;
+        let content = form.blob_content(event, &letter, &self.pending);
         let (container, name) = letter.blob.split_once('/').unwrap_or(("", &letter.blob));
         context.storage.put(container, name, content.into()).await?;
         context.storage.sync().await?;

@@ -14,8 +14,8 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use std::sync::Arc;
 //! use foretell_delivery::{
-//!     Failure, Handler, Invocation, Outcome, RetryPolicy, Subscription, SubscriptionOptions, Work,
-//!     create,
+//!     DeadLetterPolicy, Failure, Handler, Invocation, Outcome, RetryPolicy, Subscription,
+//!     SubscriptionOptions, Work, create,
 //! };
 //! use foretell_log::{Append, Environment, EventLog, MemoryJournal};
 //!
@@ -33,7 +33,7 @@
 //! let environment = Environment::real();
 //! let log = EventLog::open(Box::new(MemoryJournal::new()), &environment, &mut |_, _| {})?;
 //! let shop = Append::new().create_topic("shop".parse()?, environment.random.uuid(), false);
-//! log.append(create(shop, "shop", "print", 0, environment.random.uuid()))?.await?;
+//! log.append(create(shop, "shop", "print", 0, 0, environment.random.uuid()))?.await?;
 //! let folder = tempfile::tempdir().unwrap();
 //! let options = SubscriptionOptions {
 //!     topic: "shop".into(),
@@ -42,10 +42,12 @@
 //!     work: Work::Push {
 //!         handler: Arc::new(Print),
 //!         retry: RetryPolicy::default(),
+//!         rate: None,
 //!     },
-//!     dead_letter_container: "dead-letters".into(),
+//!     dead_letters: DeadLetterPolicy::into_container("dead-letters"),
 //!     ordered_by_subject: true,
 //!     concurrency: 8,
+//!     paused: false,
 //! };
 //! let storage = foretell_storage::Account::local(folder.path())?;
 //! let subscription = Subscription::start(options, log, storage)?;
@@ -57,13 +59,17 @@ mod attributes;
 mod batch;
 mod checkpoint;
 mod context;
+mod course;
 pub mod dead_letter;
+mod deletion;
 mod dispatch;
 mod handler;
 mod identity;
 mod invoke;
+mod letter_form;
 mod outcome;
 mod output;
+mod pace;
 mod page;
 mod progress;
 mod pull;
@@ -82,15 +88,17 @@ mod webhook;
 pub use attributes::HeaderSource;
 pub use batch::{Batch, BatchHandler};
 pub use checkpoint::{Checkpoint, GivenUp, Pending};
+pub use course::{create, forget, progress, rewind};
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
+pub use deletion::Deletion;
 pub use dispatch::STOP_GRACE;
 pub use handler::{Failure, FailureKind, Handler, Invocation, Outcome, OutputBlob, OutputEvent};
+pub use letter_form::LetterForm;
+pub use pace::Probation;
 pub use pull::PullPolicy;
 pub use receiver::{Received, Receiver, Refused, Settled, Settlement};
 pub use retry::{Decision, RetryPolicy};
 pub use stats::StatsSnapshot;
-pub use subscription::{
-    FilterFn, Subscription, SubscriptionOptions, Work, create, forget, progress,
-};
-pub use validation::{Handshake, Validated};
+pub use subscription::{DeadLetterPolicy, FilterFn, Subscription, SubscriptionOptions, Work};
+pub use validation::{Handshake, Validated, allowed_rate};
 pub use webhook::{Webhook, WebhookSchema};

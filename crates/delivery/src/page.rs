@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use foretell_log::ReadOptions;
 use foretell_types::limits::{RECEIVE_EVENTS, SUBSCRIPTION_EXCEPTIONS};
-use foretell_types::{Position, RecordedEvent, Result};
-use tokio::time::Instant;
+use foretell_types::{Instant, Position, RecordedEvent, Result};
+use tokio::time::Instant as Timer;
 
 use crate::checkpoint::Pending;
 use crate::context::Context;
@@ -81,14 +81,15 @@ impl Dispatcher {
             // A backlog that nobody receives stays a position.
             Work::Pull(_) => RECEIVE_EVENTS,
         };
-        *self.head.borrow() > self.queue.upto
+        !self.context.options.paused
+            && *self.head.borrow() > self.queue.upto
             && self.queue.ready() < enough
             && self.queue.len() < SUBSCRIPTION_EXCEPTIONS
     }
 
     pub(crate) fn read_on(&mut self) {
         self.head.borrow_and_update();
-        if self.reading.is_some() || !self.wants_more() || Instant::now() < self.read_after {
+        if self.reading.is_some() || !self.wants_more() || Timer::now() < self.read_after {
             return;
         }
         let (context, after) = (self.context.clone(), self.queue.upto);
@@ -105,16 +106,31 @@ impl Dispatcher {
                 self.stats
                     .filtered
                     .fetch_add(page.filtered, Ordering::Relaxed);
+                let now = self.context.now();
                 for event in page.events {
                     let position = event.position.get();
-                    self.queue.push(position, Some(event), Pending::default());
+                    // One that is scheduled waits like a retry: for its time.
+                    let scheduled = event.not_before().filter(|time| *time > now);
+                    let pending = Pending {
+                        generation: self.context.generation,
+                        replayed: position <= self.context.replay_upto,
+                        due_ms: scheduled.map_or(0, rounded_up_ms),
+                        ..Pending::default()
+                    };
+                    self.queue.push(position, Some(event), pending);
                 }
             }
             Err(error) if !self.context.is_there() => self.gone(&error),
             Err(error) => {
                 tracing::error!(subscription = %self.context.key, %error, "the topic can't be read, will be tried again");
-                self.read_after = Instant::now() + READ_AGAIN;
+                self.read_after = Timer::now() + READ_AGAIN;
             }
         }
     }
+}
+
+/// Milliseconds since the epoch, not before a time.
+fn rounded_up_ms(time: Instant) -> u64 {
+    let whole = i64::from(!time.nanos.is_multiple_of(1_000_000));
+    (time.as_millis() + whole).max(1) as u64
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::checkpoint::Pending;
+use crate::context::Context;
 use crate::dispatch::Dispatcher;
 use crate::queue::kept_bytes;
 use crate::receiver::{
@@ -238,8 +239,8 @@ impl Dispatcher {
                     }
                 },
             };
-            let end = event.recorded_time.plus_nanos(nanos(policy.ttl));
-            if pending.generation == 0 && self.context.now() > end {
+            let end = Context::lives_from(&event).plus_nanos(nanos(policy.ttl));
+            if !pending.replayed && self.context.now() > end {
                 let message = "the event's time to live is over";
                 self.progress.unsaved.changed = true;
                 self.give_up(

@@ -69,6 +69,11 @@ impl Queue {
         self.ready.len()
     }
 
+    /// How many wait for a time.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub fn contains(&self, position: u64) -> bool {
         self.entries.contains_key(&position)
     }
@@ -257,7 +262,11 @@ impl Queue {
                 return Some(due);
             }
             self.waiting.pop_first();
-            self.ready.push_back(position);
+            let given_up = self.get(position).is_some_and(|p| p.given_up.is_some());
+            match given_up {
+                true => self.ready.push_front(position),
+                false => self.ready.push_back(position),
+            }
         }
         None
     }

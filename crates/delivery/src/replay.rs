@@ -21,11 +21,7 @@ impl Replays {
     pub fn look(&mut self, log: &EventLog, subscription: &str) {
         let prefix = register::replays(subscription);
         for (key, _) in log.registers(&prefix) {
-            let parsed = key[prefix.len()..].split_once('/');
-            let replay = parsed.and_then(|(position, generation)| {
-                Some((position.parse().ok()?, generation.parse().ok()?))
-            });
-            match replay {
+            match register::place(&key[prefix.len()..]) {
                 Some(replay) if !self.taken.contains(&replay) => {
                     self.waiting.insert(replay);
                 }

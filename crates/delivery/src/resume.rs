@@ -21,9 +21,7 @@ impl Dispatcher {
         let context = self.context.clone();
         let prefix = register::outcomes(&context.key);
         for (key, _) in context.log.registers(&prefix) {
-            let parsed = key[prefix.len()..].split_once('/');
-            let place = parsed.and_then(|(p, g)| Some((p.parse().ok()?, g.parse().ok()?)));
-            let place: (u64, u64) = place.unwrap_or_default();
+            let place = register::place(&key[prefix.len()..]).unwrap_or_default();
             let pending = checkpoint.pending.get(&place.0);
             let replay = register::replay(&context.key, place.0, place.1);
             let open = place.0 > checkpoint.upto
@@ -99,6 +97,7 @@ impl Dispatcher {
     fn push_replay(&mut self, replay: Replay, event: RecordedEvent) {
         let pending = Pending {
             generation: replay.1,
+            replayed: true,
             ..Pending::default()
         };
         self.queue.push(replay.0, Some(Arc::new(event)), pending);

@@ -14,16 +14,21 @@ pub struct RetryPolicy {
     pub max_attempts: u32,
     /// 1 to [`EVENT_TTL_MINUTES`]; counted from the event's recorded time.
     pub ttl_minutes: u32,
+    /// A wait is longer by up to so much of it, at random: what failed together need not come back
+    /// together. 0 to 100.
+    pub jitter_percent: u32,
 }
 
 impl Default for RetryPolicy {
-    /// Event Grid's: 10 s, 30 s, 1, 5, 10, 30 min, 1, 3, 6 h, then 12 h; 30 attempts, 24 h.
+    /// Event Grid's: 10 s, 30 s, 1, 5, 10, 30 min, 1, 3, 6 h, then 12 h, a little longer at random; 30
+    /// attempts, 24 h.
     fn default() -> RetryPolicy {
         let schedule = [10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_600, 43_200];
         RetryPolicy {
             schedule: schedule.map(Duration::from_secs).to_vec(),
             max_attempts: DELIVERY_ATTEMPTS as u32,
             ttl_minutes: EVENT_TTL_MINUTES as u32,
+            jitter_percent: 10,
         }
     }
 }
@@ -57,11 +62,18 @@ impl RetryPolicy {
                 self.ttl_minutes
             )));
         }
+        if self.jitter_percent > 100 {
+            return Err(Error::invalid(format!(
+                "the jitter is {} percent: 0 to 100 are allowed",
+                self.jitter_percent
+            )));
+        }
         Ok(())
     }
 
-    /// What to do after `attempts` failed attempts, the last with this failure.
-    pub fn decide(&self, attempts: u32, failure: &Failure, now: Instant) -> Decision {
+    /// What to do after `attempts` failed attempts, the last with this failure. `random` decides how
+    /// much longer than it must the next one waits.
+    pub fn decide(&self, attempts: u32, failure: &Failure, now: Instant, random: u64) -> Decision {
         if failure.permanent {
             return Decision::GiveUp("UndeliverableDueToClientError");
         }
@@ -75,7 +87,15 @@ impl RetryPolicy {
             .copied()
             .unwrap_or(Duration::from_secs(10));
         let wait = wait.max(failure.wait.unwrap_or(Duration::ZERO));
+        let wait = wait + self.jitter(wait, random);
         Decision::RetryAt(now.plus_nanos(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    fn jitter(&self, wait: Duration, random: u64) -> Duration {
+        let most = wait * self.jitter_percent / 100;
+        // The upper half of the number as a fraction.
+        let nanos = (most.as_nanos() * u128::from(random >> 32)) >> 32;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// Whether an event recorded then is past its time to live; asked before an attempt that
@@ -101,7 +121,9 @@ mod tests {
             seconds: 0,
             nanos: 0,
         };
-        let waits: Vec<_> = (1..=12).map(|n| policy.decide(n, &failure, now)).collect();
+        let waits: Vec<_> = (1..=12)
+            .map(|n| policy.decide(n, &failure, now, 0))
+            .collect();
         let at = |seconds| Decision::RetryAt(Instant { seconds, nanos: 0 });
         assert_eq!(waits[..3], [at(10), at(30), at(60)]);
         assert_eq!(
@@ -116,11 +138,28 @@ mod tests {
             wait: Some(Duration::from_secs(120)),
             ..failure.clone()
         };
-        assert_eq!(policy.decide(1, &slow, now), at(120));
+        assert_eq!(policy.decide(1, &slow, now, 0), at(120));
         let wrong = Failure {
             permanent: true,
             ..failure
         };
-        assert!(matches!(policy.decide(1, &wrong, now), Decision::GiveUp(_)));
+        assert!(matches!(
+            policy.decide(1, &wrong, now, 0),
+            Decision::GiveUp(_)
+        ));
+    }
+
+    #[test]
+    fn a_wait_is_a_little_longer_at_random() {
+        let policy = RetryPolicy::default();
+        let failure = Failure::new(FailureKind::Busy, "busy");
+        let wait = |random| match policy.decide(1, &failure, Instant::from_nanos(0), random) {
+            Decision::RetryAt(at) => at.as_nanos(),
+            Decision::GiveUp(why) => panic!("{why}"),
+        };
+        let second = 1_000_000_000;
+        assert_eq!(wait(0), 10 * second);
+        assert_eq!(wait(1 << 63), 10 * second + second / 2);
+        assert!((10 * second + second - 9..11 * second).contains(&wait(u64::MAX)));
     }
 }

@@ -12,14 +12,22 @@ use crate::checkpoint::{GivenUp, Pending};
 use crate::dispatch::{Dispatcher, STOP_GRACE};
 use crate::handler::{Failure, FailureKind};
 use crate::invoke::{Done, End};
+use crate::pace::Said;
 use crate::retry::Decision;
 use crate::stats::Stats;
 use crate::subscription::Work;
 
 /// A position for which nothing could be tried waits so long.
-const BLOCKED_MS: i64 = 5_000;
+const BLOCKED: Duration = Duration::from_secs(5);
 /// Characters of a failure's message that are kept.
 const MESSAGE_CHARS: usize = 500;
+
+/// When an attempt ended, and what decides how much longer than it must the next one waits.
+#[derive(Clone, Copy)]
+struct Ended {
+    now: WallTime,
+    random: u64,
+}
 
 impl Dispatcher {
     /// A task ended, with the ends of all that it was about; one that panicked failed for each.
@@ -29,19 +37,34 @@ impl Dispatcher {
             Err(error) => (error.id(), Vec::new().into_iter(), Some(panicked(error))),
         };
         // The same time for all: what failed together is tried again together.
-        let now = self.context.now();
+        let at = Ended {
+            now: self.context.now(),
+            random: self.context.log.environment().random.next(),
+        };
+        let mut said = Said::Nothing;
         for (position, pending) in self.in_flight.remove(&id).unwrap_or_default() {
             let failure = || panic.clone().unwrap_or_else(cancelled);
             let done = done.next().unwrap_or_else(|| Done {
                 event: None,
                 end: End::Failed(failure()),
             });
-            self.ended(position, pending, done, now);
+            // All of a batch say the same.
+            said = match &done.end {
+                End::Completed { .. } | End::NotApplied(_) => Said::Fine,
+                End::Failed(_) if pending.given_up.is_some() => Said::Nothing,
+                End::Failed(failure) => Said::Failed(failure.kind),
+                End::Expired | End::Buried { .. } | End::Blocked(_) => Said::Nothing,
+            };
+            self.ended(position, pending, done, at);
+        }
+        if self.pace.ended(said, at.now) {
+            let probation = self.pace.probation();
+            tracing::warn!(subscription = %self.context.key, ?probation, "the endpoint keeps failing: it is left alone for a while");
         }
     }
 
     /// Every way through here settles the position or puts it back.
-    fn ended(&mut self, position: u64, pending: Pending, done: Done, now: WallTime) {
+    fn ended(&mut self, position: u64, mut pending: Pending, done: Done, at: Ended) {
         let unsaved = &mut self.progress.unsaved;
         unsaved.changed = true;
         unsaved.worked = true;
@@ -60,8 +83,13 @@ impl Dispatcher {
                 unsaved.registers.push(register);
                 self.queue.settle(position);
             }
-            End::Failed(failure) => self.failed(position, pending, done.event, &failure, now),
+            End::Failed(failure) | End::NotApplied(failure) => {
+                self.failed(position, pending, done.event, &failure, at);
+            }
             End::Expired => {
+                if self.pace.held(pending.due_ms) {
+                    pending.last_outcome = format!("{:?}", FailureKind::Probation);
+                }
                 let message = "the event's time to live is over";
                 self.give_up(position, pending, done.event, "TimeToLiveExceeded", message);
             }
@@ -75,7 +103,7 @@ impl Dispatcher {
         mut pending: Pending,
         event: Option<Arc<RecordedEvent>>,
         failure: &Failure,
-        now: WallTime,
+        at: Ended,
     ) {
         let context = self.context.clone();
         let Work::Push { retry, .. } = &context.options.work else {
@@ -90,7 +118,7 @@ impl Dispatcher {
         Stats::add(&self.stats.failed);
         pending.attempts += 1;
         pending.last_outcome = format!("{:?}", failure.kind);
-        match retry.decide(pending.attempts as u32, failure, now) {
+        match retry.decide(pending.attempts as u32, failure, at.now, at.random) {
             Decision::RetryAt(due) => {
                 tracing::warn!(
                     subscription = %self.context.key, position, attempts = pending.attempts,
@@ -118,12 +146,22 @@ impl Dispatcher {
             subscription = %self.context.key, position, attempts = pending.attempts, reason,
             "delivery given up: {message}"
         );
-        pending.due_ms = 0;
+        let delay = self.context.options.dead_letters.delay;
+        pending.due_ms = match delay.is_zero() {
+            true => 0,
+            false => self.due_after(delay),
+        };
         pending.given_up = Some(GivenUp {
             reason: reason.to_owned(),
             message: message.chars().take(MESSAGE_CHARS).collect(),
         });
         self.queue.put_back(position, pending, event);
+    }
+
+    /// A time to come, in milliseconds since the epoch.
+    fn due_after(&self, wait: Duration) -> u64 {
+        let nanos = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
+        self.context.now().plus_nanos(nanos).as_millis().max(1) as u64
     }
 
     pub(crate) fn blocked(
@@ -141,7 +179,7 @@ impl Dispatcher {
             subscription = %self.context.key, position, %error,
             "an event can't be settled, will be tried again"
         );
-        pending.due_ms = (self.context.now().as_millis() + BLOCKED_MS).max(1) as u64;
+        pending.due_ms = self.due_after(BLOCKED);
         self.queue.put_back(position, pending, event);
     }
 
@@ -171,7 +209,7 @@ impl Dispatcher {
     async fn save_all(&mut self, deadline: Instant) {
         while self.progress.unsaved.changed || self.progress.is_saving() {
             if !self.progress.is_saving() {
-                self.progress.save(&self.context, &self.queue.checkpoint());
+                self.save();
             }
             match timeout_at(deadline, self.progress.saved()).await {
                 Ok(Ok(_)) => {}

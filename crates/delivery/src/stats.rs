@@ -1,4 +1,7 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::pace::Probation;
 
 /// Counts of a running subscription since it was started.
 #[derive(Debug, Default)]
@@ -9,7 +12,9 @@ pub struct Stats {
     pub(crate) filtered: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) pending: AtomicU64,
+    pub(crate) waiting: AtomicU64,
     pub(crate) upto: AtomicU64,
+    pub(crate) probation: Mutex<Option<Probation>>,
 }
 
 /// [`Stats`] at one moment.
@@ -25,8 +30,13 @@ pub struct StatsSnapshot {
     pub in_flight: u64,
     /// Events read but not settled.
     pub pending: u64,
+    /// Of these, those that wait for a time: retries, scheduled ones, locked ones.
+    pub waiting: u64,
     /// Positions read.
     pub upto: u64,
+    /// The endpoint isn't called at the moment.
+    #[serde(skip)]
+    pub probation: Option<Probation>,
 }
 
 impl Stats {
@@ -39,7 +49,9 @@ impl Stats {
             filtered: get(&self.filtered),
             in_flight: get(&self.in_flight),
             pending: get(&self.pending),
+            waiting: get(&self.waiting),
             upto: get(&self.upto),
+            probation: self.probation.lock().ok().and_then(|probation| *probation),
         }
     }
 

@@ -1,20 +1,24 @@
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
-use foretell_log::{Append, EventLog};
+use foretell_log::EventLog;
 use foretell_storage::Account;
+use foretell_types::limits::DEAD_LETTER_DELAY_MOST_S;
 use foretell_types::{Error, NewEvent, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::checkpoint::{Checkpoint, register};
 use crate::dispatch::Dispatcher;
 use crate::handler::Handler;
+use crate::letter_form::LetterForm;
 use crate::pull::{Pull, PullPolicy};
 use crate::receiver::Receiver;
 use crate::retry::RetryPolicy;
 use crate::stats::{Stats, StatsSnapshot};
+use crate::webhook::WebhookSchema;
 
 /// Tells whether a subscription wants an event.
 pub type FilterFn = Arc<dyn Fn(&NewEvent) -> bool + Send + Sync>;
@@ -26,13 +30,44 @@ pub struct SubscriptionOptions {
     pub name: String,
     pub filter: FilterFn,
     pub work: Work,
-    /// The container of its dead letters.
-    pub dead_letter_container: String,
+    pub dead_letters: DeadLetterPolicy,
     /// A subject's events go one after the other, and one that fails or is locked makes the rest
     /// wait.
     pub ordered_by_subject: bool,
     /// Invocations in flight, at most.
     pub concurrency: usize,
+    /// Nothing is delivered; what receivers hold they can settle.
+    pub paused: bool,
+}
+
+/// Where the events go that a subscription gives up, how, and when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetterPolicy {
+    pub container: String,
+    pub form: LetterForm,
+    /// How long one is held before it is written. Its subject waits.
+    pub delay: Duration,
+}
+
+impl DeadLetterPolicy {
+    /// At once, in the Event Grid schema.
+    pub fn into_container(name: impl Into<String>) -> DeadLetterPolicy {
+        DeadLetterPolicy {
+            container: name.into(),
+            form: LetterForm::Pushed(WebhookSchema::EventGrid),
+            delay: Duration::ZERO,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.delay > Duration::from_secs(DEAD_LETTER_DELAY_MOST_S as u64) {
+            return Err(Error::invalid(format!(
+                "the delay of dead letters is {} seconds: at most {DEAD_LETTER_DELAY_MOST_S} are allowed",
+                self.delay.as_secs()
+            )));
+        }
+        foretell_storage::check_container(&self.container)
+    }
 }
 
 /// What a subscription does with its events.
@@ -42,6 +77,8 @@ pub enum Work {
     Push {
         handler: Arc<dyn Handler>,
         retry: RetryPolicy,
+        /// Calls a minute, at most.
+        rate: Option<NonZeroU32>,
     },
     /// They wait for receivers, see [`Subscription::receiver`].
     Pull(PullPolicy),
@@ -51,7 +88,7 @@ impl SubscriptionOptions {
     /// Whether a subscription can be started with these.
     pub fn check(&self) -> Result<()> {
         match &self.work {
-            Work::Push { handler, retry } => {
+            Work::Push { handler, retry, .. } => {
                 retry.check()?;
                 if let Some(handler) = handler.batches() {
                     handler.batch().check()?;
@@ -64,7 +101,7 @@ impl SubscriptionOptions {
                 "concurrency is 0: at least one invocation must go at a time",
             ));
         }
-        foretell_storage::check_container(&self.dead_letter_container)
+        self.dead_letters.check()
     }
 }
 
@@ -107,6 +144,8 @@ impl Subscription {
             stop.clone(),
         )?;
         dispatcher.pull = pull;
+        // Who asks before it runs must not be told that nothing was ever read.
+        dispatcher.publish_stats();
         let task = tokio::spawn(dispatcher.run());
         Ok(Subscription {
             receiver,
@@ -139,36 +178,4 @@ impl Subscription {
             tracing::error!(%error, "a subscription ended badly");
         }
     }
-}
-
-fn key(topic: &str, name: &str) -> String {
-    format!("{topic}/{name}")
-}
-
-/// Adds to a commit the progress of a new subscription, which begins after a number of events.
-/// `id` is its own: what it delivers is told apart by it from what an earlier subscription of the
-/// same name did.
-#[must_use]
-pub fn create(append: Append, topic: &str, name: &str, after: u64, id: uuid::Uuid) -> Append {
-    let (key, checkpoint) = (key(topic, name), Checkpoint::starting_after(after));
-    append
-        .register(register::checkpoint(&key), Some(checkpoint.to_bytes()))
-        .register(register::id(&key), Some(id.as_bytes().to_vec()))
-}
-
-/// Adds to a commit that everything about a subscription's progress is forgotten. It must have
-/// been stopped before.
-#[must_use]
-pub fn forget(mut append: Append, log: &EventLog, topic: &str, name: &str) -> Append {
-    for (key, _) in log.registers(&register::all(&key(topic, name))) {
-        append = append.register(key, None);
-    }
-    append
-}
-
-/// A subscription's journaled progress.
-pub fn progress(log: &EventLog, topic: &str, name: &str) -> Result<Option<Checkpoint>> {
-    log.register(&register::checkpoint(&key(topic, name)))
-        .map(|bytes| Checkpoint::from_bytes(&bytes))
-        .transpose()
 }

@@ -3,6 +3,7 @@
 //! Sources: "Endpoint validation with Event Grid event schema"; "HTTP 1.1 Web Hooks for Event
 //! Delivery", version 1.0, section 4.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use foretell_types::{
@@ -13,8 +14,8 @@ use serde_json::{Value, json};
 use crate::attributes::HeaderSource;
 use crate::webhook::{ORIGIN, Webhook, WebhookSchema, not_sent, read_bytes, shown};
 
-/// What Event Grid asks for, in deliveries a minute. We keep no rate.
-const RATE: &str = "120";
+/// As many deliveries a minute as the endpoint likes; it answers with those that it allows.
+const RATE: &str = "*";
 
 /// What an endpoint is asked with.
 #[derive(Clone, Debug)]
@@ -33,8 +34,8 @@ pub struct Handshake {
 /// What an endpoint that took the handshake said to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Validated {
-    /// It wants the events.
-    Yes,
+    /// It wants the events; so many requests a minute, if it said so.
+    Yes { rate: Option<NonZeroU32> },
     /// It answered 200, and did not say yes: someone has to confirm by hand. What it answered.
     ByHand(String),
 }
@@ -72,23 +73,11 @@ impl Webhook {
             eventgrid::DATA_VERSION,
             ExtensionValue::String("1".to_owned()),
         );
-        let request = self
-            .client
-            .post(self.url.clone())
-            .header("content-type", "application/json; charset=utf-8")
-            .header("aeg-event-type", "SubscriptionValidation")
-            .header(
-                "aeg-subscription-name",
-                handshake.subscription.to_uppercase(),
-            )
-            .header("aeg-delivery-count", "0")
-            .header("aeg-metadata-version", "1")
-            .header("aeg-data-version", "1")
-            .body(format!("[{}]", eventgrid::to_json(&event, None)));
-        let (answer, _) = answer_to(self.with_static_headers(request), EXPECTED).await?;
+        let request = self.about_itself("SubscriptionValidation", &handshake.subscription, &event);
+        let (answer, _) = answer_to(request, EXPECTED).await?;
         let said = shown(&answer);
         match validation_response(&answer) {
-            Some(code) if code == handshake.code => Ok(Validated::Yes),
+            Some(code) if code == handshake.code => Ok(Validated::Yes { rate: None }),
             Some(_) => Err(refused("200 and another validationResponse", EXPECTED)),
             None => Ok(Validated::ByHand(format!(
                 "the endpoint answered 200 and {}, {EXPECTED}",
@@ -115,7 +104,8 @@ impl Webhook {
                 let allowed = String::from_utf8_lossy(allowed.as_bytes());
                 let mut origins = allowed.split(',').map(str::trim);
                 if origins.any(|origin| origin == "*" || origin.eq_ignore_ascii_case(ORIGIN)) {
-                    return Ok(Validated::Yes);
+                    let rate = allowed_rate(&headers);
+                    return Ok(Validated::Yes { rate });
                 }
                 let answered = format!("200 and WebHook-Allowed-Origin: {}", shown(&allowed));
                 Err(refused(&answered, EXPECTED))
@@ -125,6 +115,26 @@ impl Webhook {
 }
 
 impl Webhook {
+    /// A request with an event of the subscription's own rather than one of its topic.
+    pub(crate) fn about_itself(
+        &self,
+        event_type: &str,
+        subscription: &str,
+        event: &NewEvent,
+    ) -> reqwest::RequestBuilder {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json; charset=utf-8")
+            .header("aeg-event-type", event_type)
+            .header("aeg-subscription-name", subscription.to_uppercase())
+            .header("aeg-delivery-count", "0")
+            .header("aeg-metadata-version", "1")
+            .header("aeg-data-version", "1")
+            .body(format!("[{}]", eventgrid::to_json(event, None)));
+        self.with_static_headers(request)
+    }
+
     /// An endpoint may let nobody in without them.
     fn with_static_headers(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         self.headers
@@ -134,6 +144,12 @@ impl Webhook {
                 HeaderSource::Dynamic(_) => request,
             })
     }
+}
+
+/// The requests a minute that an endpoint allows by its headers; none if any rate will do.
+pub fn allowed_rate(headers: &reqwest::header::HeaderMap) -> Option<NonZeroU32> {
+    let rate = headers.get("webhook-allowed-rate")?;
+    rate.to_str().ok()?.trim().parse().ok()
 }
 
 /// The body and headers of an answer with status 200; any other is an error.

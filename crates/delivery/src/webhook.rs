@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretell_types::limits::{DELIVERY_TIMEOUT_MS, WEBHOOK_ANSWER_BYTES};
+use foretell_types::limits::{DELIVERY_TIMEOUT_MS, RETRY_AFTER_MOST_S, WEBHOOK_ANSWER_BYTES};
 use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid};
 
 use crate::attributes::{HeaderSource, Headers, values};
@@ -28,6 +28,17 @@ pub enum WebhookSchema {
     /// Each event in the schema that it came in: those with this source (the topic's resource id)
     /// in Event Grid's, others as CloudEvents.
     AsSent { topic_id: String },
+}
+
+impl WebhookSchema {
+    /// Whether an event goes out as a CloudEvent.
+    pub(crate) fn is_cloud_events(&self, event: &RecordedEvent) -> bool {
+        match self {
+            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
+            WebhookSchema::CloudEvents => true,
+            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
+        }
+    }
 }
 
 /// Delivers events to a URL as Event Grid does; success is 200 to 204.
@@ -117,11 +128,7 @@ impl Webhook {
     }
 
     fn in_cloud_events(&self, event: &RecordedEvent) -> bool {
-        match &self.schema {
-            WebhookSchema::EventGrid | WebhookSchema::Custom => false,
-            WebhookSchema::CloudEvents => true,
-            WebhookSchema::AsSent { topic_id } => event.source != *topic_id,
-        }
+        self.schema.is_cloud_events(event)
     }
 
     fn json(&self, event: &RecordedEvent) -> String {
@@ -215,8 +222,13 @@ impl Webhook {
             let _ = tokio::time::timeout(DRAIN, read_bytes(answer)).await;
             return Ok(());
         }
+        let asked = retry_after(answer.headers());
         let text = shown(&String::from_utf8_lossy(&read_bytes(answer).await));
-        Err(by_status(status, &text))
+        let failure = by_status(status, &text);
+        Err(Failure {
+            wait: failure.wait.max(asked),
+            ..failure
+        })
     }
 }
 
@@ -296,6 +308,21 @@ pub(crate) async fn read_bytes(mut answer: reqwest::Response) -> Vec<u8> {
 /// As much of an answer as a message holds.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(300).collect()
+}
+
+/// How long an endpoint asks to be left alone: in seconds, or until a time by its own clock.
+fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    use reqwest::header::{DATE, RETRY_AFTER};
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let until = httpdate::parse_http_date(text).ok()?;
+            let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+            until.duration_since(date).ok()?
+        }
+    };
+    Some(wait.min(Duration::from_secs(RETRY_AFTER_MOST_S as u64)))
 }
 
 /// What a status means: its name, whether it is final, the least wait.

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use foretell_delivery::dead_letter::{self, DeadLetterFilter};
-use foretell_delivery::{Failure, FailureKind, Outcome, Subscription};
+use foretell_delivery::{Failure, FailureKind, LetterForm, Outcome, Subscription, WebhookSchema};
 use foretell_types::{ExtensionValue, eventgrid};
+use serde_json::json;
 use support::{Recorder, World, event, outputs, still, until};
 use tokio::time::advance;
 
@@ -249,4 +250,204 @@ async fn outputs_that_could_never_be_applied_are_refused_before_they_are_journal
     let head = world.log.head("results").unwrap();
     assert_eq!(head.map(foretell_types::Position::get), Some(1));
     assert_eq!(world.storage.list("results", "").await.unwrap().len(), 1);
+}
+
+/// The blob of the only dead letter of an event, in a form.
+async fn written(form: LetterForm, bad: foretell_types::NewEvent) -> (String, serde_json::Value) {
+    let world = World::new().await;
+    let (handler, ..) = picky();
+    world.append([bad]).await;
+    let subscription = world.start_with(&handler, |options| options.dead_letters.form = form);
+    world.until_settled(1).await;
+    subscription.stop().await;
+    let letter = list(&world).remove(0);
+    let name = letter.blob.strip_prefix("dead-letters/").unwrap();
+    let blob = world.storage.get("dead-letters", name).await.unwrap();
+    let json = serde_json::from_slice(&blob.unwrap()).unwrap();
+    (name.to_owned(), json)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_schema_has_its_form() {
+    let _still = still();
+    let mut bad = event(1, Some("s0".into()));
+    for (name, value) in [("tenant", "acme"), ("deadletterreason", "an earlier one")] {
+        bad.set_extension(name, ExtensionValue::String(value.into()));
+    }
+    let cloud = json!([{
+        "specversion": "1.0", "id": "1", "source": "/test", "type": "thing.happened",
+        "subject": "s0", "tenant": "acme", "data": {"number": 1},
+        "deadletterreason": "UndeliverableDueToClientError", "deliveryattempts": 1,
+        "lastdeliveryoutcome": "BadRequest", "publishtime": "T", "lastdeliveryattempttime": "T",
+    }]);
+    let grid = json!([{
+        "id": "1", "topic": "/test", "subject": "s0", "eventType": "thing.happened",
+        "eventTime": "T", "data": {"number": 1}, "dataVersion": "", "metadataVersion": "1",
+        "deadLetterReason": "UndeliverableDueToClientError", "deliveryAttempts": 1,
+        "lastDeliveryOutcome": "BadRequest", "publishTime": "T", "lastDeliveryAttemptTime": "T",
+    }]);
+    let pulled = json!({
+        "event": {
+            "specversion": "1.0", "id": "1", "source": "/test", "type": "thing.happened",
+            "subject": "s0", "tenant": "acme", "deadletterreason": "an earlier one",
+            "data": {"number": 1},
+        },
+        "customDeliveryProperties": {},
+        "deadletterProperties": {
+            "deadletterreason": "UndeliverableDueToClientError", "deliveryattempts": 1,
+            "deliveryresult": "BadRequest", "publishutc": "T", "deliveryattemptutc": "T",
+        },
+    });
+    let as_sent = |topic_id: &str| {
+        LetterForm::Pushed(WebhookSchema::AsSent {
+            topic_id: topic_id.into(),
+        })
+    };
+    for (form, folder, expected) in [
+        (
+            LetterForm::Pushed(WebhookSchema::CloudEvents),
+            "WORK",
+            &cloud,
+        ),
+        (LetterForm::Pushed(WebhookSchema::EventGrid), "WORK", &grid),
+        (LetterForm::Pushed(WebhookSchema::Custom), "WORK", &grid),
+        (as_sent("/test"), "WORK", &grid),
+        (as_sent("/other"), "WORK", &cloud),
+        (LetterForm::Pulled, "foretell/shop/work", &pulled),
+    ] {
+        let (name, mut json) = written(form, bad.clone()).await;
+        assert!(
+            name.starts_with(&format!("{folder}/2023/11/14/22/")),
+            "{name}"
+        );
+        let mut ours = vec![&mut json];
+        while let Some(value) = ours.pop() {
+            match value {
+                serde_json::Value::String(text) if text.starts_with("2023-11-14T22:13:2") => {
+                    *text = "T".into();
+                }
+                serde_json::Value::Array(values) => ours.extend(values),
+                serde_json::Value::Object(fields) => {
+                    // Those of the event itself are written by another crate.
+                    fields.remove("datacontenttype");
+                    ours.extend(fields.values_mut());
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(&json, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_can_be_held_and_is_kept_until_it_is_written() {
+    let _still = still();
+    let world = World::new().await;
+    let (handler, ..) = picky();
+    world
+        .append([event(1, Some("s0".into())), event(2, Some("s1".into()))])
+        .await;
+    // A file where the container should be: nothing can be written.
+    std::fs::write(world.folder.path().join("dead-letters"), "in the way").unwrap();
+    let hold = |options: &mut foretell_delivery::SubscriptionOptions| {
+        options.dead_letters.delay = std::time::Duration::from_secs(300);
+    };
+    let subscription = world.start_with(&handler, hold);
+    until(|| {
+        world
+            .progress()
+            .pending
+            .get(&1)
+            .is_some_and(|p| p.given_up.is_some())
+    })
+    .await;
+    // Also over a restart, and far beyond the four hours of Event Grid.
+    subscription.stop().await;
+    let subscription = world.start_with(&handler, hold);
+    advance(std::time::Duration::from_secs(299)).await;
+    support::settle_down().await;
+    assert_eq!((list(&world).len(), handler.count()), (0, 2));
+    for _ in 0..5 {
+        advance(std::time::Duration::from_secs(3_600)).await;
+        support::settle_down().await;
+    }
+    assert_eq!(list(&world), []);
+    assert_eq!(world.progress().pending.len(), 1, "it is kept");
+    std::fs::remove_file(world.folder.path().join("dead-letters")).unwrap();
+    advance(std::time::Duration::from_secs(6)).await;
+    world.until_settled(2).await;
+    assert_eq!((list(&world).len(), handler.count()), (1, 2));
+    subscription.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_of_a_type_a_reason_or_a_time_are_found() {
+    let _still = still();
+    let world = World::new().await;
+    let (handler, ..) = picky();
+    let mut other = event(2, Some("s0".into()));
+    other.event_type = "thing.ended".into();
+    world.append([event(1, Some("s0".into()))]).await;
+    let subscription = world.start(&handler);
+    world.until_settled(1).await;
+    advance(std::time::Duration::from_secs(60)).await;
+    world.append([other]).await;
+    world.until_settled(2).await;
+    subscription.stop().await;
+    let middle = Some(foretell_types::Instant::from_nanos(
+        1_700_000_030_000_000_000,
+    ));
+    let text = |text: &str| Some(text.to_owned());
+    let all = DeadLetterFilter::default;
+    for (filter, expected) in [
+        (all(), &[1, 2][..]),
+        (
+            DeadLetterFilter {
+                event_type: text("thing.ended"),
+                ..all()
+            },
+            &[2],
+        ),
+        (
+            DeadLetterFilter {
+                reason: text("undeliverabledueToClientError"),
+                ..all()
+            },
+            &[1, 2],
+        ),
+        (
+            DeadLetterFilter {
+                reason: text("TimeToLiveExceeded"),
+                ..all()
+            },
+            &[],
+        ),
+        (
+            DeadLetterFilter {
+                since: middle,
+                ..all()
+            },
+            &[2],
+        ),
+        (
+            DeadLetterFilter {
+                until: middle,
+                ..all()
+            },
+            &[1],
+        ),
+    ] {
+        let found = dead_letter::list(&world.log, &filter).unwrap();
+        let positions: Vec<u64> = found.iter().map(|letter| letter.position).collect();
+        assert_eq!(positions, expected, "{filter:?}");
+    }
+    let ended = DeadLetterFilter {
+        event_type: text("thing.ended"),
+        ..all()
+    };
+    assert_eq!(
+        dead_letter::replay(&world.log, &ended).await.unwrap().len(),
+        1
+    );
+    assert_eq!(list(&world).len(), 1);
 }

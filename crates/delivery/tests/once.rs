@@ -52,7 +52,7 @@ fn a_journaled_outcome_is_applied_after_a_crash_and_nothing_called() {
     std::fs::remove_file(&obstacle).unwrap();
     let world = world.reopen();
     // As if nothing at all had been journaled after the outcome.
-    let forgotten = create(Append::new(), "shop", "work", 0, WORK);
+    let forgotten = create(Append::new(), "shop", "work", 0, 0, WORK);
     setup.block_on(async {
         world.log.append(forgotten).unwrap().await.unwrap();
         let subscription = world.start(&counting(&counter));

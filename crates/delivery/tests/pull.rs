@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use foretell_delivery::dead_letter::{self, DeadLetter, DeadLetterFilter};
 use foretell_delivery::{
-    PullPolicy, Received, Receiver, Refused, Settled, Settlement, Subscription,
+    DeadLetterPolicy, PullPolicy, Received, Receiver, Refused, Settled, Settlement, Subscription,
     SubscriptionOptions, Work,
 };
 use foretell_types::NewEvent;
@@ -32,9 +32,10 @@ fn options() -> SubscriptionOptions {
             max_deliveries: 10,
             ttl: Duration::from_secs(7 * 86_400),
         }),
-        dead_letter_container: "dead-letters".into(),
+        dead_letters: DeadLetterPolicy::into_container("dead-letters"),
         ordered_by_subject: false,
         concurrency: 64,
+        paused: false,
     }
 }
 

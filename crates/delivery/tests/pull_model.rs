@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use foretell_delivery::dead_letter::{self, DeadLetterFilter};
 use foretell_delivery::{
-    PullPolicy, Received, Receiver, Settlement, Subscription, SubscriptionOptions, Work,
+    DeadLetterPolicy, PullPolicy, Received, Receiver, Settlement, Subscription,
+    SubscriptionOptions, Work,
 };
 use foretell_log::Random;
 use support::crash::FaultJournal;
@@ -106,9 +107,10 @@ fn start(world: &World) -> (Subscription, Receiver) {
             max_deliveries: MOST,
             ttl: Duration::from_secs(100_000_000),
         }),
-        dead_letter_container: "dead-letters".into(),
+        dead_letters: DeadLetterPolicy::into_container("dead-letters"),
         ordered_by_subject: false,
         concurrency: 64,
+        paused: false,
     };
     let (log, storage) = (world.log.clone(), world.storage.clone());
     let subscription = Subscription::start(options, log, storage).unwrap();

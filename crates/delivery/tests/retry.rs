@@ -164,7 +164,7 @@ async fn options_that_can_not_work_are_refused() {
     let world = World::new().await;
     let changes: [fn(&mut foretell_delivery::SubscriptionOptions); 6] = [
         |options| options.concurrency = 0,
-        |options| options.dead_letter_container = "No Container".into(),
+        |options| options.dead_letters.container = "No Container".into(),
         |options| support::retry(options).schedule.clear(),
         |options| support::retry(options).max_attempts = 31,
         |options| support::retry(options).ttl_minutes = 0,

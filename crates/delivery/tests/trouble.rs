@@ -94,7 +94,7 @@ async fn a_subscription_ends_with_its_topic() {
     subscription.stop().await;
     assert_eq!(world.log.registers("subscription/"), []);
     assert_eq!(handler.count(), 10);
-    let anew = create(Append::new(), "shop", "work", 0, WORK);
+    let anew = create(Append::new(), "shop", "work", 0, 0, WORK);
     world.log.append(anew).unwrap().await.unwrap();
     let subscription = world.start(&handler);
     world.until_settled(20).await;

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use foretell_delivery::{Handshake, Validated, Webhook, WebhookSchema};
@@ -46,7 +47,7 @@ async fn an_endpoint_of_event_grid_gives_the_code_back() {
     ] {
         let yes = answer("200 OK", "", r#"{"validationResponse":"c0de"}"#);
         let (validated, server) = ask(schema, vec![yes]).await;
-        assert_eq!(validated.unwrap(), Validated::Yes);
+        assert_eq!(validated.unwrap(), Validated::Yes { rate: None });
         let requests = server.requests.lock().unwrap().clone();
         assert_eq!(requests.len(), 1);
         let request = &requests[0];
@@ -72,17 +73,21 @@ async fn an_endpoint_of_event_grid_gives_the_code_back() {
 
 #[tokio::test]
 async fn an_endpoint_of_cloudevents_allows_the_origin() {
-    for (allowed, says) in [
-        ("eventgrid.azure.net", "yes"),
-        ("*", "yes"),
-        ("example.com, EventGrid.Azure.NET", "yes"),
-        ("example.com", "no"),
+    for (allowed, says, rate) in [
+        ("eventgrid.azure.net", "yes", "*"),
+        ("*", "yes", "90"),
+        ("example.com, EventGrid.Azure.NET", "yes", "0"),
+        ("example.com", "no", "1"),
     ] {
-        let headers = format!("WebHook-Allowed-Origin: {allowed}\r\n");
+        let headers =
+            format!("WebHook-Allowed-Origin: {allowed}\r\nWebHook-Allowed-Rate: {rate}\r\n");
         let answers = vec![answer("200 OK", &headers, "")];
         let (validated, server) = ask(WebhookSchema::CloudEvents, answers).await;
         match says {
-            "yes" => assert_eq!(validated.unwrap(), Validated::Yes),
+            "yes" => {
+                let rate = NonZeroU32::new(rate.parse().unwrap_or(0));
+                assert_eq!(validated.unwrap(), Validated::Yes { rate });
+            }
             _ => {
                 let message = validated.unwrap_err().to_string();
                 assert!(message.contains("WebHook-Allowed-Origin: example.com, expected"));
@@ -97,7 +102,7 @@ async fn an_endpoint_of_cloudevents_allows_the_origin() {
                 "webhook-request-callback",
                 "http://127.0.0.1:4077/validate?code=c0de",
             ),
-            ("webhook-request-rate", "120"),
+            ("webhook-request-rate", "*"),
         ] {
             assert_eq!(request.header(name), Some(value), "{name}");
         }
@@ -125,7 +130,7 @@ async fn who_says_nothing_is_left_to_a_human() {
         let (validated, _) = ask(schema, vec![answer("200 OK", "", body)]).await;
         match validated.unwrap() {
             Validated::ByHand(why) => assert!(why.contains(word), "{why}"),
-            Validated::Yes => panic!("{body} is no yes"),
+            Validated::Yes { .. } => panic!("{body} is no yes"),
         }
     }
 }
@@ -135,7 +140,7 @@ async fn a_refusal_is_asked_once_more_and_told() {
     let no = answer("404 Not Found", "", "no such page");
     let yes = answer("200 OK", "", r#"{"ValidationResponse":"c0de"}"#);
     let (validated, server) = ask(WebhookSchema::EventGrid, vec![no.clone(), yes.clone()]).await;
-    assert_eq!(validated.unwrap(), Validated::Yes);
+    assert_eq!(validated.unwrap(), Validated::Yes { rate: None });
     assert_eq!(server.requests.lock().unwrap().len(), 2);
     let (validated, server) = ask(WebhookSchema::EventGrid, vec![no.clone(), no, yes]).await;
     let message = validated.unwrap_err().to_string();

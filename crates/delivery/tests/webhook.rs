@@ -21,7 +21,9 @@ fn invocation() -> Invocation {
         eventgrid::DATA_VERSION,
         ExtensionValue::String("2.0".into()),
     );
-    event.set_extension("traceparent", ExtensionValue::String("00-ab-cd-01".into()));
+    for (name, value) in [("traceparent", "00-ab-cd-01"), ("tracestate", "a=1,b=2")] {
+        event.set_extension(name, ExtensionValue::String(value.into()));
+    }
     Invocation {
         subscription: "shop/hook-1".into(),
         topic: "shop".into(),
@@ -49,7 +51,7 @@ async fn call(answer: Answer) -> Result<Outcome, Failure> {
     result
 }
 
-/// The body and content type of a delivery in a schema.
+/// The body and content type of a delivery in a schema; the trace context goes along in each.
 async fn delivered(schema: WebhookSchema) -> (String, String) {
     let server = serve(Answer::Bytes(
         b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
@@ -59,6 +61,8 @@ async fn delivered(schema: WebhookSchema) -> (String, String) {
     webhook.handle(invocation()).await.unwrap();
     let requests = server.requests.lock().unwrap().clone();
     let request = &requests[0];
+    assert_eq!(request.header("traceparent"), Some("00-ab-cd-01"));
+    assert_eq!(request.header("tracestate"), Some("a=1,b=2"));
     (
         request.header("content-type").unwrap().to_owned(),
         request.body.clone(),
@@ -183,6 +187,33 @@ async fn what_each_status_means() {
             _ => &format!("the endpoint answered {status} why?"),
         };
         assert!(failure.message.starts_with(expected), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_can_ask_for_a_longer_wait() {
+    for (status, headers, wait) in [
+        (429, "retry-after: 90", Some(90)),
+        (503, "retry-after: 7", Some(30)),
+        (500, "Retry-After: 999999999", Some(3_600)),
+        (500, "Retry-After: soon", None),
+        (500, "retry-after: -1", None),
+        (
+            429,
+            "date: Tue, 24 Nov 2026 10:00:00 GMT\r\nretry-after: Tue, 24 Nov 2026 10:02:00 GMT",
+            Some(120),
+        ),
+        (
+            429,
+            "date: Tue, 24 Nov 2026 10:00:00 GMT\r\nretry-after: Tue, 24 Nov 2026 09:00:00 GMT",
+            None,
+        ),
+    ] {
+        let head = format!("HTTP/1.1 {status} Oh\r\n{headers}\r\ncontent-length: 0\r\n\r\n");
+        let failure = call(Answer::Bytes(head.leak().as_bytes()))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.wait, wait.map(Duration::from_secs), "{headers}");
     }
 }
 

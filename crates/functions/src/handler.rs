@@ -94,6 +94,7 @@ impl Function {
         let header = CallHeader {
             invocation_id: &id,
             attempts: invocation.attempts,
+            replayed: invocation.replayed,
             trace_parent: event.extension_str("traceparent"),
             trace_state: event.extension_str("tracestate"),
         };

@@ -28,6 +28,9 @@ pub(crate) struct Invoke<'a> {
     /// Attempts before this one.
     #[serde(skip_serializing_if = "is_zero")]
     pub a: u32,
+    /// Whether the event is replayed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub r: bool,
     /// Trace parent and trace state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tp: Option<&'a str>,

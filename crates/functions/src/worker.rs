@@ -34,6 +34,7 @@ pub(crate) struct Worker {
 pub(crate) struct CallHeader<'a> {
     pub invocation_id: &'a str,
     pub attempts: u32,
+    pub replayed: bool,
     pub trace_parent: Option<&'a str>,
     pub trace_state: Option<&'a str>,
 }
@@ -95,6 +96,7 @@ impl Worker {
             f: &plan.info.name,
             i: header.invocation_id,
             a: header.attempts,
+            r: header.replayed,
             tp: header.trace_parent,
             ts: header.trace_state,
             p: &sizes,

@@ -83,6 +83,18 @@ async fn asynchronous_functions_streams_and_unset_outputs() {
     let id = uuid::Uuid::from_u128(1).to_string();
     assert_eq!(lines[0].message, format!("invocation {id} of asynchronous"));
     assert_eq!(lines[0].invocation, Some(id));
+    let again = foretell_delivery::Invocation {
+        replayed: true,
+        ..support::invocation(1, r#"{"id":"a"}"#)
+    };
+    test.app
+        .handler("asynchronous")
+        .handle(again)
+        .await
+        .unwrap();
+    let mut told = test.messages("asynchronous");
+    told.retain(|message| message.starts_with("replayed"));
+    assert_eq!(told, ["replayed: None", "replayed: None", "replayed: true"]);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use foretell_types::{
 use crate::codec::{FRAME_HEADER, SealedData, data_parts, encode_event, encode_register};
 use crate::erasure::Context;
 use crate::hashes::{self, Digest};
-use crate::index::{content_hash, identity_key};
+use crate::index::{IdentityKeys, content_hash};
 use crate::log::Shared;
 
 /// An atomic batch: events of any topics, registers, new and deleted topics, under conditions.
@@ -209,9 +209,10 @@ impl Encoded {
         let mut last: Option<(&Arc<str>, Option<uuid::Uuid>)> = None;
         let mut bytes = Vec::with_capacity(append.entries.iter().map(Entry::size).sum());
         let mut frames = Vec::with_capacity(append.entries.len());
+        let mut keys = IdentityKeys::default();
         for entry in &append.entries {
             let start = bytes.len();
-            let (mut key, mut content, mut sealed) = (0, 0, None);
+            let (mut content, mut sealed) = (0, None);
             match entry {
                 Entry::Event { topic, event } => {
                     validate(event)?;
@@ -233,7 +234,7 @@ impl Encoded {
                         bytes,
                     });
                     encode_event(&mut bytes, event, data);
-                    key = identity_key(&event.source, &event.id, seed);
+                    keys.add(&event.source, &event.id);
                     let filled = event.time_filled.then_some(event);
                     content = content_hash(&bytes[start + FRAME_HEADER..], filled, data, seed);
                 }
@@ -246,7 +247,7 @@ impl Encoded {
             }
             frames.push(EncodedFrame {
                 end: bytes.len(),
-                key,
+                key: 0,
                 content,
                 sealed: sealed.map(|(topic, generation, _)| (topic, generation)),
                 digest: Digest::default(),
@@ -260,8 +261,13 @@ impl Encoded {
                 bytes[frame].get(FRAME_HEADER..).unwrap_or(&[])
             })
             .collect();
-        for (frame, digest) in frames.iter_mut().zip(hashes::of_texts(&bodies)) {
+        let digests = hashes::of_texts(&bodies);
+        let mut keys = keys.of_seed(seed);
+        for ((frame, entry), digest) in frames.iter_mut().zip(&append.entries).zip(digests) {
             frame.digest = digest;
+            if matches!(entry, Entry::Event { .. }) {
+                frame.key = keys.next().unwrap_or_default();
+            }
         }
         if bytes.len() > COMMIT_BYTES {
             return Err(Error::new(

@@ -94,18 +94,19 @@ impl Shared {
         Ok(reader.next_event()?.map(|event| event.position.get()))
     }
 
-    /// The event of this identity within the window.
-    pub fn find_identity(
+    /// The event at a position, where the identities have this event's hash, if its identity is
+    /// the same.
+    pub fn known_at(
         self: &Arc<Self>,
         index: &Index,
         topic: u32,
-        key: u128,
+        position: Option<u64>,
         event: &NewEvent,
     ) -> Result<Option<KnownEvent>> {
-        let Some(position) = index.identities[topic as usize].find(key as u64) else {
+        let Some(position) = position.and_then(Position::new) else {
             return Ok(None);
         };
-        let position = Position::new(position);
+        let position = Some(position);
         let options = ReadOptions {
             from: position,
             until: position,

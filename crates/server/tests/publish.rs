@@ -71,6 +71,39 @@ async fn every_form_reads_back_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_request_is_not_that_of_its_events() {
+    let world = World::new().await;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let own = "00-11111111111111111111111111111111-2222222222222222-00";
+    let headers = |more: &[(&'static str, &'static str)]| {
+        let mut headers = vec![("traceparent", parent)];
+        headers.extend(more);
+        headers
+    };
+    let structured = headers(&[("content-type", "application/cloudevents+json")]);
+    let body = cloud("1", "s").to_string();
+    world.call("POST", PATH, &structured, body).await.is(200);
+    let binary = headers(&[
+        ("ce-specversion", "1.0"),
+        ("ce-id", "2"),
+        ("ce-source", "/till"),
+        ("ce-type", "t"),
+    ]);
+    world.call("POST", PATH, &binary, "").await.is(200);
+    let with_own = headers(&[
+        ("ce-specversion", "1.0"),
+        ("ce-id", "3"),
+        ("ce-source", "/till"),
+        ("ce-type", "t"),
+        ("ce-traceparent", own),
+    ]);
+    world.call("POST", PATH, &with_own, "").await.is(200);
+    let events = world.read("").await;
+    let traces: Vec<&Value> = events.iter().map(|event| &event["traceparent"]).collect();
+    assert_eq!(traces, [&Value::Null, &Value::Null, &json!(own)]);
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_refused_whole() {
     let world = World::new().await;
     let mut late = event("2", "s", json!(1));
@@ -79,6 +112,11 @@ async fn what_is_wrong_is_refused_whole() {
     reserved["position"] = json!(5);
     let mut known = cloud("k", "s");
     known["knowntime"] = json!("2024-01-01T00:00:00Z");
+    let scheduled = |when: Value| {
+        let mut event = cloud("n", "s");
+        event["notbefore"] = when;
+        json!([event]).to_string().into_bytes()
+    };
     let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     let deep = json!([event("d", "s", json!("DEEP"))]).to_string();
     let many: Vec<Value> = (0..5001)
@@ -96,6 +134,8 @@ async fn what_is_wrong_is_refused_whole() {
             "position",
         ),
         (json!([known]).to_string().into(), 400, "knowntime"),
+        (scheduled(json!("tomorrow")), 400, "notbefore"),
+        (scheduled(json!(1_900_000_000)), 400, "2024-05-01T12:30:00Z"),
         (json!([{"id": "1"}]).to_string().into(), 400, ""),
         (b"[{".to_vec(), 400, ""),
         (b"\"x\"".to_vec(), 400, ""),

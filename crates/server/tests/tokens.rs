@@ -241,6 +241,14 @@ async fn each_endpoint_takes_the_role_that_it_needs() {
             "{\"keyName\":\"key1\"}".into(),
             &manager,
         ),
+        ("POST", format!("{pull}/pause"), String::new(), &subscriber),
+        (
+            "POST",
+            format!("{pull}/rewind?to=beginning"),
+            String::new(),
+            &subscriber,
+        ),
+        ("POST", format!("{pull}/resume"), String::new(), &subscriber),
         (
             "POST",
             "/deadletters/replay?topic=shop".into(),

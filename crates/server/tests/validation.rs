@@ -25,6 +25,7 @@ struct Endpoint {
 struct Seen {
     says: Mutex<&'static str>,
     asked: Mutex<Vec<Value>>,
+    deleted: Mutex<Vec<Value>>,
     events: Mutex<Vec<Value>>,
     headers: Mutex<Vec<http::HeaderMap>>,
 }
@@ -66,11 +67,20 @@ impl Endpoint {
 async fn take(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let says = *seen.says.lock();
     let options = request.method() == http::Method::OPTIONS;
+    let deletion = request
+        .headers()
+        .get("aeg-event-type")
+        .is_some_and(|value| value == "SubscriptionDeletion");
     let handshake = request.headers().contains_key("aeg-event-type")
         && request.headers()["aeg-event-type"] == "SubscriptionValidation";
     seen.headers.lock().push(request.headers().clone());
     let bytes = axum::body::to_bytes(request.into_body(), 1 << 20).await;
     let body: Value = serde_json::from_slice(&bytes.unwrap()).unwrap_or_default();
+    if deletion {
+        seen.deleted.lock().push(body);
+        // It is told once, whatever it answers.
+        return http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     if options || handshake {
         seen.asked.lock().push(body.clone());
     } else {
@@ -80,7 +90,11 @@ async fn take(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     match says {
         "no" => (http::StatusCode::IM_A_TEAPOT, "not mine").into_response(),
         "nothing" => http::StatusCode::OK.into_response(),
-        _ if options => [("webhook-allowed-origin", "*")].into_response(),
+        _ if options => [
+            ("webhook-allowed-origin", "*"),
+            ("webhook-allowed-rate", "6000"),
+        ]
+        .into_response(),
         _ => {
             let code = &body[0]["data"]["validationCode"];
             json!({ "validationResponse": code })
@@ -136,7 +150,12 @@ async fn an_endpoint_is_asked_when_it_is_new() {
     wait_for("the event", || endpoint.delivered() == 2).await;
     // CloudEvents' own way of asking.
     body["properties"]["eventDeliverySchema"] = json!("CloudEventSchemaV1_0");
-    world.put(new, body).await.is(201);
+    let made = world.put(new, body.clone()).await.is(201).json();
+    assert_eq!(made["rate"], 6_000);
+    assert_eq!(world.get(PATH).await.json()["rate"], Value::Null);
+    // It is kept to as long as the endpoint isn't asked again.
+    body["properties"]["filter"] = json!({});
+    assert_eq!(world.put(new, body).await.is(200).json()["rate"], 6_000);
     publish(&world, "3").await;
     wait_for("both", || endpoint.delivered() == 4).await;
     assert_eq!(endpoint.seen.asked.lock()[1], Value::Null);
@@ -333,5 +352,69 @@ async fn a_delivery_to_the_administration_is_refused() {
     send(&world, "/deadletters/replay").await.is(200);
     let own = hook_at("http://127.0.0.1:4077/deadletters/replay");
     world.put(PATH, own).await.is(201);
+    world.node.close().await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_that_its_subscription_is_deleted() {
+    let endpoint = Endpoint::start("yes").await;
+    let world = World::new().await;
+    let clouds = "/topics/shop/eventSubscriptions/clouds";
+    let mut body = endpoint.body();
+    world.put(PATH, body.clone()).await.is(201);
+    world
+        .put("/topics/shop/eventSubscriptions/two", body.clone())
+        .await
+        .is(201);
+    body["properties"]["eventDeliverySchema"] = json!("CloudEventSchemaV1_0");
+    world.put(clouds, body).await.is(201);
+    // Where nobody listens that is no error either.
+    let nobody = json!({"properties": {"destination": {"endpointType": "WebHook",
+        "properties": {"endpointUrl": "http://127.0.0.1:9/"}}}});
+    let gone = "/topics/shop/eventSubscriptions/gone";
+    world.put(gone, nobody).await.is(201);
+    world.delete(gone).await.is(200);
+    world.delete(clouds).await.is(200);
+    let id = world.get(PATH).await.json()["id"].clone();
+    world.delete(PATH).await.is(200);
+    wait_for("the notice", || endpoint.seen.deleted.lock().len() == 1).await;
+    let event = endpoint.seen.deleted.lock()[0][0].clone();
+    assert_eq!(
+        event["eventType"],
+        "Microsoft.EventGrid.SubscriptionDeletedEvent"
+    );
+    assert_eq!(event["data"]["eventSubscriptionId"], id);
+    world.delete("/topics/shop").await.is(200);
+    wait_for("the other", || endpoint.seen.deleted.lock().len() == 2).await;
+    world.node.close().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_says_yes_later_says_its_rate_too() {
+    let endpoint = Endpoint::start("nothing").await;
+    let world = World::new().await;
+    world.node.announce("http://127.0.0.1:4077").unwrap();
+    let mut body = endpoint.body();
+    body["properties"]["eventDeliverySchema"] = json!("CloudEventSchemaV1_0");
+    let made = world.put(PATH, body).await.is(201).json();
+    let url = made["validation"]["url"].as_str().unwrap();
+    let path = url.replace("http://127.0.0.1:4077", "");
+    let headers = [
+        ("webhook-allowed-origin", "eventgrid.azure.net"),
+        ("webhook-allowed-rate", "300"),
+    ];
+    let confirmed = world.send("POST", &path, &headers, Body::empty()).await;
+    confirmed.is(200);
+    let found = world.get(PATH).await.json();
+    assert_eq!(
+        (&found["rate"], &found["running"]),
+        (&json!(300), &json!(true))
+    );
+    // An older program would not keep to it.
+    let config = world.get("/topics/foretell.config/events").await.json();
+    assert_eq!(
+        config.as_array().unwrap().last().unwrap()["data"]["version"],
+        3
+    );
     world.node.close().await;
 }

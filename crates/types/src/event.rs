@@ -1,6 +1,6 @@
 use std::ops::Deref;
 
-use crate::validate::TAGS;
+use crate::validate::{NOT_BEFORE, TAGS};
 use crate::{Instant, Position, Revision, Timestamp};
 
 /// An event before it is appended: the context attributes of CloudEvents 1.0 and its data.
@@ -91,6 +91,13 @@ impl NewEvent {
             Ok(found) => self.extensions[found].1 = value,
             Err(place) => self.extensions.insert(place, (name.to_owned(), value)),
         }
+    }
+
+    /// Before when it is not delivered. Events that were published before that had a meaning may
+    /// hold what is no time: they are delivered as they come.
+    pub fn not_before(&self) -> Option<Instant> {
+        let time = self.extension_str(NOT_BEFORE)?.parse::<Timestamp>().ok()?;
+        Some(time.instant())
     }
 
     /// The tags as on the wire: separated by single spaces; empty without tags.

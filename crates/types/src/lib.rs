@@ -36,4 +36,6 @@ pub use names::{SubscriptionName, TopicName, check_container, is_system_topic};
 pub use number::{Position, Revision};
 pub use query::{AppendCondition, ExpectedRevision, Query, QueryItem};
 pub use timestamp::{Instant, Timestamp};
-pub use validate::{KNOWN_TIME, RESERVED_ATTRIBUTES, TAGS, validate, validate_extension_name};
+pub use validate::{
+    KNOWN_TIME, NOT_BEFORE, RESERVED_ATTRIBUTES, TAGS, validate, validate_extension_name,
+};

@@ -121,12 +121,20 @@ limits! {
     DELIVERY_ATTEMPTS = 30, "attempts";
     /// Time to live of an undelivered event, the most and the default (service).
     EVENT_TTL_MINUTES = 1_440, "minutes";
+    /// Calls in a row that an endpoint fails before it is put under probation.
+    PROBATION_FAILURES = 10, "calls";
+    /// The longest wait that a webhook can ask for with Retry-After.
+    RETRY_AFTER_MOST_S = 3_600, "seconds";
     /// Events of one delivery to a webhook, the most that a subscription can ask for (service).
     BATCH_EVENTS = 5_000, "events";
     /// The size of one delivery that a subscription can prefer (service).
     BATCH_KILOBYTES = 1_024, "kilobytes";
     /// Headers that a subscription adds to its deliveries (service).
     DELIVERY_ATTRIBUTES = 10, "headers";
+    /// The longest time that a dead letter is held before it is written.
+    DEAD_LETTER_DELAY_MOST_S = 86_400, "seconds";
+    /// Time that is taken to tell a webhook that its subscription was deleted.
+    DELETION_NOTICE_MS = 5_000, "milliseconds";
     /// Time in which the endpoint of a webhook can be validated by hand (service).
     VALIDATION_WINDOW_MS = 600_000, "milliseconds";
     /// Wait before an endpoint that refused the handshake is asked once more (service).

@@ -9,6 +9,9 @@ pub const TAGS: &str = "tags";
 /// The extension attribute that holds the known time that an import declared (RFC 3339).
 pub const KNOWN_TIME: &str = "knowntime";
 
+/// The extension attribute with the time before which an event is not delivered (RFC 3339).
+pub const NOT_BEFORE: &str = "notbefore";
+
 /// Attributes that are added when reading and that no publisher may send.
 pub const RESERVED_ATTRIBUTES: [&str; 5] =
     ["position", "revision", "recordedtime", "erased", KNOWN_TIME];
@@ -76,14 +79,16 @@ fn validate_extensions(event: &NewEvent) -> Result<()> {
     if let Some(tags) = event.extension(TAGS) {
         validate_tags(tags)?;
     }
-    if let Some(known) = event.extension(KNOWN_TIME) {
-        let ExtensionValue::String(text) = known else {
-            return Err(Error::invalid(
-                "knowntime must be a string that holds a time",
-            ));
-        };
-        text.parse::<Timestamp>()
-            .map_err(|error| error.context(KNOWN_TIME))?;
+    for name in [KNOWN_TIME, NOT_BEFORE] {
+        if let Some(time) = event.extension(name) {
+            let ExtensionValue::String(text) = time else {
+                return Err(Error::invalid(format!(
+                    "{name} must be a string that holds a time, such as 2024-05-01T12:30:00Z"
+                )));
+            };
+            text.parse::<Timestamp>()
+                .map_err(|error| error.context(name))?;
+        }
     }
     Ok(())
 }

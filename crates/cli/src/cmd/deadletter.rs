@@ -31,6 +31,18 @@ struct Filter {
     /// At this position.
     #[arg(long, value_name = "P")]
     position: Option<u64>,
+    /// Of events of this type.
+    #[arg(long = "type", value_name = "T")]
+    event_type: Option<String>,
+    /// Given up for this reason: MaxDeliveryAttemptsExceeded, TimeToLiveExceeded, …
+    #[arg(long, value_name = "R")]
+    reason: Option<String>,
+    /// Given up then or later: a date or RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Given up then or earlier.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
 }
 
 impl Filter {
@@ -40,6 +52,10 @@ impl Filter {
             ("topic", &self.topic),
             ("subscription", &self.subscription),
             ("subject", &self.subject),
+            ("type", &self.event_type),
+            ("reason", &self.reason),
+            ("since", &self.since),
+            ("until", &self.until),
         ] {
             if let Some(value) = value {
                 query.push_str(&format!("{name}={}&", encode(value)));

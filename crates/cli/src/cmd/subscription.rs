@@ -26,6 +26,19 @@ enum Action {
     Show { topic: String, name: String },
     /// Delete a subscription and its progress.
     Delete { topic: String, name: String },
+    /// Deliver nothing until it is resumed. What receivers hold they can settle.
+    Pause { topic: String, name: String },
+    /// Go on where it was paused.
+    Resume { topic: String, name: String },
+    /// Deliver again, marked as replayed, what was delivered or is under way.
+    Rewind {
+        topic: String,
+        name: String,
+        /// The first to be delivered: beginning, a position, or a time (what was recorded then or
+        /// later).
+        #[arg(long, value_name = "PLACE")]
+        to: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -80,7 +93,8 @@ struct Create {
     /// always or never.
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     validation: Validation,
-    /// Where a new subscription begins: now, beginning, or a position.
+    /// Where a new subscription begins: now, beginning, a position, or a time (with what was
+    /// recorded then or later).
     #[arg(long, default_value = "now", value_name = "PLACE")]
     from: String,
 }
@@ -144,6 +158,16 @@ impl Subscription {
                     .await?,
                 as_json,
             ),
+            Action::Pause { topic, name } => {
+                post(client, format!("{}/pause", path(&topic, &name)), as_json).await
+            }
+            Action::Resume { topic, name } => {
+                post(client, format!("{}/resume", path(&topic, &name)), as_json).await
+            }
+            Action::Rewind { topic, name, to } => {
+                let path = format!("{}/rewind?to={}", path(&topic, &name), encode(&to));
+                post(client, path, as_json).await
+            }
             Action::Delete { topic, name } => {
                 let request = Request::new(Method::DELETE, path(&topic, &name));
                 let answer = client.send(request).await?.json().await?;
@@ -155,6 +179,11 @@ impl Subscription {
             }
         }
     }
+}
+
+async fn post(client: &Client, path: String, as_json: bool) -> Result<(), Failure> {
+    let answer = client.send(Request::post(path)).await?.json().await?;
+    show(&answer, as_json)
 }
 
 impl Create {
@@ -234,7 +263,10 @@ fn row(subscription: &Value) -> Vec<String> {
         subscription["name"].as_str().unwrap_or("").to_owned(),
         subscription["to"].as_str().unwrap_or("").to_owned(),
         subscription["lag"].as_u64().map_or_else(String::new, count),
-        subscription["running"].to_string(),
+        match subscription["paused"] == true {
+            true => "paused".to_owned(),
+            false => subscription["running"].to_string(),
+        },
     ]
 }
 
@@ -249,6 +281,18 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
     let properties = &subscription["properties"];
     let state = properties["provisioningState"].as_str().unwrap_or("");
     line(&format!("{:<13} {state}", "state"))?;
+    let probation = &subscription["probation"];
+    if let (Some(outcome), Some(until)) =
+        (probation["outcome"].as_str(), probation["until"].as_str())
+    {
+        line(&format!(
+            "{:<13} {outcome}: its endpoint is called again at {until}",
+            "probation"
+        ))?;
+    }
+    if let Some(rate) = subscription["rate"].as_u64() {
+        line(&format!("{:<13} {} requests a minute", "rate", count(rate)))?;
+    }
     let queue = &properties["deliveryConfiguration"]["queue"];
     line(&format!("{:<13} {}", "filter", properties["filter"]))?;
     if queue.is_object() {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::{
-    Checkpoint, Handler, RetryPolicy, Subscription, SubscriptionOptions, Work, create, progress,
+    Checkpoint, DeadLetterPolicy, Handler, RetryPolicy, Subscription, SubscriptionOptions, Work,
+    create, progress,
 };
 use foretell_log::{Append, Environment, EventLog, Journal, MemoryJournal, Random};
 use foretell_storage::Account;
@@ -68,7 +69,7 @@ impl World {
         let made = Append::new()
             .create_topic("shop".parse().unwrap(), uuid(), false)
             .create_topic("results".parse().unwrap(), uuid(), false);
-        log.append(create(made, "shop", "work", 0, WORK))
+        log.append(create(made, "shop", "work", 0, 0, WORK))
             .unwrap()
             .await
             .unwrap();
@@ -170,10 +171,15 @@ pub fn options(handler: Arc<dyn Handler>) -> SubscriptionOptions {
         filter: Arc::new(|_| true),
         work: Work::Push {
             handler,
-            retry: RetryPolicy::default(),
+            retry: RetryPolicy {
+                jitter_percent: 0,
+                ..RetryPolicy::default()
+            },
+            rate: None,
         },
-        dead_letter_container: "dead-letters".into(),
+        dead_letters: DeadLetterPolicy::into_container("dead-letters"),
         ordered_by_subject: true,
         concurrency: 64,
+        paused: false,
     }
 }

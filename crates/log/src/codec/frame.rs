@@ -100,7 +100,7 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
-    /// As [`Frame::read`], for one whose checksum was looked at.
+    /// As [`Frame::read`], for one whose checksum, or that of what holds it, was looked at.
     pub fn unchecked(bytes: &'a [u8]) -> Result<Frame<'a>> {
         let length =
             Frame::claimed_bytes(bytes).ok_or_else(|| damaged("a frame's length is wrong"))?;

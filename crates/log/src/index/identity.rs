@@ -2,7 +2,6 @@ use std::collections::VecDeque;
 
 use foretell_types::limits::IDENTITY_WINDOW;
 use foretell_types::{NewEvent, Result};
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::codec::{EventRef, FRAME_HEADER, SealedData, encode_event};
@@ -10,11 +9,33 @@ use crate::codec::{EventRef, FRAME_HEADER, SealedData, encode_event};
 /// The identities of a topic's last [`IDENTITY_WINDOW`] events: hashes of (source, id) under a
 /// secret of the log, to positions. Whether an event found by its hash really is the one asked
 /// for, the event itself tells.
+///
+/// A question, and the answer to it that is taken in later, read one line of the processor's cache
+/// each: what fell out of the window is overwritten, never looked for.
 pub(crate) struct Identity {
     hashes: VecDeque<u64>,
     /// Position of the first hash.
     base: u64,
-    by_hash: HashTable<u64>,
+    /// A power of two of them.
+    buckets: Vec<Bucket>,
+}
+
+/// Places of a bucket.
+const PLACES: usize = 12;
+/// There is a bucket for so many positions at the least: two thirds are in use at the most.
+const FILLED: usize = 8;
+
+/// A line of the processor's cache. A place whose position isn't in the window is free.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Bucket {
+    /// The lower halves of positions.
+    positions: [u32; PLACES],
+    /// A part of their hashes.
+    tags: [u8; PLACES],
+    /// The last position (its lower half) that found no place here: while it is in the window,
+    /// the next bucket holds some of what belongs here.
+    spilled: u32,
 }
 
 impl Identity {
@@ -23,49 +44,116 @@ impl Identity {
         Identity {
             hashes: VecDeque::new(),
             base: next,
-            by_hash: HashTable::new(),
+            buckets: Vec::new(),
         }
     }
 
     /// The last position of this identity within the window.
     pub fn find(&self, hash: u64) -> Option<u64> {
-        let of = |position: &u64| self.hashes[(position - self.base) as usize];
-        self.by_hash
-            .find(hash, |position| of(position) == hash)
-            .copied()
+        let (bucket, place) = self.known(hash)?;
+        let number = self.number(self.buckets[bucket].positions[place])?;
+        Some(self.base + number as u64)
     }
 
     /// Takes in the identity of the next position.
     pub fn push(&mut self, hash: u64) {
-        if self.hashes.len() == IDENTITY_WINDOW {
-            self.forget_first();
+        self.push_within(hash, IDENTITY_WINDOW);
+    }
+
+    fn push_within(&mut self, hash: u64, window: usize) {
+        if self.hashes.len() == window {
+            self.hashes.pop_front();
+            self.base += 1;
         }
-        let position = self.base + self.hashes.len() as u64;
+        if self.hashes.len() >= self.buckets.len() * FILLED {
+            self.grow();
+        }
+        self.put(hash);
+    }
+
+    fn put(&mut self, hash: u64) {
+        let position = (self.base + self.hashes.len() as u64) as u32;
+        let (bucket, place) = self.known(hash).unwrap_or_else(|| self.free(hash));
+        let mut passed = self.first_bucket(hash);
+        while passed != bucket {
+            self.buckets[passed].spilled = position;
+            passed = self.next_bucket(passed);
+        }
+        let bucket = &mut self.buckets[bucket];
+        bucket.positions[place] = position;
+        bucket.tags[place] = tag(hash);
         self.hashes.push_back(hash);
-        let Identity {
-            hashes,
-            base,
-            by_hash,
-        } = self;
-        let of = |position: &u64| hashes[(position - *base) as usize];
-        match by_hash.find_entry(hash, |known| of(known) == hash) {
-            Ok(mut known) => *known.get_mut() = position,
-            Err(_) => {
-                by_hash.insert_unique(hash, position, of);
+    }
+
+    /// The bucket and the place where the identity is.
+    fn known(&self, hash: u64) -> Option<(usize, usize)> {
+        if self.buckets.is_empty() {
+            return None;
+        }
+        let mut at = self.first_bucket(hash);
+        loop {
+            let bucket = &self.buckets[at];
+            for (place, known) in bucket.tags.iter().enumerate() {
+                if *known == tag(hash)
+                    && let Some(number) = self.number(bucket.positions[place])
+                    && self.hashes[number] == hash
+                {
+                    return Some((at, place));
+                }
+            }
+            self.number(bucket.spilled)?;
+            at = self.next_bucket(at);
+        }
+    }
+
+    /// The bucket and the place where the identity can be put. There always is one.
+    fn free(&self, hash: u64) -> (usize, usize) {
+        let mut at = self.first_bucket(hash);
+        loop {
+            let mut places = self.buckets[at].positions.iter();
+            match places.position(|position| self.number(*position).is_none()) {
+                Some(place) => return (at, place),
+                None => at = self.next_bucket(at),
             }
         }
     }
 
-    fn forget_first(&mut self) {
-        let first = self.base;
-        if let Some(hash) = self.hashes.front()
-            && let Ok(found) = self.by_hash.find_entry(*hash, |known| *known == first)
-        {
-            found.remove();
-        }
-        self.hashes.pop_front();
-        self.base += 1;
+    /// Which of the window's positions has this lower half.
+    fn number(&self, position: u32) -> Option<usize> {
+        let number = position.wrapping_sub(self.base as u32) as usize;
+        (number < self.hashes.len()).then_some(number)
     }
+
+    fn first_bucket(&self, hash: u64) -> usize {
+        (hash >> 8) as usize & (self.buckets.len() - 1)
+    }
+
+    fn next_bucket(&self, bucket: usize) -> usize {
+        (bucket + 1) & (self.buckets.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        let buckets = (self.buckets.len() * 2).max(1);
+        let hashes = std::mem::take(&mut self.hashes);
+        let free = Bucket {
+            positions: [self.before(); PLACES],
+            spilled: self.before(),
+            ..Bucket::default()
+        };
+        self.buckets = vec![free; buckets];
+        for hash in hashes {
+            self.put(hash);
+        }
+    }
+
+    /// A position (its lower half) that is in the window last of all.
+    fn before(&self) -> u32 {
+        (self.base as u32).wrapping_sub(1)
+    }
+}
+
+fn tag(hash: u64) -> u8 {
+    hash as u8
 }
 
 /// A hash of (source, id) under the log's seed.
@@ -80,6 +168,32 @@ pub(crate) fn identity_key(source: &str, id: &str, seed: u64) -> u128 {
     }
     let long = [source.as_bytes(), &[0], id.as_bytes()].concat();
     xxh3_128_with_seed(&long, seed)
+}
+
+/// The keys of many events. The texts are written first and hashed then: to read
+/// what was written just now, the processor waits until it has come to rest.
+#[derive(Default)]
+pub(crate) struct IdentityKeys {
+    texts: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl IdentityKeys {
+    pub fn add(&mut self, source: &str, id: &str) {
+        self.texts.extend_from_slice(source.as_bytes());
+        self.texts.push(0);
+        self.texts.extend_from_slice(id.as_bytes());
+        self.ends.push(self.texts.len());
+    }
+
+    /// In the order in which they were added.
+    pub fn of_seed(&self, seed: u64) -> impl Iterator<Item = u128> {
+        let mut begin = 0;
+        self.ends.iter().map(move |end| {
+            let text = &self.texts[std::mem::replace(&mut begin, *end)..*end];
+            xxh3_128_with_seed(text, seed)
+        })
+    }
 }
 
 /// A hash of an event's content, given its encoded body, leaving out what the server filled in.
@@ -120,6 +234,11 @@ pub(crate) fn recorded_content_hash(stored: &EventRef<'_>, seed: u64) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -132,7 +251,29 @@ mod tests {
         assert_eq!(identity.find(10 * 7919), None);
         assert_eq!(identity.find(11 * 7919), Some(11));
         assert_eq!(identity.find(count * 7919), Some(count));
-        assert_eq!(identity.by_hash.len(), IDENTITY_WINDOW);
+    }
+
+    proptest! {
+        /// Few hashes, so that they come again, and fewer buckets, so that these overflow.
+        #[test]
+        fn is_a_map_of_the_last(
+            next in prop_oneof![Just(1u64), Just(u64::from(u32::MAX) - 300)],
+            pushed in vec((0u64..40, 0u64..3), 1..900),
+            window in 1usize..200,
+        ) {
+            let mut identity = Identity::new(next);
+            let mut last = HashMap::new();
+            for (position, (low, high)) in (next..).zip(pushed) {
+                let hash = low | high << 40;
+                prop_assert_eq!(identity.find(hash), last.get(&hash).copied());
+                identity.push_within(hash, window);
+                last.insert(hash, position);
+                last.retain(|_, known| *known + window as u64 > position);
+            }
+            for (hash, position) in last {
+                prop_assert_eq!(identity.find(hash), Some(position));
+            }
+        }
     }
 
     #[test]

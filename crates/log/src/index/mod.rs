@@ -10,7 +10,9 @@ use std::sync::Arc;
 use foretell_types::Result;
 
 pub(crate) use catalog::{Catalog, Topic};
-pub(crate) use identity::{Identity, content_hash, identity_key, recorded_content_hash};
+pub(crate) use identity::{
+    Identity, IdentityKeys, content_hash, identity_key, recorded_content_hash,
+};
 pub(crate) use recent::{Facts, Recent, RecentTopic};
 
 use crate::bugs::{self, Bug};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foretell_types::Result;
 use foretell_types::limits::IDENTITY_WINDOW;
+use hashbrown::HashMap;
 
 use super::cache::Piece;
 use super::chunk::{ChunkWriter, Kind};
@@ -22,6 +23,11 @@ use crate::index::identity_key;
 const BLOCK_BYTES: usize = 32 * 1024;
 /// Likewise a block of posting lists.
 const POSTINGS_BYTES: usize = 16 * 1024;
+
+/// How hard zstd tries: a run is written again and again as it is merged, and that of a single
+/// segment soon.
+const EFFORT: i32 = 1;
+const FIRST_EFFORT: i32 = -3;
 
 struct Stream {
     topic: u32,
@@ -51,7 +57,8 @@ impl RunWriter {
         segments: (u64, u64),
         level: u32,
     ) -> Result<RunWriter> {
-        let mut writer = ChunkWriter::create(store, &Run::name(segments), Kind::Run)?;
+        let effort = if level == 0 { FIRST_EFFORT } else { EFFORT };
+        let mut writer = ChunkWriter::create(store, &Run::name(segments), Kind::Run, effort)?;
         if level > 0 {
             // Merging can take long, and can be begun again at any time.
             writer = writer.until(&store.stop);
@@ -150,7 +157,7 @@ impl RunWriter {
 
     fn identities(&mut self, topic: u32, first: u64, hashes: &[u64]) -> Result<()> {
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
-        let chunk = self.writer.put(&bytes)?;
+        let chunk = self.writer.put_as_is(&bytes)?;
         self.meta.identities.push(Identities {
             topic,
             first,
@@ -176,7 +183,7 @@ impl RunWriter {
         let filter = filter::build(self.entries.iter().map(|(key, _)| key));
         self.meta.filter.0 = filter.len() as u64;
         for chunk in filter.chunks(filter::CHUNK_BYTES) {
-            self.meta.filter.1.push(self.writer.put(chunk)?);
+            self.meta.filter.1.push(self.writer.put_as_is(chunk)?);
         }
         let footer = self.meta.put();
         Ok(Run {
@@ -222,11 +229,11 @@ fn add_topic(
         BTreeMap::<&str, Vec<u64>>::new(),
         BTreeMap::<&str, Vec<u64>>::new(),
     );
-    let mut streams: Vec<(&str, usize)> = Vec::with_capacity(frames.frames.len());
+    let mut streams = HashMap::<&str, Vec<u32>>::new();
     let kept = frames.frames.len().saturating_sub(IDENTITY_WINDOW);
     let mut hashes = Vec::with_capacity(frames.frames.len() - kept);
     for (index, place) in frames.frames.iter().enumerate() {
-        let frame = Frame::read(gathered.frame(*place))?;
+        let frame = Frame::unchecked(gathered.frame(*place))?;
         let event = EventRef::read(&frame)?;
         types
             .entry(event.event_type)
@@ -238,15 +245,20 @@ fn add_topic(
                 list.push(frame.position);
             }
         }
-        streams.extend(event.subject.map(|subject| (subject, index)));
+        if let Some(subject) = event.subject {
+            streams.entry(subject).or_default().push(index as u32);
+        }
         if index >= kept {
             hashes.push(identity_key(event.source, event.id, seed) as u64);
         }
     }
+    let mut streams: Vec<_> = streams.into_iter().collect();
     streams.sort_unstable();
-    for (subject, index) in streams {
-        let frame = Frame::read(gathered.frame(frames.frames[index]))?;
-        writer.frame(&frame, subject)?;
+    for (subject, indices) in streams {
+        for index in indices {
+            let frame = Frame::unchecked(gathered.frame(frames.frames[index as usize]))?;
+            writer.frame(&frame, subject)?;
+        }
     }
     for (named, lists) in [(Named::Type, types), (Named::Tag, tags)] {
         for (text, positions) in lists {
@@ -298,7 +310,7 @@ impl Cursor {
     /// Takes in whose stream the frame is.
     fn name(&mut self) -> Result<()> {
         let piece = self.piece.clone();
-        let frame = Frame::read(piece.frame(self.index).unwrap_or(&[]))?;
+        let frame = Frame::unchecked(piece.frame(self.index).unwrap_or(&[]))?;
         let subject = EventRef::read(&frame)?.subject.unwrap_or("");
         if (self.topic, &*self.subject) != (frame.topic, subject) {
             self.topic = frame.topic;
@@ -378,7 +390,7 @@ fn merge_streams(writer: &mut RunWriter, runs: &[Arc<Run>]) -> Result<()> {
             let cursor = &mut cursors[at];
             let mut goes_on = true;
             while goes_on && (cursor.topic, &*cursor.subject) == (topic, &*subject) {
-                writer.frame(&Frame::read(cursor.bytes())?, &subject)?;
+                writer.frame(&Frame::unchecked(cursor.bytes())?, &subject)?;
                 goes_on = cursor.advance()?;
             }
             if goes_on {

@@ -49,14 +49,6 @@ impl Kind {
             Kind::Segment => 1,
         }
     }
-
-    /// Of compression: a run is written again and again as it is merged.
-    fn level(self) -> i32 {
-        match self {
-            Kind::Run => 1,
-            Kind::Segment | Kind::Manifest => 3,
-        }
-    }
 }
 
 /// Where a chunk lies in its file: its bytes there, its checksum included.
@@ -97,8 +89,14 @@ pub(crate) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// Begins a file in the store; what a crash left of that name is removed.
-    pub fn create(store: &SegmentStore, name: &str, kind: Kind) -> Result<ChunkWriter> {
+    /// Begins a file in the store; what a crash left of that name is removed. `effort` is zstd's
+    /// level.
+    pub fn create(
+        store: &SegmentStore,
+        name: &str,
+        kind: Kind,
+        effort: i32,
+    ) -> Result<ChunkWriter> {
         let path = store.fresh(name)?;
         let salt = store.environment.random.next();
         let file = store
@@ -112,7 +110,7 @@ impl ChunkWriter {
         header.extend_from_slice(&salt.to_le_bytes());
         header.extend_from_slice(&[0; 4]);
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
-        let compressor = zstd::bulk::Compressor::new(kind.level())
+        let compressor = zstd::bulk::Compressor::new(effort)
             .map_err(|error| Error::io("can't compress", error))?;
         let mut writer = ChunkWriter {
             path,
@@ -142,23 +140,30 @@ impl ChunkWriter {
 
     /// Appends a chunk, compressed if that makes it smaller.
     pub fn put(&mut self, payload: &[u8]) -> Result<Chunk> {
+        let compressed = self
+            .compressor
+            .compress(payload)
+            .map_err(|error| failed("compress a chunk of", &self.path, error))?;
+        if compressed.len() + 4 < payload.len() {
+            self.put_body(payload.len() as u64 + 1, &compressed)
+        } else {
+            self.put_body(0, payload)
+        }
+    }
+
+    /// Appends a chunk that can't be compressed.
+    pub fn put_as_is(&mut self, payload: &[u8]) -> Result<Chunk> {
+        self.put_body(0, payload)
+    }
+
+    fn put_body(&mut self, unpacked: u64, body: &[u8]) -> Result<Chunk> {
         let stop = self.stop.as_ref();
         if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             return Err(Error::unavailable("the log is being closed"));
         }
         let offset = self.bytes();
-        let compressed = self
-            .compressor
-            .compress(payload)
-            .map_err(|error| failed("compress a chunk of", &self.path, error))?;
         let mut head = Vec::with_capacity(8);
-        let body = if compressed.len() + 4 < payload.len() {
-            put_varint(&mut head, payload.len() as u64 + 1);
-            &compressed[..]
-        } else {
-            put_varint(&mut head, 0);
-            payload
-        };
+        put_varint(&mut head, unpacked);
         let crc = crc32c::crc32c_append(seed(self.salt, offset), &head);
         let crc = crc32c::crc32c_append(crc, body);
         self.push(&head)?;

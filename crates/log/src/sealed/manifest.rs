@@ -19,6 +19,8 @@ const SUFFIX: &str = ".manifest";
 /// While it is there, no manifest was ever durable.
 const FIRST_SEGMENT: &str = "0000000000.segment";
 const BLOCK_BYTES: usize = 256 * 1024;
+/// How hard zstd tries.
+const EFFORT: i32 = 3;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manifest {
@@ -103,7 +105,7 @@ impl Manifest {
         if !bugs::on(Bug::SealedNamesNotSynced) {
             files.sync_dir(folder).map_err(at)?;
         }
-        let mut writer = ChunkWriter::create(store, &name, Kind::Manifest)?;
+        let mut writer = ChunkWriter::create(store, &name, Kind::Manifest, EFFORT)?;
         let mut blocks = Vec::new();
         let mut raw = Vec::new();
         for (key, value) in &self.catalog.registers {

@@ -17,6 +17,8 @@ use crate::merkle::MountainRange;
 
 /// A block is closed once it holds so many bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// How hard zstd tries.
+const EFFORT: i32 = 1;
 /// So many positions share one entry of the time column.
 pub(crate) const ZONE: u64 = 256;
 /// A read that goes through blocks in order keeps none of them in the cache.
@@ -78,7 +80,7 @@ impl SealedSegment {
         (number, gathered): (u64, &Gathered),
         (before, after): (&MountainRange, &MountainRange),
     ) -> Result<SealedSegment> {
-        let mut writer = ChunkWriter::create(store, &Self::name(number), Kind::Segment)?;
+        let mut writer = ChunkWriter::create(store, &Self::name(number), Kind::Segment, EFFORT)?;
         let mut sections = Vec::new();
         for (source, frames) in &gathered.sources {
             sections.push(write_section(&mut writer, gathered, *source, frames)?);
@@ -377,7 +379,9 @@ fn write_section(
     for (index, place) in frames.frames.iter().enumerate() {
         let bytes = gathered.frame(*place);
         if source.is_topic() {
-            let time = EventRef::read(&Frame::read(bytes)?)?.event_time().seconds;
+            let time = EventRef::read(&Frame::unchecked(bytes)?)?
+                .event_time()
+                .seconds;
             match zones.last_mut() {
                 Some((low, high)) if !(index as u64).is_multiple_of(ZONE) => {
                     (*low, *high) = ((*low).min(time), (*high).max(time));

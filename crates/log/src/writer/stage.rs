@@ -1,10 +1,11 @@
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use foretell_types::limits::{GROUP_BYTES, TOPICS};
 use foretell_types::{AppendCondition, Error, ErrorKind, NewEvent, Position, Result, Revision};
 use hashbrown::HashMap;
 
-use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
+use crate::append::{Append, Appended, AppendedEvent, Encoded, EncodedFrame, Entry};
 use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, TopicFlags, close_frame, encode_topic, fill_frame};
 use crate::hashes::{self, Digest};
@@ -17,7 +18,7 @@ use crate::lookup::KnownEvent;
 pub(super) struct Stage<'a> {
     shared: Arc<Shared>,
     pub recorded: i64,
-    topics: HashMap<&'a str, StagedTopic<'a>>,
+    topics: Topics<'a>,
     created: usize,
     /// The frames of the group, in their order.
     pub placed: Vec<Placed<'a>>,
@@ -31,6 +32,57 @@ pub(super) struct Placed<'a> {
     pub digest: Digest,
     /// `None` if it is no event.
     pub event: Option<Facts<'a>>,
+}
+
+/// The topics that the group touches, by name.
+#[derive(Default)]
+struct Topics<'a> {
+    all: Vec<StagedTopic<'a>>,
+    by_name: HashMap<&'a str, usize>,
+    /// Most events are of the topic of the one before them, and share the text of its name.
+    last: Option<(&'a str, usize)>,
+}
+
+impl<'a> Topics<'a> {
+    fn get(&mut self, name: &'a str) -> Option<&mut StagedTopic<'a>> {
+        let found = match self.last {
+            Some((last, number)) if std::ptr::eq(last, name) => number,
+            _ => *self.by_name.get(name)?,
+        };
+        self.last = Some((name, found));
+        self.all.get_mut(found)
+    }
+
+    /// In place of an earlier one of this name.
+    fn insert(&mut self, name: &'a str, topic: StagedTopic<'a>) {
+        self.by_name.insert(name, self.all.len());
+        self.all.push(topic);
+        self.last = None;
+    }
+}
+
+/// Of what is a hash already.
+#[derive(Clone, Copy, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 ^= u64::from(number);
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 ^= number as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A topic that the group touches.
@@ -47,7 +99,7 @@ struct StagedTopic<'a> {
     written: bool,
     /// The last revisions of streams that were asked for or written to.
     revisions: HashMap<&'a str, Option<u64>>,
-    identities: HashMap<u128, KnownEvent>,
+    identities: HashMap<u128, KnownEvent, BuildHasherDefault<Hashed>>,
 }
 
 impl<'a> Stage<'a> {
@@ -55,7 +107,7 @@ impl<'a> Stage<'a> {
         Stage {
             shared,
             recorded,
-            topics: HashMap::new(),
+            topics: Topics::default(),
             created: 0,
             placed: Vec::new(),
         }
@@ -63,7 +115,7 @@ impl<'a> Stage<'a> {
 
     /// The ids of the topics with new events.
     pub fn topics(&self) -> impl Iterator<Item = u32> {
-        let written = self.topics.values().filter(|topic| topic.written);
+        let written = self.topics.all.iter().filter(|topic| topic.written);
         written.map(|topic| topic.id)
     }
 
@@ -116,6 +168,11 @@ impl<'a> Stage<'a> {
         let before = group.meta.frames;
         let entries = &encoded.append.entries;
         let mut events = Vec::with_capacity(entries.len());
+        self.placed.reserve(entries.len());
+        if let Some(Entry::Event { topic, .. }) = entries.first() {
+            let topic = self.topic(index, topic)?;
+            topic.identities.reserve(entries.len());
+        }
         let mut start = 0;
         for ((entry, frame), known) in entries.iter().zip(&encoded.frames).zip(known) {
             let bytes = &encoded.bytes[start..frame.end];
@@ -239,11 +296,11 @@ impl<'a> Stage<'a> {
     }
 
     fn topic(&mut self, index: &Index, name: &'a str) -> Result<&mut StagedTopic<'a>> {
-        if !self.topics.contains_key(name) {
+        if self.topics.get(name).is_none() {
             let (id, topic) = index.catalog.topic(name)?;
             self.topics.insert(name, StagedTopic::of(id, topic));
         }
-        match self.topics.get_mut(name) {
+        match self.topics.get(name) {
             Some(topic) if !topic.deleted => Ok(topic),
             _ => Err(Error::not_found(format!("there is no topic {name:?}"))),
         }
@@ -269,7 +326,7 @@ impl<'a> Stage<'a> {
                 head: 0,
                 written: false,
                 revisions: HashMap::new(),
-                identities: HashMap::new(),
+                identities: HashMap::default(),
             },
         );
         id
@@ -322,16 +379,39 @@ impl<'a> Stage<'a> {
             .try_for_each(|(topic, ..)| self.topic(index, topic).map(|_| ()))
     }
 
+    /// For each entry: where the index has an event of this identity, if anywhere. Each is a read
+    /// of memory far away: nothing else is done between them, so that they overlap.
+    fn find_identities(&mut self, index: &Index, encoded: &'a Encoded) -> Vec<Option<u64>> {
+        let entries = encoded.append.entries.iter().zip(&encoded.frames);
+        let find = |(entry, frame): (&'a Entry, &EncodedFrame)| {
+            let Entry::Event { topic, .. } = entry else {
+                return None;
+            };
+            let topic = self.topics.get(topic)?;
+            let known = topic
+                .is_in_index()
+                .then(|| &index.identities[topic.id as usize])?;
+            known.find(frame.key as u64)
+        };
+        entries.map(find).collect()
+    }
+
     /// For each entry: the first place of an event that is known already.
     fn check_identity(
         &mut self,
         index: &Index,
         encoded: &'a Encoded,
     ) -> Result<Vec<Option<AppendedEvent>>> {
-        let mut within: HashMap<(&str, u128), u64> = HashMap::new();
         let single = encoded.append.entries.len() == 1;
+        let mut within = HashMap::<_, _, BuildHasherDefault<Hashed>>::default();
+        if !single {
+            within.reserve(encoded.append.entries.len());
+        }
+        let mut made: Vec<Arc<str>> = Vec::new();
         let mut known = Vec::with_capacity(encoded.frames.len());
-        for (entry, frame) in encoded.append.entries.iter().zip(&encoded.frames) {
+        let found = self.find_identities(index, encoded);
+        let frames = encoded.frames.iter().zip(found);
+        for (entry, (frame, found)) in encoded.append.entries.iter().zip(frames) {
             let Entry::Event { topic: name, event } = entry else {
                 known.push(None);
                 continue;
@@ -346,9 +426,17 @@ impl<'a> Stage<'a> {
                 )
             };
             let shared = self.shared.clone();
-            let Some(topic) = self.topics.get(&**name).filter(|topic| !topic.deleted) else {
+            let topic = self.topics.get(name).filter(|topic| !topic.deleted);
+            let Some(topic) = topic else {
                 // Made earlier in this append: only its own events can conflict.
-                let before = within.insert((name, frame.key), frame.content);
+                let number = made
+                    .iter()
+                    .position(|made| made == name)
+                    .unwrap_or(made.len());
+                if number == made.len() {
+                    made.push(name.clone());
+                }
+                let before = within.insert((!(number as u32), frame.key), frame.content);
                 if before.is_some_and(|c| c != frame.content) && !reuses_ids(&encoded.append, name)
                 {
                     return Err(conflict());
@@ -357,7 +445,11 @@ impl<'a> Stage<'a> {
                 continue;
             };
             topic.check_key(&shared, frame.sealed, event)?;
-            let found = topic.find(index, &shared, frame.key, event)?;
+            let staged = topic.identities.get(&frame.key);
+            let found = match staged.filter(|_| !bugs::on(Bug::TwinsInGroupUnseen)) {
+                Some(staged) => Some(*staged),
+                None => shared.known_at(index, topic.id, found, event)?,
+            };
             match found {
                 Some(found) if found.content == frame.content => {
                     known.push(Some(found.appended(true)?));
@@ -369,7 +461,7 @@ impl<'a> Stage<'a> {
             if !single
                 && !topic.reuse_ids
                 && within
-                    .insert((name, frame.key), frame.content)
+                    .insert((topic.id, frame.key), frame.content)
                     .is_some_and(|c| c != frame.content)
             {
                 return Err(conflict());
@@ -386,7 +478,7 @@ impl<'a> Stage<'a> {
                 continue;
             };
             if let Some(subject) = event.subject.as_deref()
-                && let Some(topic) = self.topics.get_mut(&**topic)
+                && let Some(topic) = self.topics.get(topic)
             {
                 topic.last_revision(index, subject)?;
             }
@@ -396,7 +488,7 @@ impl<'a> Stage<'a> {
 
     /// The last event after the condition's position that its query matches, durable or staged.
     fn last_match(
-        &self,
+        &mut self,
         index: &Index,
         name: &'a str,
         condition: &AppendCondition,
@@ -483,8 +575,12 @@ impl<'a> StagedTopic<'a> {
             head: topic.head,
             written: false,
             revisions: HashMap::new(),
-            identities: HashMap::new(),
+            identities: HashMap::default(),
         }
+    }
+
+    fn is_in_index(&self) -> bool {
+        !self.fresh && !self.deleted
     }
 
     /// An event is encrypted under the key that its subject has now, or not at all. The topic may
@@ -511,24 +607,6 @@ impl<'a> StagedTopic<'a> {
             ErrorKind::Busy,
             "the topic was made, or the subject erased, while the event was on its way: send it again",
         ))
-    }
-
-    fn find(
-        &self,
-        index: &Index,
-        shared: &Arc<Shared>,
-        key: u128,
-        event: &NewEvent,
-    ) -> Result<Option<KnownEvent>> {
-        if let Some(staged) = self.identities.get(&key)
-            && !bugs::on(Bug::TwinsInGroupUnseen)
-        {
-            return Ok(Some(*staged));
-        }
-        if self.fresh {
-            return Ok(None);
-        }
-        shared.find_identity(index, self.id, key, event)
     }
 
     fn last_revision(&mut self, index: &Index, subject: &'a str) -> Result<Option<u64>> {

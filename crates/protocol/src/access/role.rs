@@ -13,7 +13,7 @@ pub enum Permission {
     Inspect,
     /// Read events, states, proofs and dead letters.
     Read,
-    /// Make, change and delete subscriptions, and replay dead letters.
+    /// Make, change, pause, rewind and delete subscriptions, and replay dead letters.
     Subscribe,
     /// Make, change and delete topics, and see their keys.
     Manage,

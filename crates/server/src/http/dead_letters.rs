@@ -17,7 +17,16 @@ fn filter(
     request: &Request,
     permission: Permission,
 ) -> foretell_types::Result<DeadLetterFilter> {
-    let names = ["topic", "subscription", "subject", "position"];
+    let names = [
+        "topic",
+        "subscription",
+        "subject",
+        "position",
+        "type",
+        "reason",
+        "since",
+        "until",
+    ];
     let parameters = Parameters::parse(request.uri(), &names);
     let topic = parameters.as_ref().ok().and_then(|all| all.get("topic"));
     require(node, request.headers(), request.uri(), permission, topic)?;
@@ -41,10 +50,14 @@ fn filter(
         subscription,
         subject: text("subject"),
         position: parameters.number("position")?,
+        event_type: text("type"),
+        reason: text("reason"),
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
     })
 }
 
-/// `GET /deadletters?topic=&subscription=&subject=&position=`
+/// `GET /deadletters?topic=&subscription=&subject=&position=&type=&reason=&since=&until=`
 pub async fn list(State(node): Server, request: Request) -> Answer {
     let filter = filter(&node, &request, Permission::Read)?;
     let log = node.log.clone();

@@ -79,6 +79,18 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             "/topics/{topic}/eventsubscriptions/{subscription}/validate",
             get(subscriptions::confirm).post(subscriptions::confirm),
         )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/pause",
+            post(subscriptions::pause),
+        )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/resume",
+            post(subscriptions::resume),
+        )
+        .route(
+            "/topics/{topic}/eventsubscriptions/{subscription}/rewind",
+            post(subscriptions::rewind),
+        )
         .route("/topics/{topic}/api/events", post(publish::publish))
         .route("/topics/{topic}/:publish", post(pull::publish))
         .route(

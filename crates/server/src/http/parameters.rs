@@ -3,7 +3,7 @@ use std::str::FromStr;
 use axum::extract::Path;
 use foretell_log::ReadOptions;
 use foretell_types::limits::READ_PAGE_EVENTS;
-use foretell_types::{Error, Position, Query, QueryItem, Result, Timestamp};
+use foretell_types::{Error, Instant, Position, Query, QueryItem, Result, Timestamp};
 
 /// The parameters of a query string; an unknown one is an error.
 #[derive(Debug)]
@@ -64,6 +64,14 @@ impl Parameters {
         self.get(name)
             .map(|text| text.parse().map_err(|error: Error| error.context(name)))
             .transpose()
+    }
+
+    /// RFC 3339, or a date: its midnight in UTC.
+    pub fn time(&self, name: &str) -> Result<Option<Instant>> {
+        self.get(name)
+            .map(|text| Timestamp::from_text_or_date(text).map(|time| time.instant()))
+            .transpose()
+            .map_err(|error| error.context(name))
     }
 
     pub fn flag(&self, name: &str) -> Result<bool> {
@@ -145,11 +153,7 @@ pub fn read_options(parameters: &Parameters, subject: Option<String>) -> Result<
     } else {
         Query { items: vec![item] }
     };
-    let time_until = parameters
-        .get("at")
-        .map(|text| Timestamp::from_text_or_date(text).map(|time| time.instant()))
-        .transpose()
-        .map_err(|error| error.context("at"))?;
+    let time_until = parameters.time("at")?;
     let backward = parameters.flag("backward")?;
     let until = parameters.position("until")?;
     let (from, until) = if backward {

@@ -1,8 +1,11 @@
 //! Administration of event subscriptions. The JSON is that of Event Grid's resource model.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Request, State};
+use foretell_delivery::allowed_rate;
 use foretell_protocol::{Permission, SubscriptionDefinition, SubscriptionFacts};
-use foretell_types::Position;
+use foretell_types::{Error, Position, Timestamp};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -11,6 +14,8 @@ use super::parameters::Parameters;
 use super::{Server, admin_body, require};
 use crate::Node;
 use crate::node::{Owner, SubscriptionConfig, to_the_end};
+
+type OfSubscription = Path<(String, String)>;
 
 fn subscription_json(
     node: &Node,
@@ -40,10 +45,24 @@ fn subscription_json(
         (None, None) => Value::Null,
     };
     value["running"] = stats.is_some().into();
+    value["paused"] = subscription.paused.into();
+    if let Some(rate) = subscription.rate {
+        value["rate"] = rate.get().into();
+    }
+    if let Some(probation) = stats.and_then(|stats| stats.probation) {
+        let until = Timestamp::from_instant(probation.until).to_string();
+        value["probation"] =
+            json!({ "outcome": format!("{:?}", probation.outcome), "until": until });
+    }
     if let Some(stats) = stats {
         value["stats"] = json!(stats);
     }
     Ok(value)
+}
+
+fn require_change(node: &Node, topic: &str, request: &Request) -> foretell_types::Result<()> {
+    let (headers, uri) = (request.headers(), request.uri());
+    require(node, headers, uri, Permission::Subscribe, Some(topic))
 }
 
 /// `GET /topics/{topic}/eventSubscriptions`
@@ -85,19 +104,13 @@ pub async fn get_subscription(
     answer_json(&subscription_json(&node, &subscription)?)
 }
 
-/// `PUT /topics/{topic}/eventSubscriptions/{subscription}?from=beginning|now|POSITION`
+/// `PUT /topics/{topic}/eventSubscriptions/{subscription}?from=beginning|now|POSITION|TIME`
 pub async fn put_subscription(
     State(node): Server,
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Subscribe,
-        Some(&topic),
-    )?;
+    require_change(&node, &topic, &request)?;
     let parameters = Parameters::parse(request.uri(), &["from"])?;
     let start = parameters
         .get("from")
@@ -126,21 +139,55 @@ pub async fn delete_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Subscribe,
-        Some(&topic),
-    )?;
+    require_change(&node, &topic, &request)?;
     let called = name.clone();
     let delete = async move { node.delete_subscription(&topic, &called, Owner::Api).await };
     to_the_end(delete).await?;
     answer_json(&json!({ "deleted": name }))
 }
 
+/// `POST /topics/{topic}/eventSubscriptions/{subscription}/pause`
+pub async fn pause(State(node): Server, Path(path): OfSubscription, request: Request) -> Answer {
+    require_change(&node, &path.0, &request)?;
+    set_paused(&node, path, true).await
+}
+
+/// `POST /topics/{topic}/eventSubscriptions/{subscription}/resume`
+pub async fn resume(State(node): Server, Path(path): OfSubscription, request: Request) -> Answer {
+    require_change(&node, &path.0, &request)?;
+    set_paused(&node, path, false).await
+}
+
+async fn set_paused(node: &Arc<Node>, (topic, name): (String, String), paused: bool) -> Answer {
+    let (of, to, called) = (node.clone(), topic.clone(), name.clone());
+    let pause = async move { of.pause_subscription(&to, &called, paused).await };
+    to_the_end(pause).await?;
+    let subscription = node.subscription(&topic, &name)?;
+    answer_json(&subscription_json(node, &subscription)?)
+}
+
+/// `POST /topics/{topic}/eventSubscriptions/{subscription}/rewind?to=beginning|POSITION|TIME`
+pub async fn rewind(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_change(&node, &topic, &request)?;
+    let parameters = Parameters::parse(request.uri(), &["to"])?;
+    let to = parameters.get("to").ok_or_else(|| {
+        Error::invalid("to is missing: send ?to= with beginning, a position or a time")
+    })?;
+    let to = to.parse()?;
+    let (of, topic_name, called) = (node.clone(), topic.clone(), name.clone());
+    let rewind = async move { of.rewind_subscription(&topic_name, &called, to).await };
+    to_the_end(rewind).await?;
+    let subscription = node.subscription(&topic, &name)?;
+    answer_json(&subscription_json(&node, &subscription)?)
+}
+
 /// `GET` or `POST /topics/{topic}/eventSubscriptions/{subscription}/validate?code=`: for who knows
-/// the code that the endpoint was sent. CloudEvents lets an endpoint say yes by a POST as well.
+/// the code that the endpoint was sent. CloudEvents lets an endpoint say yes by a POST as well,
+/// with the rate that it allows.
 pub async fn confirm(
     State(node): Server,
     Path((topic, name)): Path<(String, String)>,
@@ -148,8 +195,10 @@ pub async fn confirm(
 ) -> Answer {
     let parameters = Parameters::parse(request.uri(), &["code"])?;
     let code = parameters.get("code").unwrap_or("").to_owned();
+    let rate = allowed_rate(request.headers());
     let confirm = async move {
-        node.confirm_subscription(&topic, &name, &code).await?;
+        node.confirm_subscription(&topic, &name, &code, rate)
+            .await?;
         Ok(json!({ "topic": topic, "subscription": name, "provisioningState": "Succeeded" }))
     };
     answer_json(&to_the_end(confirm).await?)

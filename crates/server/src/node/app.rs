@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foretell_delivery::RetryPolicy;
 use foretell_log::{ArchiveRule, LogOptions};
-use foretell_types::limits::{SUBSCRIPTIONS_PER_TOPIC, TOPICS};
+use foretell_types::limits::{DEAD_LETTER_DELAY_MOST_S, SUBSCRIPTIONS_PER_TOPIC, TOPICS};
 use foretell_types::{Error, Result, SubscriptionName, TopicName, is_system_topic};
 
 use super::app_file::{AccessSettings, CertificateFiles, File, TlsSetting, TopicTable};
@@ -19,6 +19,7 @@ pub struct Application {
     folder: Option<PathBuf>,
     pub(super) file: Option<File>,
     retry_schedule: Option<Vec<Duration>>,
+    dead_letter_delay: Duration,
     /// Where virtual environments of functions are shared.
     pub venv_cache: Option<PathBuf>,
 }
@@ -56,10 +57,10 @@ impl Application {
             file,
             ..Application::default()
         };
-        application.with_schedule(&path)?.checked(&path)
+        application.with_delivery(&path)?.checked(&path)
     }
 
-    fn with_schedule(mut self, path: &Path) -> Result<Application> {
+    fn with_delivery(mut self, path: &Path) -> Result<Application> {
         let here = |error: Error| {
             error.context(format_args!(
                 "{}, [delivery] retry_schedule",
@@ -81,6 +82,23 @@ impl Application {
             ..RetryPolicy::default()
         };
         policy.check().map_err(here)?;
+        let delay = self
+            .file
+            .as_ref()
+            .and_then(|file| file.delivery.dead_letter_delay.as_deref());
+        let here = |error: Error| {
+            error.context(format_args!(
+                "{}, [delivery] dead_letter_delay",
+                path.display()
+            ))
+        };
+        self.dead_letter_delay = delay.map_or(Ok(Duration::ZERO), parse_wait).map_err(here)?;
+        let most = Duration::from_secs(DEAD_LETTER_DELAY_MOST_S as u64);
+        if self.dead_letter_delay > most {
+            return Err(here(Error::invalid(format!(
+                "it is longer than {DEAD_LETTER_DELAY_MOST_S} seconds, the most that is allowed"
+            ))));
+        }
         Ok(self)
     }
 
@@ -175,6 +193,11 @@ impl Application {
         self.retry_schedule
             .clone()
             .unwrap_or_else(|| RetryPolicy::default().schedule)
+    }
+
+    /// How long a dead letter is held before it is written.
+    pub fn dead_letter_delay(&self) -> Duration {
+        self.dead_letter_delay
     }
 
     pub(super) fn topics(&self) -> impl Iterator<Item = (&String, &TopicTable)> {

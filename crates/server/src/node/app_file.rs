@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::app::parse_wait;
-use super::subscribe::StartAt;
+use super::course::StartAt;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -99,6 +99,8 @@ pub(super) struct StorageTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DeliveryTable {
     pub(super) retry_schedule: Option<Vec<String>>,
+    /// How long a dead letter is held before it is written.
+    pub(super) dead_letter_delay: Option<String>,
     /// Webhooks may be at link-local addresses and at the server's own administration.
     pub(super) allow_internal_addresses: bool,
 }

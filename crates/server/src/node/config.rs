@@ -2,6 +2,7 @@
 //! `foretell.config`, so that it too can be asked for at any past time.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use foretell_log::{EventLog, ReadOptions};
 use foretell_protocol::{Provisioning, SubscriptionDefinition, TopicDefinition};
@@ -27,19 +28,22 @@ pub struct Version(u32);
 
 impl Version {
     /// The newest that this program knows.
-    const NEWEST: Version = Version(2);
+    const NEWEST: Version = Version(3);
 
-    /// That of a subscription. Version 2 brought advanced filters, which a program that doesn't
+    /// That of a subscription. Version 3 brought those that are paused, to which an older program
+    /// would deliver, and the rate that an endpoint allows, to which it would not keep. Version 2 brought advanced filters, which a program that doesn't
     /// know them would let all events pass; batches and headers, which it would leave out; and
     /// endpoints that didn't say yes yet, to which it would deliver.
-    fn of(definition: &SubscriptionDefinition, provisioning: &Provisioning) -> Version {
+    fn of(config: &SubscriptionConfig) -> Version {
+        let definition = &config.definition;
         let as_before = definition.filter.advanced.is_empty()
             && definition.max_events_per_batch == 1
             && definition.attributes.is_empty()
-            && provisioning.is_succeeded();
-        match as_before {
-            true => Version::default(),
-            false => Version(2),
+            && config.provisioning.is_succeeded();
+        match (config.paused || config.rate.is_some(), as_before) {
+            (true, _) => Version(3),
+            (false, true) => Version::default(),
+            (false, false) => Version(2),
         }
     }
 }
@@ -79,6 +83,27 @@ pub struct SubscriptionConfig {
     pub owner: Owner,
     #[serde(default, skip_serializing_if = "Provisioning::is_succeeded")]
     pub provisioning: Provisioning,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// Requests a minute that the endpoint allowed when it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<NonZeroU32>,
+}
+
+/// What an endpoint said when it was asked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Asked {
+    pub provisioning: Provisioning,
+    pub rate: Option<NonZeroU32>,
+}
+
+impl From<Provisioning> for Asked {
+    fn from(provisioning: Provisioning) -> Asked {
+        Asked {
+            provisioning,
+            rate: None,
+        }
+    }
 }
 
 /// All definitions as they stand. Keys are lower case: names are told apart without case.
@@ -171,11 +196,18 @@ impl TopicConfig {
 }
 
 impl SubscriptionConfig {
-    /// The same in another state.
+    /// The same after its endpoint was asked.
     #[must_use]
-    pub fn with(mut self, provisioning: Provisioning) -> SubscriptionConfig {
-        self.version = Version::of(&self.definition, &provisioning);
-        self.provisioning = provisioning;
+    pub fn with(mut self, asked: Asked) -> SubscriptionConfig {
+        self.provisioning = asked.provisioning;
+        self.rate = asked.rate;
+        self.versioned()
+    }
+
+    /// The same with the version of the form that it takes.
+    #[must_use]
+    pub fn versioned(mut self) -> SubscriptionConfig {
+        self.version = Version::of(&self);
         self
     }
 

@@ -2,39 +2,13 @@ use foretell_delivery::{create, forget};
 use foretell_log::Append;
 use foretell_protocol::{Provisioning, SubscriptionDefinition};
 use foretell_types::limits::SUBSCRIPTIONS_PER_TOPIC;
-use foretell_types::{Error, Position, Result, SubscriptionName};
+use foretell_types::{Error, Result, SubscriptionName};
 
 use super::config::{CONFIG, Version};
+use super::course::StartAt;
+use super::notice::spawn_notice;
 use super::topics::check_owner;
 use super::{Node, Owner, Phase, SubscriptionConfig};
-
-/// Where a new subscription begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum StartAt {
-    /// At the topic's first event.
-    Beginning,
-    /// With what is published from now on, as in Event Grid.
-    #[default]
-    Now,
-    /// At a position.
-    Position(Position),
-}
-
-impl std::str::FromStr for StartAt {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<StartAt> {
-        match text {
-            "beginning" => Ok(StartAt::Beginning),
-            "now" => Ok(StartAt::Now),
-            _ => text.parse().map(StartAt::Position).map_err(|_| {
-                Error::invalid(format!(
-                    "{text:?} is not where to begin: expected beginning, now or a position"
-                ))
-            }),
-        }
-    }
-}
 
 impl Node {
     /// Makes a subscription, or changes its definition; its progress stays. Gives whether it was
@@ -48,11 +22,11 @@ impl Node {
         owner: Owner,
     ) -> Result<bool> {
         let (proposed, known) = self.proposed(topic, name, definition.clone(), owner)?;
-        let provisioning = self.provisioned(&proposed, known.as_ref()).await?;
+        let asked = self.provisioned(&proposed, known.as_ref()).await?;
         let phase = self.change().await?;
         // It may have changed while the endpoint was asked.
         let (proposed, known) = self.proposed(topic, name, definition, owner)?;
-        let subscription = proposed.with(provisioning);
+        let subscription = proposed.with(asked);
         if known.as_ref() == Some(&subscription) {
             return Ok(false);
         }
@@ -60,13 +34,9 @@ impl Node {
         let topic = subscription.topic.clone();
         let mut append = Append::new().events(CONFIG, [subscription.event(self.new_id(), false)?]);
         if known.is_none() {
-            let head = Position::as_count(self.log.head(&topic)?);
-            let after = match start {
-                StartAt::Beginning => 0,
-                StartAt::Now => head,
-                StartAt::Position(position) => (position.get() - 1).min(head),
-            };
-            append = create(append, &topic, &subscription.name, after, self.new_id());
+            let (after, head) = self.events_before(&topic, start).await?;
+            let (name, id) = (&subscription.name, self.new_id());
+            append = create(append, &topic, name, after, head, id);
         }
         self.log.append(append)?.await?;
         self.config
@@ -103,12 +73,15 @@ impl Node {
             definition,
             owner,
             provisioning: Provisioning::Succeeded,
+            paused: false,
+            rate: None,
         };
         let config = self.config.read();
         let known = config.subscriptions.get(&subscription.key()).cloned();
         if let Some(known) = &known {
             check_owner(known.owner, owner, "subscription", &known.name)?;
             subscription.name.clone_from(&known.name);
+            subscription.paused = known.paused;
         } else if config.subscriptions_of(topic).count() >= SUBSCRIPTIONS_PER_TOPIC {
             return Err(Error::invalid(format!(
                 "topic {topic:?} has {SUBSCRIPTIONS_PER_TOPIC} subscriptions: no more are allowed"
@@ -147,6 +120,7 @@ impl Node {
             "subscription",
             &subscription.name,
         )?;
+        let notice = self.deletion_notice(&subscription);
         self.stop_subscription(&subscription.topic, &subscription.name)
             .await;
         let append = forget(
@@ -169,6 +143,7 @@ impl Node {
             subscription.name.to_lowercase(),
         );
         self.config.write().subscriptions.remove(&key);
+        notice.into_iter().for_each(spawn_notice);
         Ok(())
     }
 }

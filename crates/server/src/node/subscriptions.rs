@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_delivery::{
-    Batch, DeadLetter, DeadLetterFilter, Failure, FailureKind, Handler, HeaderSource, Invocation,
-    Outcome, PullPolicy, Receiver, RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions,
-    Webhook, WebhookSchema, Work, dead_letter,
+    Batch, DeadLetter, DeadLetterFilter, DeadLetterPolicy, Failure, FailureKind, Handler,
+    HeaderSource, Invocation, LetterForm, Outcome, PullPolicy, Receiver, RetryPolicy,
+    StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema, Work, dead_letter,
 };
 use foretell_protocol::{
     Attribute, AttributeValue, DeliverySchema, SubscriptionDefinition, Target,
@@ -61,9 +61,17 @@ impl Node {
             name: config.name.clone(),
             filter: Arc::new(move |event| filter.matches(event)),
             work: self.work(config)?,
-            dead_letter_container: own.unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned()),
+            dead_letters: DeadLetterPolicy {
+                container: own.unwrap_or_else(|| DEAD_LETTER_CONTAINER.to_owned()),
+                form: match definition.target {
+                    Target::Pull => LetterForm::Pulled,
+                    _ => LetterForm::Pushed(self.webhook_schema(config)?),
+                },
+                delay: self.options.application.dead_letter_delay(),
+            },
             ordered_by_subject: definition.target != Target::Pull || definition.ordered,
             concurrency: DELIVERIES_IN_FLIGHT,
+            paused: config.paused,
         };
         options.check()?;
         Ok(options)
@@ -83,8 +91,14 @@ impl Node {
             schedule: self.options.application.retry_schedule(),
             max_attempts: definition.max_delivery_attempts,
             ttl_minutes: definition.event_ttl_minutes,
+            ..RetryPolicy::default()
         };
-        Ok(Work::Push { handler, retry })
+        let rate = config.rate;
+        Ok(Work::Push {
+            handler,
+            retry,
+            rate,
+        })
     }
 
     pub(super) fn webhook(&self, config: &SubscriptionConfig, url: &str) -> Result<Webhook> {

@@ -5,6 +5,7 @@ use foretell_types::{Error, ErrorKind, Result, TopicName, is_system_topic};
 
 use super::config::{CONFIG, Version};
 use super::lookup::own;
+use super::notice::spawn_notice;
 use super::{Node, Owner, Phase, SubscriptionConfig, TopicConfig};
 
 impl Node {
@@ -87,6 +88,10 @@ impl Node {
             let (owner, name) = (subscription.owner, &subscription.name);
             check_owner(owner, Owner::Api, "subscription", name)?;
         }
+        let notices = subscriptions
+            .iter()
+            .filter_map(|subscription| self.deletion_notice(subscription));
+        let notices: Vec<_> = notices.collect();
         self.stop_all(&subscriptions).await;
         if let Err(error) = self.append_deleted(topic, &subscriptions).await {
             self.restart(*phase, &subscriptions);
@@ -100,6 +105,7 @@ impl Node {
         }
         self.refresh_topics();
         self.deletions.send_modify(|count| *count += 1);
+        notices.into_iter().for_each(spawn_notice);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Whether the endpoint of a webhook wants its events: it is asked when a subscription is made or
 //! gets another URL, and nothing is delivered before.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use foretell_protocol::{Provisioning, Target};
 use foretell_types::limits::{VALIDATION_AGAIN_MS, VALIDATION_WINDOW_MS};
 use foretell_types::{Error, ErrorKind, Result};
 
-use super::config::CONFIG;
+use super::config::{Asked, CONFIG};
 use super::{Node, Owner, Phase, SubscriptionConfig};
 
 const HINT: &str = "an endpoint that can't answer that is taken as it is with --validation never (validation = \"never\" in foretell.toml)";
@@ -23,10 +24,10 @@ impl Node {
         &self,
         proposed: &SubscriptionConfig,
         known: Option<&SubscriptionConfig>,
-    ) -> Result<Provisioning> {
+    ) -> Result<Asked> {
         let definition = &proposed.definition;
         if !definition.validation.asks(&definition.target) {
-            return Ok(Provisioning::Succeeded);
+            return Ok(Provisioning::Succeeded.into());
         }
         let at_once = proposed.owner == Owner::Api && self.options.deliver;
         let same = known.filter(|known| {
@@ -34,16 +35,19 @@ impl Node {
             known.target == definition.target && known.validation.asks(&known.target)
         });
         match same.map(|known| known.provisioning.at(self.now())) {
-            Some(Provisioning::Succeeded) => Ok(Provisioning::Succeeded),
-            Some(waits @ Provisioning::AwaitingManualAction { .. }) if !at_once => Ok(waits),
+            Some(provisioning @ Provisioning::Succeeded) => Ok(Asked {
+                provisioning,
+                rate: same.and_then(|known| known.rate),
+            }),
+            Some(waits @ Provisioning::AwaitingManualAction { .. }) if !at_once => Ok(waits.into()),
             _ if at_once => self.ask(proposed).await,
-            _ => Ok(Provisioning::Creating),
+            _ => Ok(Provisioning::Creating.into()),
         }
     }
 
-    async fn ask(&self, config: &SubscriptionConfig) -> Result<Provisioning> {
+    async fn ask(&self, config: &SubscriptionConfig) -> Result<Asked> {
         let Target::WebHook(url) = &config.definition.target else {
-            return Ok(Provisioning::Succeeded);
+            return Ok(Provisioning::Succeeded.into());
         };
         let webhook = self.webhook(config, url)?;
         let id = self.new_id();
@@ -59,12 +63,15 @@ impl Node {
         let name = format!("webhook of subscription {:?}", config.name);
         let hinted = |error: Error| Error::invalid(format!("{name}: {}; {HINT}", error.message()));
         match webhook.validate(&handshake, self.again()).await {
-            Ok(Validated::Yes) => Ok(Provisioning::Succeeded),
-            Ok(Validated::ByHand(why)) => Ok(Provisioning::AwaitingManualAction {
+            Ok(Validated::Yes { rate }) => Ok(Asked {
+                provisioning: Provisioning::Succeeded,
+                rate,
+            }),
+            Ok(Validated::ByHand(why)) => Ok(Asked::from(Provisioning::AwaitingManualAction {
                 id,
                 until_ms: self.now().as_millis() + VALIDATION_WINDOW_MS as i64,
                 why: format!("{why}; {HINT}"),
-            }),
+            })),
             Err(error) => Err(hinted(error)),
         }
     }
@@ -97,13 +104,21 @@ impl Node {
     }
 
     /// Someone who knows the code says that the endpoint wants the events.
-    pub async fn confirm_subscription(&self, topic: &str, name: &str, code: &str) -> Result<()> {
+    pub async fn confirm_subscription(
+        &self,
+        topic: &str,
+        name: &str,
+        code: &str,
+        rate: Option<NonZeroU32>,
+    ) -> Result<()> {
         let config = self.subscription(topic, name)?;
         match config.provisioning.at(self.now()) {
             Provisioning::AwaitingManualAction { id, .. }
                 if self.master.validation_code(id) == code =>
             {
-                self.settle(&config, Provisioning::Succeeded).await
+                let provisioning = Provisioning::Succeeded;
+                let said = Asked { provisioning, rate };
+                self.settle(&config, said).await
             }
             _ => Err(Error::not_found(format!(
                 "subscription {name:?} does not wait to be confirmed with this code: a code serves once, for 10 minutes; put the subscription again to get another"
@@ -112,7 +127,7 @@ impl Node {
     }
 
     /// Journals what came of asking, unless the definition changed in the meantime.
-    async fn settle(&self, asked: &SubscriptionConfig, state: Provisioning) -> Result<()> {
+    async fn settle(&self, asked: &SubscriptionConfig, said: Asked) -> Result<()> {
         let phase = self.change().await?;
         let config = self.subscription(&asked.topic, &asked.name)?;
         if config != *asked {
@@ -121,7 +136,7 @@ impl Node {
                 format!("subscription {:?} was changed in the meantime", asked.name),
             ));
         }
-        let config = config.with(state);
+        let config = config.with(said);
         let event = config.event(self.new_id(), false)?;
         self.log
             .append(Append::new().events(CONFIG, [event]))?
@@ -154,20 +169,20 @@ impl Node {
 
     async fn validate_later(&self, config: &SubscriptionConfig) {
         let until = self.now().as_millis() + VALIDATION_WINDOW_MS as i64;
-        let state = loop {
+        let said = loop {
             match self.ask(config).await {
-                Ok(state) => break state,
+                Ok(said) => break said,
                 Err(error) if self.now().as_millis() < until => {
                     tracing::warn!(topic = config.topic, %error, "will be asked again");
                     tokio::time::sleep(self.again()).await;
                 }
                 Err(error) => {
                     let why = error.message().to_owned();
-                    break Provisioning::Failed { why };
+                    break Provisioning::Failed { why }.into();
                 }
             }
         };
-        if let Err(error) = self.settle(config, state).await {
+        if let Err(error) = self.settle(config, said).await {
             tracing::error!(topic = config.topic, subscription = config.name, %error, "what the endpoint said can't be kept");
             return;
         }

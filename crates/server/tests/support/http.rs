@@ -46,6 +46,10 @@ impl Hook {
 }
 
 async fn take(State(taken): State<Arc<Taken>>, request: Request) -> http::StatusCode {
+    // What it is told about its subscription is no event.
+    if request.headers()["aeg-event-type"] != "Notification" {
+        return http::StatusCode::OK;
+    }
     taken.requests.fetch_add(1, Ordering::SeqCst);
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
     let events = match serde_json::from_slice(&body.unwrap()).unwrap() {

@@ -11,9 +11,10 @@ from . import logs
 class TraceContext(_abc.TraceContext):
     """W3C trace context of the event, if its publisher sent one."""
 
-    def __init__(self, parent, state):
+    def __init__(self, parent, state, replayed):
         self._parent = parent
         self._state = state
+        self._replayed = replayed
 
     @property
     def trace_parent(self):
@@ -25,7 +26,8 @@ class TraceContext(_abc.TraceContext):
 
     @property
     def attributes(self):
-        return {}
+        # By the name of the header that webhooks get.
+        return {"foretell-replayed": "true"} if self._replayed else {}
 
     # The names that Azure's worker has beside those of the interface.
     Traceparent = trace_parent
@@ -78,7 +80,8 @@ class Context(func.Context):
 
     @property
     def trace_context(self):
-        return TraceContext(self._header.get("tp", ""), self._header.get("ts", ""))
+        header = self._header
+        return TraceContext(header.get("tp", ""), header.get("ts", ""), header.get("r", False))
 
     @property
     def retry_context(self):

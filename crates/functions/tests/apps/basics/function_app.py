@@ -60,6 +60,7 @@ async def asynchronous(
 ) -> None:
     await asyncio.sleep(0)
     logging.info("invocation %s of %s", context.invocation_id, context.function_name)
+    logging.info("replayed: %s", context.trace_context.attributes.get("foretell-replayed"))
     if stream is not None:
         copy.set(stream)
 
