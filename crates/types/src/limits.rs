@@ -181,6 +181,8 @@ limits! {
     TOKEN_LEEWAY_S = 60, "seconds";
     /// Roles of a bearer token that are read.
     TOKEN_ROLES = 256, "roles";
+    /// Bearer tokens that are known to be signed well.
+    TOKENS_VERIFIED = 10_000, "tokens";
     /// Keys of an issuer of bearer tokens.
     TOKEN_KEYS = 64, "keys";
     /// An issuer's description, or its keys, as JSON.

@@ -1,13 +1,14 @@
 //! Bearer tokens: the issuer's keys, fetched and kept. What a token says is for `protocol` to
 //! read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_protocol::{Grants, Token, TokenKeys, TokenRules, discovery_url, keys_url};
 use foretell_types::limits::{
     TOKEN_KEYS_AGE_MOST_S, TOKEN_KEYS_AGE_S, TOKEN_KEYS_BYTES, TOKEN_KEYS_TIMEOUT_MS,
-    TOKEN_KEYS_WAIT_S,
+    TOKEN_KEYS_WAIT_S, TOKENS_VERIFIED,
 };
 use foretell_types::{Error, ErrorKind, Instant, Result};
 use futures::StreamExt;
@@ -25,10 +26,16 @@ pub struct Tokens {
     fetching: tokio::sync::Mutex<()>,
 }
 
+/// SHA-256 of a token.
+type Digest = [u8; 32];
+
 /// What the fetches brought.
 #[derive(Default)]
 struct Known {
     keys: Arc<TokenKeys>,
+    /// Digests of tokens whose signatures were checked with these keys: a client sends its token
+    /// with each request.
+    verified: HashSet<Digest>,
     /// When the keys were fetched.
     fetched: Option<Instant>,
     /// When they were last asked for, and what went wrong then.
@@ -85,14 +92,19 @@ impl Tokens {
     pub fn check(&self, text: &str, now: Instant) -> Result<Grants> {
         let token = Token::read(text)?;
         token.check_parties(&self.rules)?;
-        let (keys, failure) = {
+        let digest = digest(text);
+        let (keys, failure, verified) = {
             let known = self.known.read();
-            (known.keys_at(now), known.failure.clone())
+            let verified = known.verified.contains(&digest);
+            (known.keys_at(now), known.failure.clone(), verified)
         };
         if let (Some(failure), false) = (failure, keys.has_key_of(&token)) {
             return Err(failure);
         }
-        keys.verify(&token)?;
+        if !(verified && keys.has_key_of(&token)) {
+            keys.verify(&token)?;
+            self.known.write().remember(&keys, digest);
+        }
         token.check_times(now)?;
         Ok(token.grants(&self.rules))
     }
@@ -112,6 +124,7 @@ impl Tokens {
         match fetched {
             Ok(keys) => {
                 known.keys = Arc::new(keys);
+                known.verified.clear();
                 known.fetched = Some(now);
                 known.failure = None;
             }
@@ -172,6 +185,17 @@ impl Known {
         }
     }
 
+    /// A token that was checked with these keys, if they are still in force.
+    fn remember(&mut self, keys: &Arc<TokenKeys>, digest: Digest) {
+        if !Arc::ptr_eq(keys, &self.keys) {
+            return;
+        }
+        if self.verified.len() >= TOKENS_VERIFIED {
+            self.verified.clear();
+        }
+        self.verified.insert(digest);
+    }
+
     /// Who waited for a fetch may have come before it.
     fn was_tried_lately(&self, now: Instant) -> bool {
         let apart = self
@@ -183,6 +207,12 @@ impl Known {
     fn is_old(&self, now: Instant) -> bool {
         since(self.fetched, now).is_none_or(|age| age >= TOKEN_KEYS_AGE_S as i64)
     }
+}
+
+fn digest(text: &str) -> Digest {
+    let mut bytes = Digest::default();
+    bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref());
+    bytes
 }
 
 /// An error with what it came from.
@@ -207,6 +237,7 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use foretell_protocol::Permission;
+    use foretell_types::limits::TOKEN_LEEWAY_S;
     use parking_lot::Mutex;
     use ring::rand::SystemRandom;
     use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -250,8 +281,12 @@ mod tests {
     }
 
     fn token(id: &str, pair: &Ed25519KeyPair) -> String {
+        token_until(id, pair, BEGIN_S + 1_000_000)
+    }
+
+    fn token_until(id: &str, pair: &Ed25519KeyPair, exp: i64) -> String {
         let header = json!({ "alg": "EdDSA", "kid": id }).to_string();
-        let claims = json!({ "iss": ISSUER, "aud": "a", "exp": BEGIN_S + 1_000_000, "roles": ["Foretell Reader"] });
+        let claims = json!({ "iss": ISSUER, "aud": "a", "exp": exp, "roles": ["Foretell Reader"] });
         let signed = format!("{}.{}", b64(header), b64(claims.to_string()));
         format!("{signed}.{}", b64(pair.sign(signed.as_bytes())))
     }
@@ -293,8 +328,16 @@ mod tests {
         assert_eq!(asked(), 1);
         assert_eq!(checked(&tokens, &first, at(wait)).await, Ok(()));
         assert_eq!(asked(), 2);
-        // An unknown key: asked for once, and again after the wait.
+        // What was checked once is checked again for all but its signature.
+        let brief = token_until("one", &one, BEGIN_S + wait);
+        for _ in 0..2 {
+            assert_eq!(checked(&tokens, &brief, at(wait)).await, Ok(()));
+        }
+        assert_eq!(tokens.known.read().verified.len(), 2);
+        let late = at(wait + TOKEN_LEEWAY_S as i64);
         let unauthorized = Err(ErrorKind::Unauthorized);
+        assert_eq!(checked(&tokens, &brief, late).await, unauthorized);
+        // An unknown key: asked for once, and again after the wait.
         assert_eq!(checked(&tokens, &second, at(2 * wait)).await, unauthorized);
         assert_eq!(
             checked(&tokens, &second, at(3 * wait - 1)).await,
