@@ -49,6 +49,18 @@ async fn a_subscription_begins_at_a_time() {
         wait_for(from, || hook.ids() == expected).await;
         world.delete(PATH).await.is(200);
     }
+    // For who can send a body only.
+    hook.taken.events.lock().clear();
+    let mut body = to(&hook);
+    body["properties"]["from"] = json!(times[1]);
+    let unlike = world.put(&format!("{PATH}?from=3"), body.clone()).await;
+    assert!(unlike.is(400).message().contains("send one"));
+    let made = world.put(PATH, body).await.is(201).json();
+    assert_eq!(made["properties"]["from"], Value::Null);
+    let all = world.read("?from=2").await.len();
+    wait_for("the second", || hook.ids().len() == all).await;
+    assert_eq!(hook.ids()[0], "2");
+    world.delete(PATH).await.is(200);
     let wrong = world.put(&format!("{PATH}?from=noon"), to(&hook)).await;
     assert!(wrong.is(400).message().contains("RFC 3339"));
     world.node.close().await;

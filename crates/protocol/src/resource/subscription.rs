@@ -10,7 +10,7 @@ use super::{Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validatio
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "topic",
     "provisioningState",
     "labels",
@@ -23,6 +23,8 @@ const KNOWN: [&str; 12] = [
     "deliveryWithResourceIdentity",
     "deadLetterWithResourceIdentity",
     "deliveryConfiguration",
+    // Not Event Grid's.
+    "from",
 ];
 
 /// What a subscription is defined to be; what is journaled of it.
@@ -168,6 +170,14 @@ impl SubscriptionDefinition {
             .map_err(|error| error.context("properties.eventDeliverySchema"))?;
         definition.check(topic_schema)?;
         Ok(definition)
+    }
+
+    /// Where a new subscription begins, from the body of a PUT; it is not kept.
+    pub fn start_from_json(value: &Value) -> Result<Option<&str>> {
+        match Fields::of("", value)?.object("properties")? {
+            Some(properties) => properties.text("from"),
+            None => Ok(None),
+        }
     }
 
     /// How events are delivered, from the properties of the destination.

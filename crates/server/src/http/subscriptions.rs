@@ -112,10 +112,20 @@ pub async fn put_subscription(
 ) -> Answer {
     require_change(&node, &topic, &request)?;
     let parameters = Parameters::parse(request.uri(), &["from"])?;
-    let start = parameters
-        .get("from")
-        .map_or(Ok(Default::default()), str::parse)?;
     let body = admin_body(request).await?;
+    let from = match (
+        parameters.get("from"),
+        SubscriptionDefinition::start_from_json(&body)?,
+    ) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(Error::invalid(format!(
+                "?from= says {one:?}, properties.from says {other:?}: send one"
+            ))
+            .into());
+        }
+        (one, other) => one.or(other),
+    };
+    let start = from.map_or(Ok(Default::default()), str::parse)?;
     let schema = node.topic(&topic)?.config.definition.input_schema;
     let definition = SubscriptionDefinition::from_json(&body, schema)?;
     let (to, of, called) = (node.clone(), topic.clone(), name.clone());
