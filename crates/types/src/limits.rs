@@ -56,6 +56,20 @@ limits! {
     TOPICS = 10_000, "topics";
     /// Subscriptions of one topic (service).
     SUBSCRIPTIONS_PER_TOPIC = 500, "subscriptions";
+    /// Tags of one topic (service).
+    TOPIC_TAGS = 50, "tags";
+    /// The name of a topic's tag (service).
+    TOPIC_TAG_NAME_CHARS = 512, "characters";
+    /// The value of a topic's tag (service).
+    TOPIC_TAG_CHARS = 256, "characters";
+    /// The most events per second that a topic's quota can be set to; without one there is none.
+    QUOTA_EVENTS_MOST = 100_000_000, "events";
+    /// The most bytes per second that a topic's quota can be set to, likewise.
+    QUOTA_BYTES_MOST = 4_000_000_000, "bytes";
+    /// Labels of one subscription.
+    LABELS = 50, "labels";
+    /// A label of a subscription.
+    LABEL_CHARS = 128, "characters";
     /// Advanced filters of one subscription (service).
     ADVANCED_FILTERS = 25, "filters";
     /// Values of all advanced filters of one subscription; a range counts once (service).

@@ -40,6 +40,9 @@ fn subscription_json(
         (None, None) => Value::Null,
     };
     value["running"] = stats.is_some().into();
+    if subscription.definition.is_expired(node.now()) {
+        value["expired"] = true.into();
+    }
     if let Some(stats) = stats {
         value["stats"] = json!(stats);
     }
@@ -100,6 +103,20 @@ pub async fn put_subscription(
     };
     let subscription = node.subscription(&topic, &name)?;
     json_with(status, &subscription_json(&node, &subscription)?)
+}
+
+/// `PATCH /topics/{topic}/eventSubscriptions/{subscription}`
+pub async fn patch_subscription(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_admin(&node, request.headers(), request.uri())?;
+    let update = admin_body(request).await?;
+    let (to, of, called) = (node.clone(), topic.clone(), name.clone());
+    to_the_end(async move { to.update_subscription(&of, &called, &update).await }).await?;
+    let subscription = node.subscription(&topic, &name)?;
+    answer_json(&subscription_json(&node, &subscription)?)
 }
 
 /// `DELETE /topics/{topic}/eventSubscriptions/{subscription}`

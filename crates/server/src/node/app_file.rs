@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{
-    Attribute, AttributeValue, Filter, InputSchema, SubscriptionDefinition, Target,
+    Attribute, AttributeValue, Filter, InputSchema, Quota, SubscriptionDefinition, Target,
     TopicDefinition, Validation, ordering,
 };
 use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
-use foretell_types::{Error, Result, check_container};
+use foretell_types::{Error, Result, Timestamp, check_container};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -32,6 +32,8 @@ pub(super) struct File {
 pub(super) struct TopicTable {
     pub(super) input_schema: Option<String>,
     pub(super) erasable: bool,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) quota: Quota,
     pub(super) subscriptions: BTreeMap<String, SubscriptionTable>,
 }
 
@@ -58,6 +60,9 @@ pub(super) struct SubscriptionTable {
     pub(super) attributes: BTreeMap<String, AttributeTable>,
     pub(super) batch: Option<u32>,
     pub(super) batch_kilobytes: Option<u32>,
+    #[serde(default)]
+    pub(super) labels: Vec<String>,
+    pub(super) expires: Option<String>,
     pub(super) from: Option<String>,
 }
 
@@ -189,6 +194,8 @@ impl TopicTable {
             input_schema,
             mapping: None,
             erasable: self.erasable,
+            tags: self.tags.clone(),
+            quota: self.quota,
         })
     }
 }
@@ -227,6 +234,12 @@ impl SubscriptionTable {
             .unwrap_or(definition.preferred_batch_kilobytes);
         let validation = self.validation.as_deref();
         definition.validation = validation.map_or(Ok(Validation::Auto), str::parse)?;
+        definition.labels.clone_from(&self.labels);
+        let expires = self.expires.as_deref().map(Timestamp::from_text_or_utc);
+        let expires = expires
+            .transpose()
+            .map_err(|error| error.context("expires"))?;
+        definition.expires_ms = expires.map(|time| time.instant().as_millis());
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;
         Ok((definition, start))
     }

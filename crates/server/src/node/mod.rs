@@ -7,6 +7,7 @@ mod apply;
 mod blobs;
 mod config;
 mod erase;
+mod expire;
 mod import;
 mod keys;
 mod lookup;
@@ -98,6 +99,8 @@ pub struct Node {
     lock: Mutex<DirectoryLock>,
     url: Mutex<Option<String>>,
     stop: tokio::sync::watch::Sender<bool>,
+    /// Told that a subscription may expire at another time.
+    expiries: tokio::sync::Notify,
 }
 
 impl std::fmt::Debug for Node {

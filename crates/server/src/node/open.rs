@@ -57,6 +57,7 @@ impl Node {
             lock: Mutex::new(lock),
             url: Mutex::default(),
             stop: tokio::sync::watch::Sender::new(false),
+            expiries: tokio::sync::Notify::new(),
             options,
         };
         node.refresh_topics();
@@ -68,6 +69,9 @@ impl Node {
             // Nothing goes on behind a node that could not be opened.
             node.close().await;
             return Err(error);
+        }
+        if node.options.deliver {
+            node.expire_subscriptions();
         }
         Ok(node)
     }

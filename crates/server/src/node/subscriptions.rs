@@ -35,7 +35,7 @@ impl Node {
     pub(super) fn start_subscription(&self, config: &SubscriptionConfig) -> Result<()> {
         let options = self.subscription_options(config)?;
         // Nothing goes to an endpoint that didn't say yes.
-        if !config.provisioning.is_succeeded() {
+        if !config.provisioning.is_succeeded() || config.definition.is_expired(self.now()) {
             return Ok(());
         }
         let mut running = self.running.lock();
@@ -170,6 +170,12 @@ impl Node {
         if *target != Target::Pull {
             return Err(Error::invalid(format!(
                 "subscription {:?} pushes its events to {target}: only from one with the delivery mode Queue can be received",
+                subscription.name
+            )));
+        }
+        if subscription.definition.is_expired(self.now()) {
+            return Err(Error::not_found(format!(
+                "subscription {:?} has expired: set properties.expirationTimeUtc anew to receive from it",
                 subscription.name
             )));
         }
