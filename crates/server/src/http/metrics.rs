@@ -46,6 +46,11 @@ pub async fn metrics(State(node): Server) -> Response {
             "Publish requests refused",
             &counters.refused_requests,
         ),
+        (
+            "foretell_publish_over_quota_total",
+            "Publish requests refused for the quota of their topic",
+            &counters.over_quota_requests,
+        ),
     ] {
         header_lines(&mut out, name, about, "counter");
         let _ = writeln!(out, "{name} {}", counter.load(Ordering::Relaxed));

@@ -1,8 +1,6 @@
 use axum::body::HttpBody;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use foretell_protocol::RequestLimits;
-use foretell_types::limits::PUBLISH_BODY_BYTES;
 use foretell_types::{Error, ErrorKind, NewEvent, Result};
 use http::{HeaderValue, StatusCode};
 
@@ -34,7 +32,7 @@ pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Re
 
 async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
     append_read(node, topic, request, |topic, headers, body| {
-        node.read_events(topic, headers, body, RequestLimits::PUBLISH)
+        node.read_events(topic, headers, body, node.request_limits())
     })
     .await
 }
@@ -52,7 +50,7 @@ pub(super) async fn append_read(
     let credentials = super::credentials(&parts.headers, &parts.uri)?;
     node.check_publisher(&topic, &credentials)?;
     plain_body(&parts.headers)?;
-    let body = read_body(body, PUBLISH_BODY_BYTES).await?;
+    let body = read_body(body, node.request_limits().body_bytes).await?;
     let topic = node.still_publishes(topic, &credentials)?;
     let events = read(&topic, &parts.headers, &body)?;
     node.append(&topic.config.name, events, Conditions::default())

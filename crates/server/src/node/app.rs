@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use foretell_delivery::RetryPolicy;
 use foretell_log::{ArchiveRule, LogOptions};
+use foretell_protocol::RequestLimits;
 use foretell_types::limits::{SUBSCRIPTIONS_PER_TOPIC, TOPICS};
 use foretell_types::{Error, Result, SubscriptionName, TopicName, is_system_topic};
 
@@ -19,6 +20,7 @@ pub struct Application {
     folder: Option<PathBuf>,
     pub(super) file: Option<File>,
     retry_schedule: Option<Vec<Duration>>,
+    request_limits: Option<RequestLimits>,
     /// Where virtual environments of functions are shared.
     pub venv_cache: Option<PathBuf>,
 }
@@ -56,7 +58,23 @@ impl Application {
             file,
             ..Application::default()
         };
-        application.with_schedule(&path)?.checked(&path)
+        application
+            .with_schedule(&path)?
+            .with_limits(&path)?
+            .checked(&path)
+    }
+
+    fn with_limits(mut self, path: &Path) -> Result<Application> {
+        let here = |error: Error| error.context(format_args!("{}, [limits]", path.display()));
+        let file = self.file.as_ref();
+        let limits = file.map(|file| file.limits.request_limits()).transpose();
+        self.request_limits = limits.map_err(here)?;
+        Ok(self)
+    }
+
+    /// How much a publish request may carry.
+    pub fn request_limits(&self) -> RequestLimits {
+        self.request_limits.unwrap_or(RequestLimits::PUBLISH)
     }
 
     fn with_schedule(mut self, path: &Path) -> Result<Application> {

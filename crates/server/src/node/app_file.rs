@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{
-    Attribute, AttributeValue, Filter, InputSchema, Quota, SubscriptionDefinition, Target,
-    TopicDefinition, Validation, ordering,
+    Attribute, AttributeValue, Filter, InputSchema, Quota, RequestLimits, SubscriptionDefinition,
+    Target, TopicDefinition, Validation, ordering,
 };
-use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
+use foretell_types::limits::{
+    EVENT_BYTES, LOG_BYTES_LEAST, LOG_BYTES_MOST, PUBLISH_BODY_BYTES_MOST, PUBLISH_EVENTS_MOST,
+};
 use foretell_types::{Error, Result, Timestamp, check_container};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,6 +26,7 @@ pub(super) struct File {
     pub(super) delivery: DeliveryTable,
     pub(super) access: AccessSettings,
     pub(super) log: LogTable,
+    pub(super) limits: LimitsTable,
     pub(super) functions: BTreeMap<String, FunctionTable>,
 }
 
@@ -106,6 +109,50 @@ pub(super) struct DeliveryTable {
     pub(super) retry_schedule: Option<Vec<String>>,
     /// Webhooks may be at link-local addresses and at the server's own administration.
     pub(super) allow_internal_addresses: bool,
+}
+
+/// `[limits]`: how much a publish request may carry.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsTable {
+    pub(super) publish_body_bytes: Option<usize>,
+    pub(super) publish_events: Option<usize>,
+    pub(super) event_bytes: Option<usize>,
+}
+
+impl LimitsTable {
+    pub(super) fn request_limits(&self) -> Result<RequestLimits> {
+        let service = RequestLimits::PUBLISH;
+        let checked = |name: &str, given: Option<usize>, default: usize, most: usize| {
+            let value = given.unwrap_or(default);
+            match (1..=most).contains(&value) {
+                true => Ok(value),
+                false => Err(Error::invalid(format!(
+                    "{name} is {value}: from 1 to {most} are possible"
+                ))),
+            }
+        };
+        Ok(RequestLimits {
+            body_bytes: checked(
+                "publish_body_bytes",
+                self.publish_body_bytes,
+                service.body_bytes,
+                PUBLISH_BODY_BYTES_MOST,
+            )?,
+            events: checked(
+                "publish_events",
+                self.publish_events,
+                service.events,
+                PUBLISH_EVENTS_MOST,
+            )?,
+            event_bytes: checked(
+                "event_bytes",
+                self.event_bytes,
+                service.event_bytes,
+                EVENT_BYTES,
+            )?,
+        })
+    }
 }
 
 /// `[log]`: memory and disk that the log takes.

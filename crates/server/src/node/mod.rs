@@ -13,6 +13,7 @@ mod keys;
 mod lookup;
 mod open;
 mod publish;
+mod quota;
 mod state;
 mod subscribe;
 mod subscriptions;
@@ -61,6 +62,8 @@ pub struct Counters {
     pub published_bytes: AtomicU64,
     pub publish_requests: AtomicU64,
     pub refused_requests: AtomicU64,
+    /// Those of them that were beyond a quota.
+    pub over_quota_requests: AtomicU64,
 }
 
 impl Counters {
@@ -94,6 +97,7 @@ pub struct Node {
     changes: tokio::sync::Mutex<Phase>,
     /// Changes whenever a topic was deleted: who follows one looks whether it is still there.
     deletions: tokio::sync::watch::Sender<u64>,
+    quotas: quota::Quotas,
     apps: HashMap<String, App>,
     running: Mutex<HashMap<(String, String), Subscription>>,
     lock: Mutex<DirectoryLock>,

@@ -52,6 +52,7 @@ impl Node {
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
             deletions: tokio::sync::watch::Sender::new(0),
+            quotas: super::quota::Quotas::default(),
             apps: HashMap::new(),
             running: Mutex::default(),
             lock: Mutex::new(lock),

@@ -61,6 +61,11 @@ impl Node {
         check_admin(credentials, &self.admin)
     }
 
+    /// How much a publish request may carry.
+    pub fn request_limits(&self) -> RequestLimits {
+        self.options.application.request_limits()
+    }
+
     /// Reads events from a request's body by the topic's input schema.
     pub fn read_events(
         &self,
@@ -99,7 +104,10 @@ impl Node {
             schema: InputSchema::CloudEvents,
             mapping: None,
         };
-        let limits = RequestLimits::NAMESPACE;
+        let limits = RequestLimits {
+            events: RequestLimits::NAMESPACE.events,
+            ..self.request_limits()
+        };
         read_events_within(headers, body, &schema, &mut Filler(self), limits)
     }
 
@@ -121,6 +129,14 @@ impl Node {
                 ));
             }
             return Ok(Appended { events: Vec::new() });
+        }
+        let entry = self.topic(topic)?;
+        let size = |events: &[NewEvent]| events.iter().map(NewEvent::bytes).sum();
+        if !entry.config.definition.quota.is_none() {
+            let taken = self
+                .quotas
+                .take(&entry, events.len(), size(&events), self.now());
+            taken.inspect_err(|_| Counters::add(&self.counters.over_quota_requests, 1))?;
         }
         let mut append = Append::new().events(topic, events);
         if let Some((subject, expected)) = conditions.expected {

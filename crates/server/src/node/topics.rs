@@ -128,6 +128,7 @@ impl Node {
             config.topics.remove(&key);
             config.subscriptions.retain(|(of, _), _| *of != key);
         }
+        self.quotas.forget(&key);
         self.refresh_topics();
         self.deletions.send_modify(|count| *count += 1);
         Ok(())
