@@ -255,6 +255,8 @@ impl Dispatcher {
         set(&self.stats.in_flight, self.attempts.len() as u64);
         set(&self.stats.pending, self.queue.len() as u64);
         set(&self.stats.upto, self.queue.upto);
+        set(&self.stats.waiting, self.queue.waiting() as u64);
+        set(&self.stats.first, self.queue.first().unwrap_or(0));
     }
 }
 

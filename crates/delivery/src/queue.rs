@@ -69,6 +69,16 @@ impl Queue {
         self.ready.len()
     }
 
+    /// Positions that wait for their time.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The first position that isn't settled.
+    pub fn first(&self) -> Option<u64> {
+        self.entries.keys().next().copied()
+    }
+
     pub fn contains(&self, position: u64) -> bool {
         self.entries.contains_key(&position)
     }

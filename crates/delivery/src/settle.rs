@@ -51,6 +51,12 @@ impl Dispatcher {
                 register,
             } => {
                 Stats::add(&self.stats.delivered);
+                if let Some(event) = &done.event {
+                    let took = now
+                        .as_nanos()
+                        .saturating_sub(event.recorded_time.as_nanos());
+                    self.stats.latency.observe_nanos(took);
+                }
                 unsaved.wrote_blobs |= wrote_blobs;
                 unsaved.registers.extend(register);
                 self.queue.settle(position);
@@ -87,7 +93,7 @@ impl Dispatcher {
             let error = Error::unavailable(failure.to_string());
             return self.blocked(position, pending, event, &error);
         }
-        Stats::add(&self.stats.failed);
+        self.stats.add_failure(failure.kind);
         pending.attempts += 1;
         pending.last_outcome = format!("{:?}", failure.kind);
         match retry.decide(pending.attempts as u32, failure, now) {

@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::handler::FailureKind;
+use crate::histogram::{Histogram, HistogramSnapshot};
+
 /// Counts of a running subscription since it was started.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -10,6 +13,10 @@ pub struct Stats {
     pub(crate) in_flight: AtomicU64,
     pub(crate) pending: AtomicU64,
     pub(crate) upto: AtomicU64,
+    pub(crate) waiting: AtomicU64,
+    pub(crate) first: AtomicU64,
+    pub(crate) failures: [AtomicU64; FailureKind::ALL.len()],
+    pub(crate) latency: Histogram,
 }
 
 /// [`Stats`] at one moment.
@@ -27,6 +34,18 @@ pub struct StatsSnapshot {
     pub pending: u64,
     /// Positions read.
     pub upto: u64,
+    /// Of those pending: events that wait for another attempt; where events are pulled, that are
+    /// locked or wait after a release.
+    pub waiting: u64,
+    /// The first position that is pending; 0 if none is.
+    #[serde(skip)]
+    pub first: u64,
+    /// Attempts that failed, by kind in the order of [`FailureKind::ALL`].
+    #[serde(skip)]
+    pub failures: [u64; FailureKind::ALL.len()],
+    /// From the recorded time of an event to its delivery; of those that are pushed.
+    #[serde(skip)]
+    pub latency: HistogramSnapshot,
 }
 
 impl Stats {
@@ -40,7 +59,16 @@ impl Stats {
             in_flight: get(&self.in_flight),
             pending: get(&self.pending),
             upto: get(&self.upto),
+            waiting: get(&self.waiting),
+            first: get(&self.first),
+            failures: std::array::from_fn(|index| get(&self.failures[index])),
+            latency: self.latency.snapshot(),
         }
+    }
+
+    pub(crate) fn add_failure(&self, kind: FailureKind) {
+        Stats::add(&self.failed);
+        Stats::add(&self.failures[kind as usize]);
     }
 
     pub(crate) fn add(counter: &AtomicU64) {

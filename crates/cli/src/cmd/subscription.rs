@@ -151,7 +151,7 @@ impl Subscription {
                     .flatten()
                     .map(row)
                     .collect();
-                table(&["SUBSCRIPTION", "TO", "LAG", "RUNNING"], &rows)
+                table(&["SUBSCRIPTION", "TO", "LAG", "BEHIND", "RUNNING"], &rows)
             }
             Action::Show { topic, name } => show(
                 &client
@@ -281,8 +281,17 @@ fn row(subscription: &Value) -> Vec<String> {
         subscription["name"].as_str().unwrap_or("").to_owned(),
         subscription["to"].as_str().unwrap_or("").to_owned(),
         subscription["lag"].as_u64().map_or_else(String::new, count),
+        behind(&subscription["behindSeconds"]),
         subscription["running"].to_string(),
     ]
+}
+
+/// How long the first event that waits has waited.
+fn behind(seconds: &Value) -> String {
+    let seconds = seconds.as_f64().map(|s| s.max(0.0) as u64);
+    seconds.map_or_else(String::new, |seconds| {
+        humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+    })
 }
 
 fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
@@ -290,7 +299,10 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
         return line(&subscription.to_string());
     }
     let cells = row(subscription);
-    for (name, cell) in ["subscription", "to", "lag", "running"].iter().zip(cells) {
+    for (name, cell) in ["subscription", "to", "lag", "behind", "running"]
+        .iter()
+        .zip(cells)
+    {
         line(&format!("{name:<13} {cell}"))?;
     }
     let properties = &subscription["properties"];

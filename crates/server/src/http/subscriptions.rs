@@ -2,7 +2,6 @@
 
 use axum::extract::{Path, Request, State};
 use foretell_protocol::{SubscriptionDefinition, SubscriptionFacts};
-use foretell_types::Position;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -12,7 +11,7 @@ use super::{Server, admin_body, require_admin};
 use crate::Node;
 use crate::node::{Owner, SubscriptionConfig, to_the_end};
 
-fn subscription_json(
+async fn subscription_json(
     node: &Node,
     subscription: &SubscriptionConfig,
 ) -> foretell_types::Result<Value> {
@@ -28,17 +27,13 @@ fn subscription_json(
         let url = node.validation_url(subscription);
         value["validation"] = json!({ "message": why, "url": url });
     }
-    let head = Position::as_count(node.log.head(&subscription.topic)?);
     value["to"] = subscription.definition.target.to_string().into();
-    let stats = node.subscription_stats(&subscription.topic, &subscription.name);
-    let saved = foretell_delivery::progress(&node.log, &subscription.topic, &subscription.name)?;
-    value["lag"] = match (&stats, saved) {
-        (Some(stats), _) => stats.lag(head).into(),
-        (None, Some(saved)) => {
-            (head.saturating_sub(saved.upto) + saved.pending.len() as u64).into()
-        }
-        (None, None) => Value::Null,
-    };
+    let lag = node.lag(subscription)?;
+    value["lag"] = lag.map(|lag| lag.events).into();
+    if let Some(first) = lag.and_then(|lag| lag.first) {
+        value["behindSeconds"] = node.behind_s(&subscription.topic, first).await?.into();
+    }
+    let stats = lag.and_then(|lag| lag.stats);
     value["running"] = stats.is_some().into();
     if subscription.definition.is_expired(node.now()) {
         value["expired"] = true.into();
@@ -58,10 +53,10 @@ pub async fn list_subscriptions(
     require_admin(&node, request.headers(), request.uri())?;
     let topic = node.topic(&topic)?;
     let config = node.config();
-    let found = config.subscriptions_of(&topic.config.name);
-    let all: Vec<Value> = found
-        .map(|subscription| subscription_json(&node, subscription))
-        .collect::<Result<_, _>>()?;
+    let mut all: Vec<Value> = Vec::new();
+    for subscription in config.subscriptions_of(&topic.config.name) {
+        all.push(subscription_json(&node, subscription).await?);
+    }
     answer_json(&json!({ "value": all }))
 }
 
@@ -73,7 +68,7 @@ pub async fn get_subscription(
 ) -> Answer {
     require_admin(&node, request.headers(), request.uri())?;
     let subscription = node.subscription(&topic, &name)?;
-    answer_json(&subscription_json(&node, &subscription)?)
+    answer_json(&subscription_json(&node, &subscription).await?)
 }
 
 /// `PUT /topics/{topic}/eventSubscriptions/{subscription}?from=beginning|now|POSITION`
@@ -102,7 +97,7 @@ pub async fn put_subscription(
         StatusCode::OK
     };
     let subscription = node.subscription(&topic, &name)?;
-    json_with(status, &subscription_json(&node, &subscription)?)
+    json_with(status, &subscription_json(&node, &subscription).await?)
 }
 
 /// `PATCH /topics/{topic}/eventSubscriptions/{subscription}`
@@ -116,7 +111,7 @@ pub async fn patch_subscription(
     let (to, of, called) = (node.clone(), topic.clone(), name.clone());
     to_the_end(async move { to.update_subscription(&of, &called, &update).await }).await?;
     let subscription = node.subscription(&topic, &name)?;
-    answer_json(&subscription_json(&node, &subscription)?)
+    answer_json(&subscription_json(&node, &subscription).await?)
 }
 
 /// `DELETE /topics/{topic}/eventSubscriptions/{subscription}`

@@ -10,6 +10,7 @@ mod erase;
 mod expire;
 mod import;
 mod keys;
+mod lag;
 mod lookup;
 mod open;
 mod publish;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foretell_delivery::Subscription;
+use foretell_delivery::{Histogram, Subscription};
 use foretell_functions::{App, LogLine, read_logs};
 use foretell_log::{Blobs, DirectoryLock, Environment, EventLog, Hash};
 use foretell_protocol::{Key, MasterKey, SignedRoot};
@@ -39,6 +40,7 @@ pub use app_file::AccessSettings;
 pub use blobs::account_blobs;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
 pub use keys::admin_key;
+pub use lag::Lag;
 pub use lookup::resource_id;
 pub use publish::Conditions;
 pub use state::StateAnswer;
@@ -64,6 +66,8 @@ pub struct Counters {
     pub refused_requests: AtomicU64,
     /// Those of them that were beyond a quota.
     pub over_quota_requests: AtomicU64,
+    /// From the request of an append to its being durable.
+    pub append: Histogram,
 }
 
 impl Counters {

@@ -145,7 +145,10 @@ impl Node {
         for condition in conditions.conditions {
             append = append.condition(topic, condition);
         }
+        let began = self.now();
         let appended = self.log.append(append)?.await?;
+        let took = self.now().as_nanos().saturating_sub(began.as_nanos());
+        self.counters.append.observe_nanos(took);
         Counters::add(&self.counters.publish_requests, 1);
         Counters::add(&self.counters.published_events, count);
         Counters::add(&self.counters.published_bytes, bytes);
