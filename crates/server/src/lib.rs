@@ -20,6 +20,7 @@
 mod http;
 mod listen;
 mod node;
+mod telemetry;
 
 pub use foretell_functions::Status as AppStatus;
 pub use http::{backed_up_to_json, proof_from_json, router};

@@ -44,8 +44,21 @@ pub(super) async fn append_read(
     request: Request,
     read: impl FnOnce(&TopicEntry, &http::HeaderMap, &[u8]) -> Result<Vec<NewEvent>>,
 ) -> Result<()> {
-    let topic = node.topic(topic)?;
     let (parts, body) = request.into_parts();
+    let work = append_parts(node, topic, &parts, body, read);
+    node.telemetry
+        .publish(topic, &parts.headers, |error| error, work)
+        .await
+}
+
+async fn append_parts(
+    node: &Node,
+    topic: &str,
+    parts: &http::request::Parts,
+    body: axum::body::Body,
+    read: impl FnOnce(&TopicEntry, &http::HeaderMap, &[u8]) -> Result<Vec<NewEvent>>,
+) -> Result<()> {
+    let topic = node.topic(topic)?;
     // Before the body is read: who has no key sends nothing.
     let credentials = super::credentials(&parts.headers, &parts.uri)?;
     node.check_publisher(&topic, &credentials)?;

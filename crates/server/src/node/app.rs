@@ -21,6 +21,8 @@ pub struct Application {
     pub(super) file: Option<File>,
     retry_schedule: Option<Vec<Duration>>,
     request_limits: Option<RequestLimits>,
+    /// Where traces go unless `foretell.toml` says it.
+    pub otlp_endpoint: Option<String>,
     /// Where virtual environments of functions are shared.
     pub venv_cache: Option<PathBuf>,
 }
@@ -70,6 +72,13 @@ impl Application {
         let limits = file.map(|file| file.limits.request_limits()).transpose();
         self.request_limits = limits.map_err(here)?;
         Ok(self)
+    }
+
+    /// Where traces go.
+    pub(super) fn otlp_endpoint(&self) -> Option<&str> {
+        let file = self.file.as_ref();
+        let named = file.and_then(|file| file.telemetry.otlp_endpoint.as_deref());
+        named.or(self.otlp_endpoint.as_deref())
     }
 
     /// How much a publish request may carry.

@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) access: AccessSettings,
     pub(super) log: LogTable,
     pub(super) limits: LimitsTable,
+    pub(super) telemetry: TelemetryTable,
     pub(super) functions: BTreeMap<String, FunctionTable>,
 }
 
@@ -109,6 +110,14 @@ pub(super) struct DeliveryTable {
     pub(super) retry_schedule: Option<Vec<String>>,
     /// Webhooks may be at link-local addresses and at the server's own administration.
     pub(super) allow_internal_addresses: bool,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TelemetryTable {
+    /// The collector that gets traces, such as `http://127.0.0.1:4318`.
+    pub(super) otlp_endpoint: Option<String>,
 }
 
 /// `[limits]`: how much a publish request may carry.

@@ -35,6 +35,8 @@ use foretell_storage::Account;
 use foretell_types::{Error, Instant, Result, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
+use crate::telemetry::Telemetry;
+
 pub use app::Application;
 pub use app_file::AccessSettings;
 pub use blobs::account_blobs;
@@ -102,6 +104,7 @@ pub struct Node {
     /// Changes whenever a topic was deleted: who follows one looks whether it is still there.
     deletions: tokio::sync::watch::Sender<u64>,
     quotas: quota::Quotas,
+    pub(crate) telemetry: Telemetry,
     apps: HashMap<String, App>,
     running: Mutex<HashMap<(String, String), Subscription>>,
     lock: Mutex<DirectoryLock>,

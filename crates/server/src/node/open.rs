@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use super::blobs::AccountBlobs;
 use super::erase::{self, finish_erasures};
 use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
+use crate::telemetry::Telemetry;
 
 impl Node {
     /// Opens a data directory: takes its lock, recovers its log, reads its configuration, applies
@@ -40,6 +41,7 @@ impl Node {
             Config::load(&reading)
         })
         .await?;
+        let telemetry = Telemetry::start(options.application.otlp_endpoint())?;
         let mut node = Node {
             log,
             storage,
@@ -52,6 +54,7 @@ impl Node {
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
             deletions: tokio::sync::watch::Sender::new(0),
+            telemetry,
             quotas: super::quota::Quotas::default(),
             apps: HashMap::new(),
             running: Mutex::default(),
@@ -104,6 +107,7 @@ impl Node {
         for app in self.apps.values() {
             app.stop().await;
         }
+        self.telemetry.stop().await;
     }
 }
 

@@ -146,7 +146,11 @@ impl Node {
             append = append.condition(topic, condition);
         }
         let began = self.now();
-        let appended = self.log.append(append)?.await?;
+        let appending = async { self.log.append(append)?.await };
+        let appended = self
+            .telemetry
+            .append(topic, count as usize, appending)
+            .await?;
         let took = self.now().as_nanos().saturating_sub(began.as_nanos());
         self.counters.append.observe_nanos(took);
         Counters::add(&self.counters.publish_requests, 1);

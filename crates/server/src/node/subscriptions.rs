@@ -73,9 +73,12 @@ impl Node {
         let definition = &config.definition;
         let handler: Arc<dyn Handler> = match &definition.target {
             Target::Pull => return Ok(Work::Pull(pull_policy(definition))),
-            Target::WebHook(url) => Arc::new(self.webhook(config, url)?),
+            Target::WebHook(url) => {
+                let webhook = Arc::new(self.webhook(config, url)?);
+                self.telemetry.trace(webhook, "deliver")
+            }
             Target::Function { app, function } => match self.apps.get(app) {
-                Some(app) => app.handler(function),
+                Some(app) => self.telemetry.trace(app.handler(function), "invoke"),
                 None => Arc::new(MissingApp { app: app.clone() }),
             },
         };
