@@ -19,6 +19,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
@@ -91,7 +92,7 @@ impl Telemetry {
             exporting.provider.shutdown_with_timeout(EXPORT_TIMEOUT)
         });
         match stopped.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(()) | Err(OTelSdkError::AlreadyShutdown)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the last spans could not be sent"),
             Err(error) => tracing::warn!(%error, "the last spans could not be sent"),
         }

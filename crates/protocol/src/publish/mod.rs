@@ -158,7 +158,7 @@ fn within(events: Vec<NewEvent>, limits: RequestLimits) -> Result<Vec<NewEvent>>
     let sizes = || events.iter().map(NewEvent::bytes).enumerate();
     if let Some((index, bytes)) = sizes().find(|(_, bytes)| *bytes > limits.event_bytes) {
         return Err(too_large(format_args!(
-            "event {index} has {bytes} bytes: at most {} are allowed",
+            "event {index} of the array has {bytes} bytes: at most {} are allowed",
             limits.event_bytes
         )));
     }

@@ -13,14 +13,15 @@ impl Node {
     /// Stops subscriptions when they expire, until the node stops.
     pub(super) fn expire_subscriptions(self: &Arc<Self>) {
         let node = Arc::downgrade(self);
-        let mut stop = self.stop.subscribe();
+        let (mut stop, expiries) = (self.stop.subscribe(), self.expiries.clone());
         tokio::spawn(async move {
             while let Some(node) = node.upgrade() {
                 node.stop_expired().await;
                 let wait = node.next_expiry();
+                drop(node);
                 tokio::select! {
                     _ = stop.wait_for(|stopping| *stopping) => return,
-                    () = node.expiries.notified() => {}
+                    () = expiries.notified() => {}
                     () = sleep(wait) => {}
                 }
             }

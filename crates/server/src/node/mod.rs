@@ -111,7 +111,7 @@ pub struct Node {
     url: Mutex<Option<String>>,
     stop: tokio::sync::watch::Sender<bool>,
     /// Told that a subscription may expire at another time.
-    expiries: tokio::sync::Notify,
+    expiries: Arc<tokio::sync::Notify>,
 }
 
 impl std::fmt::Debug for Node {

@@ -61,7 +61,7 @@ impl Node {
             lock: Mutex::new(lock),
             url: Mutex::default(),
             stop: tokio::sync::watch::Sender::new(false),
-            expiries: tokio::sync::Notify::new(),
+            expiries: Arc::default(),
             options,
         };
         node.refresh_topics();
