@@ -160,6 +160,67 @@ fn the_pinned_forms() {
         let rewind = ["subscription", "rewind", topic, "hook", "--to"];
         error_of(&data, &[&rewind[..], &["now"]].concat(), 1);
         error_of(&data, &[&rewind[..], &["99"]].concat(), 1);
+        let update = ["subscription", "update", topic];
+        let changes = ["hook", "--labels", "a,b", "--max-delivery-attempts", "4"];
+        let more = ["--expires", "2100-01-01T00:00:00Z", "--dead-letter", "none"];
+        let changed = json_of(&data, &[&update[..], &changes, &more].concat());
+        let properties = &changed["properties"];
+        assert_eq!(properties["labels"], json!(["a", "b"]));
+        assert_eq!(
+            properties["filter"]["includedEventTypes"],
+            json!(["a", "b"])
+        );
+        let retry = json!({"maxDeliveryAttempts": 4, "eventTimeToLiveInMinutes": 5});
+        assert_eq!(properties["retryPolicy"], retry);
+        assert_eq!(properties["deadLetterDestination"], json!(null));
+        let shown = text(&data, &["subscription", "show", topic, "hook"]);
+        assert!(
+            shown.contains("expires       2100") && shown.contains("a, b"),
+            "{shown}"
+        );
+        let changes = [
+            "numbers",
+            "--filter",
+            "none",
+            "--lock",
+            "2m",
+            "--event-ttl-minutes",
+            "9",
+        ];
+        let changed = json_of(&data, &[&update[..], &changes].concat());
+        assert!(
+            changed["properties"]["filter"]
+                .get("advancedFilters")
+                .is_none()
+        );
+        let queue = &changed["properties"]["deliveryConfiguration"]["queue"];
+        assert_eq!(
+            (
+                &queue["receiveLockDurationInSeconds"],
+                &queue["eventTimeToLive"]
+            ),
+            (&json!(120), &json!("PT9M"))
+        );
+        error_of(&data, &[&update[..], &["hook"]].concat(), 2);
+        error_of(
+            &data,
+            &[&update[..], &["hook", "--lock", "60s"]].concat(),
+            2,
+        );
+        error_of(
+            &data,
+            &[&update[..], &["missing", "--labels", "a"]].concat(),
+            3,
+        );
+        let changes = ["--tag", "team=till", "--events-per-second", "5000"];
+        let changed = json_of(&data, &[&["topic", "update", topic][..], &changes].concat());
+        assert_eq!(changed["tags"]["team"], "till");
+        let changes = ["--tag", "team", "--events-per-second", "none"];
+        let changed = json_of(&data, &[&["topic", "update", topic][..], &changes].concat());
+        assert_eq!(
+            (&changed["tags"], &changed["properties"]["quota"]),
+            (&json!(null), &json!(null))
+        );
         let to = "webhook:http://127.0.0.1:9/y";
         let create = ["subscription", "create", topic, "asked", "--to", to];
         let always = [&create[..], &["--validation", "always"]].concat();

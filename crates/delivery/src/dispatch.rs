@@ -296,6 +296,7 @@ impl Dispatcher {
         if let Ok(mut probation) = self.stats.probation.lock() {
             *probation = self.pace.probation();
         }
+        set(&self.stats.first, self.queue.first().unwrap_or(0));
     }
 }
 

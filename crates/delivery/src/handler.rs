@@ -90,6 +90,27 @@ pub enum FailureKind {
     InvalidAzureFunctionDestination,
 }
 
+impl FailureKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [FailureKind; 15] = [
+        FailureKind::NotFound,
+        FailureKind::Disabled,
+        FailureKind::Full,
+        FailureKind::Unauthorized,
+        FailureKind::BadRequest,
+        FailureKind::TimedOut,
+        FailureKind::Busy,
+        FailureKind::PayloadTooLarge,
+        FailureKind::Probation,
+        FailureKind::Canceled,
+        FailureKind::Aborted,
+        FailureKind::SocketError,
+        FailureKind::ResolutionError,
+        FailureKind::Forbidden,
+        FailureKind::InvalidAzureFunctionDestination,
+    ];
+}
+
 /// A failed attempt: what failed, in words for the logs, and how the dispatcher may go on.
 #[derive(Clone, Debug)]
 pub struct Failure {

@@ -74,6 +74,11 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// The first position that isn't settled.
+    pub fn first(&self) -> Option<u64> {
+        self.entries.keys().next().copied()
+    }
+
     pub fn contains(&self, position: u64) -> bool {
         self.entries.contains_key(&position)
     }

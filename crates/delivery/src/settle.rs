@@ -74,6 +74,13 @@ impl Dispatcher {
                 register,
             } => {
                 Stats::add(&self.stats.delivered);
+                if let Some(event) = &done.event {
+                    let took = at
+                        .now
+                        .as_nanos()
+                        .saturating_sub(event.recorded_time.as_nanos());
+                    self.stats.latency.observe_nanos(took);
+                }
                 unsaved.wrote_blobs |= wrote_blobs;
                 unsaved.registers.extend(register);
                 self.queue.settle(position);
@@ -115,7 +122,7 @@ impl Dispatcher {
             let error = Error::unavailable(failure.to_string());
             return self.blocked(position, pending, event, &error);
         }
-        Stats::add(&self.stats.failed);
+        self.stats.add_failure(failure.kind);
         pending.attempts += 1;
         pending.last_outcome = format!("{:?}", failure.kind);
         match retry.decide(pending.attempts as u32, failure, at.now, at.random) {

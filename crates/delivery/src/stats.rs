@@ -1,6 +1,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::handler::FailureKind;
+use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::pace::Probation;
 
 /// Counts of a running subscription since it was started.
@@ -15,6 +17,9 @@ pub struct Stats {
     pub(crate) waiting: AtomicU64,
     pub(crate) upto: AtomicU64,
     pub(crate) probation: Mutex<Option<Probation>>,
+    pub(crate) first: AtomicU64,
+    pub(crate) failures: [AtomicU64; FailureKind::ALL.len()],
+    pub(crate) latency: Histogram,
 }
 
 /// [`Stats`] at one moment.
@@ -37,6 +42,15 @@ pub struct StatsSnapshot {
     /// The endpoint isn't called at the moment.
     #[serde(skip)]
     pub probation: Option<Probation>,
+    /// The first position that is pending; 0 if none is.
+    #[serde(skip)]
+    pub first: u64,
+    /// Attempts that failed, by kind in the order of [`FailureKind::ALL`].
+    #[serde(skip)]
+    pub failures: [u64; FailureKind::ALL.len()],
+    /// From the recorded time of an event to its delivery; of those that are pushed.
+    #[serde(skip)]
+    pub latency: HistogramSnapshot,
 }
 
 impl Stats {
@@ -52,7 +66,15 @@ impl Stats {
             waiting: get(&self.waiting),
             upto: get(&self.upto),
             probation: self.probation.lock().ok().and_then(|probation| *probation),
+            first: get(&self.first),
+            failures: std::array::from_fn(|index| get(&self.failures[index])),
+            latency: self.latency.snapshot(),
         }
+    }
+
+    pub(crate) fn add_failure(&self, kind: FailureKind) {
+        Stats::add(&self.failed);
+        Stats::add(&self.failures[kind as usize]);
     }
 
     pub(crate) fn add(counter: &AtomicU64) {

@@ -53,6 +53,6 @@ pub use pull::{
 };
 pub use reply::{Face, Reply, error_from_body, retry_after_s, status};
 pub use resource::{
-    Attribute, AttributeValue, DeliverySchema, Provisioning, SubscriptionDefinition,
+    Attribute, AttributeValue, DeliverySchema, Provisioning, Quota, SubscriptionDefinition,
     SubscriptionFacts, Target, TopicDefinition, TopicFacts, Validation, ordering,
 };

@@ -38,7 +38,7 @@ impl Reply {
         };
         Reply {
             status: status(error.kind()),
-            retry_after_s: retry_after_s(error.kind()),
+            retry_after_s: error.retry_after_s().or(retry_after_s(error.kind())),
             body: body.to_string(),
         }
     }
@@ -55,9 +55,11 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::ConditionFailed => StatusCode::PRECONDITION_FAILED,
-        ErrorKind::Busy => StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
-        ErrorKind::Unavailable | ErrorKind::Fenced => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::OverQuota => StatusCode::TOO_MANY_REQUESTS,
+        // The SDKs of Event Grid try again after 503, and not after 507.
+        ErrorKind::Busy | ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Fenced => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorKind::Damaged | ErrorKind::Io | ErrorKind::NewerFormat => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
@@ -67,7 +69,7 @@ pub fn status(kind: ErrorKind) -> StatusCode {
 /// `Retry-After`, in seconds, of the kinds that pass by themselves or by someone's doing.
 pub fn retry_after_s(kind: ErrorKind) -> Option<u32> {
     match kind {
-        ErrorKind::Busy => Some(1),
+        ErrorKind::Busy | ErrorKind::OverQuota => Some(1),
         ErrorKind::Unavailable | ErrorKind::Fenced => Some(5),
         ErrorKind::Full => Some(60),
         _ => None,

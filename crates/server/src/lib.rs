@@ -20,6 +20,7 @@
 mod http;
 mod listen;
 mod node;
+mod telemetry;
 mod tls;
 
 pub use foretell_functions::Status as AppStatus;

@@ -9,7 +9,7 @@ use axum::body::Body;
 use serde_json::Value;
 use support::World;
 
-const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
+const METHODS: [&str; 5] = ["get", "put", "patch", "post", "delete"];
 
 async fn document(world: &World) -> Value {
     world

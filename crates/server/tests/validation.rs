@@ -210,7 +210,7 @@ async fn who_says_nothing_is_confirmed_by_hand() {
         .collect();
     assert_eq!(
         versions,
-        [2, 1],
+        [3, 3],
         "older programs would deliver to who did not say yes"
     );
     let config = config.text();

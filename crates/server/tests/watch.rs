@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use serde_json::{Value, json};
-use support::{World, event};
+use support::http::Hook;
+use support::{World, event, wait_for};
 
 #[tokio::test]
 async fn what_watches_it() {
@@ -36,23 +37,8 @@ async fn what_watches_it() {
         Some("text/plain; version=0.0.4")
     );
     let text = metrics.text();
-    let mut typed = std::collections::HashSet::new();
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
-            assert!(
-                ["counter", "gauge"].contains(&kind) && typed.insert(name),
-                "{line}"
-            );
-        } else if !line.starts_with("# HELP ") {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            value.parse::<u64>().unwrap();
-            let name = series.split('{').next().unwrap();
-            assert!(typed.contains(name), "{line}");
-            let labels = series.strip_prefix(name).unwrap();
-            assert!(labels.is_empty() || labels.ends_with("\"}"), "{line}");
-        }
-    }
+    let scrape = scrape(&text);
+    assert!(scrape.docs.len() > 20, "{text}");
     for line in [
         "foretell_topic_events{topic=\"shop\"} 2",
         "foretell_published_events_total 2",
@@ -66,6 +52,121 @@ async fn what_watches_it() {
     tokio::time::timeout(Duration::from_secs(30), world.node.close())
         .await
         .unwrap();
+}
+
+/// As another program reads it.
+fn scrape(text: &str) -> prometheus_parse::Scrape {
+    let lines = text.lines().map(|line| Ok(line.to_owned()));
+    let scrape = prometheus_parse::Scrape::parse(lines).unwrap();
+    let series = text.lines().filter(|line| !line.starts_with('#'));
+    let is_bucket = |line: &&str| !line.contains("_bucket{") || line.contains("le=\"+Inf\"");
+    // Nothing was read past: a histogram's buckets are one sample, its sum and count are others.
+    assert_eq!(
+        series.filter(is_bucket).count(),
+        scrape.samples.len(),
+        "{text}"
+    );
+    scrape
+}
+
+#[tokio::test]
+async fn what_a_subscription_does_is_counted() {
+    use prometheus_parse::Value;
+    let world = World::with("[delivery]\nretry_schedule = [\"1h\"]\n").await;
+    world.put("/topics/shop", json!({})).await.is(201);
+    let hook = Hook::start().await;
+    let to = |name: &str, url: &str| {
+        let path = format!("/topics/shop/eventSubscriptions/{name}");
+        let body = json!({"properties": {"destination": {"endpointType": "WebHook", "properties": {"endpointUrl": url}}}});
+        let world = &world;
+        async move { world.put(&path, body).await.is(201) }
+    };
+    to("good", &hook.url).await;
+    to("dead", "http://127.0.0.1:1/").await;
+    let pull =
+        json!({"properties": {"deliveryConfiguration": {"deliveryMode": "Queue", "queue": {}}}});
+    world
+        .put("/topics/shop/eventSubscriptions/pull", pull)
+        .await
+        .is(201);
+    let stats = |name: &str| world.node.subscription_stats("shop", name).unwrap();
+    world
+        .publish(json!([
+            event("1", "a", json!(1)),
+            event("2", "b", json!(1))
+        ]))
+        .await
+        .is(200);
+    world
+        .post("/topics/shop/eventsubscriptions/pull:receive", json!(null))
+        .await
+        .is(200);
+    wait_for("deliveries", || {
+        stats("good").delivered == 2 && stats("dead").waiting == 2 && stats("good").pending == 0
+    })
+    .await;
+    wait_for("a lock", || stats("pull").waiting == 1).await;
+    let text = world
+        .send("GET", "/metrics", &[], Body::empty())
+        .await
+        .is(200)
+        .text();
+    let scrape = scrape(&text);
+    let value = |name: &str, subscription: &str, outcome: Option<&str>| {
+        let name = format!("foretell_subscription_{name}");
+        let found = scrape.samples.iter().find(|sample| {
+            sample.metric == name
+                && sample.labels.get("subscription") == Some(subscription)
+                && outcome.is_none_or(|outcome| sample.labels.get("outcome") == Some(outcome))
+        });
+        match found.map(|sample| &sample.value) {
+            Some(Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value)) => {
+                Some(*value)
+            }
+            Some(Value::Histogram(counts)) => Some(counts.last().unwrap().count),
+            _ => None,
+        }
+    };
+    for (name, subscription, outcome, expected) in [
+        ("lag", "good", None, Some(0.0)),
+        ("lag", "dead", None, Some(2.0)),
+        ("lag", "pull", None, Some(2.0)),
+        ("behind_seconds", "good", None, Some(0.0)),
+        ("retrying", "dead", None, Some(2.0)),
+        ("retrying", "pull", None, None),
+        ("locked", "pull", None, Some(1.0)),
+        ("attempts_total", "good", Some("Delivered"), Some(2.0)),
+        ("attempts_total", "dead", Some("Delivered"), Some(0.0)),
+        ("attempts_total", "dead", Some("SocketError"), Some(2.0)),
+        ("attempts_total", "dead", Some("Busy"), None),
+        ("delivery_seconds", "good", None, Some(2.0)),
+        ("delivery_seconds", "dead", None, Some(0.0)),
+    ] {
+        assert_eq!(
+            value(name, subscription, outcome),
+            expected,
+            "{name} {subscription} {outcome:?}: {text}"
+        );
+    }
+    let behind = value("behind_seconds", "dead", None).unwrap();
+    assert!(behind > 0.0 && behind < 60.0, "{behind}");
+    let appends = scrape
+        .samples
+        .iter()
+        .find(|sample| sample.metric == "foretell_append_seconds");
+    let Value::Histogram(counts) = &appends.unwrap().value else {
+        panic!("{text}")
+    };
+    assert_eq!(counts.last().unwrap().count, 1.0);
+    let shown = world
+        .get("/topics/shop/eventSubscriptions/dead")
+        .await
+        .json();
+    assert!(
+        shown["behindSeconds"].as_f64().unwrap() >= behind,
+        "{shown}"
+    );
+    world.node.close().await;
 }
 
 #[tokio::test]

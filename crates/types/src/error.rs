@@ -24,6 +24,8 @@ pub enum ErrorKind {
     ConditionFailed,
     /// Too much is waiting already: try again later.
     Busy,
+    /// The caller is beyond its quota: try again later.
+    OverQuota,
     /// The disk is full or below its low-water mark: free space, then try again.
     Full,
     /// Someone else holds or has written the journal: this writer must stop.
@@ -50,7 +52,8 @@ impl ErrorKind {
             ErrorKind::NotFound => "NotFound",
             ErrorKind::Conflict => "Conflict",
             ErrorKind::ConditionFailed => "PreconditionFailed",
-            ErrorKind::Busy => "TooManyRequests",
+            ErrorKind::Busy => "ServerBusy",
+            ErrorKind::OverQuota => "TooManyRequests",
             ErrorKind::Full => "InsufficientStorage",
             ErrorKind::Fenced => "Fenced",
             ErrorKind::Damaged => "Damaged",
@@ -61,7 +64,7 @@ impl ErrorKind {
     }
 
     /// Every kind, so that codes can be read back from the wire.
-    pub const ALL: [ErrorKind; 15] = [
+    pub const ALL: [ErrorKind; 16] = [
         ErrorKind::Invalid,
         ErrorKind::TooLarge,
         ErrorKind::Unsupported,
@@ -71,6 +74,7 @@ impl ErrorKind {
         ErrorKind::Conflict,
         ErrorKind::ConditionFailed,
         ErrorKind::Busy,
+        ErrorKind::OverQuota,
         ErrorKind::Full,
         ErrorKind::Fenced,
         ErrorKind::Damaged,
@@ -89,6 +93,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>>,
+    retry_after_s: Option<u32>,
 }
 
 impl Error {
@@ -97,6 +102,7 @@ impl Error {
             kind,
             message: message.into(),
             source: None,
+            retry_after_s: None,
         }))
     }
 
@@ -134,6 +140,18 @@ impl Error {
     pub fn context(mut self, place: impl fmt::Display) -> Error {
         self.0.message = format!("{place}: {}", self.0.message);
         self
+    }
+
+    /// The same error, with when it is worth trying again.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u32) -> Error {
+        self.0.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// When it is worth trying again, if that is known better than by the kind.
+    pub fn retry_after_s(&self) -> Option<u32> {
+        self.0.retry_after_s
     }
 
     pub fn kind(&self) -> ErrorKind {

@@ -67,6 +67,18 @@ impl Data {
 }
 
 impl NewEvent {
+    /// The bytes of its attributes and data: about what it takes as JSON.
+    pub fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let extensions = self.extensions.iter().map(|(name, value)| match value {
+            ExtensionValue::String(text) => name.len() + text.len(),
+            _ => name.len() + 8,
+        });
+        let attributes = self.id.len() + self.source.len() + self.event_type.len();
+        let optional = text(&self.subject) + text(&self.datacontenttype) + text(&self.dataschema);
+        attributes + optional + self.data.len() + extensions.sum::<usize>()
+    }
+
     pub fn extension(&self, name: &str) -> Option<&ExtensionValue> {
         self.extensions
             .binary_search_by(|(key, _)| key.as_str().cmp(name))

@@ -9,6 +9,45 @@ pub struct Limit {
     pub value: u64,
     pub unit: &'static str,
     pub about: &'static str,
+    /// What Azure Event Grid has, if it has such a limit.
+    pub service: Option<u64>,
+}
+
+/// The service's value where ours differs.
+const SERVICE: [(&str, u64); 3] = [
+    ("TOPICS", 100),
+    ("QUOTA_EVENTS_MOST", 5_000),
+    ("QUOTA_BYTES_MOST", 5_000_000),
+];
+
+const fn service(name: &str, about: &str, value: u64) -> Option<u64> {
+    let mut at = 0;
+    while at < SERVICE.len() {
+        if is_at(name, 0, SERVICE[at].0) && name.len() == SERVICE[at].0.len() {
+            return Some(SERVICE[at].1);
+        }
+        at += 1;
+    }
+    let mut at = 0;
+    while at < about.len() {
+        if is_at(about, at, "(service)") {
+            return Some(value);
+        }
+        at += 1;
+    }
+    None
+}
+
+const fn is_at(text: &str, at: usize, wanted: &str) -> bool {
+    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    let mut index = 0;
+    while index < wanted.len() {
+        if at + index >= text.len() || text[at + index] != wanted[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
 }
 
 macro_rules! limits {
@@ -22,6 +61,7 @@ macro_rules! limits {
                 value: $name as u64,
                 unit: $unit,
                 about: concat!($($about),+),
+                service: service(stringify!($name), concat!($($about),+), $value as u64),
             },)*
         ];
     };
@@ -32,6 +72,10 @@ limits! {
     PUBLISH_BODY_BYTES = 1024 * 1024, "bytes";
     /// Events in one publish request (service).
     PUBLISH_EVENTS = 5_000, "events";
+    /// The most that a publish request's body can be set to.
+    PUBLISH_BODY_BYTES_MOST = 8 * 1024 * 1024, "bytes";
+    /// The most that the events of a publish request can be set to.
+    PUBLISH_EVENTS_MOST = 100_000, "events";
     /// One event as JSON (service).
     EVENT_BYTES = 1024 * 1024, "bytes";
     /// The body of a request to the store API: append, import.
@@ -60,6 +104,20 @@ limits! {
     TOPICS = 10_000, "topics";
     /// Subscriptions of one topic (service).
     SUBSCRIPTIONS_PER_TOPIC = 500, "subscriptions";
+    /// Tags of one topic (service).
+    TOPIC_TAGS = 50, "tags";
+    /// The name of a topic's tag (service).
+    TOPIC_TAG_NAME_CHARS = 512, "characters";
+    /// The value of a topic's tag (service).
+    TOPIC_TAG_CHARS = 256, "characters";
+    /// The most events per second that a topic's quota can be set to; without one there is none.
+    QUOTA_EVENTS_MOST = 100_000_000, "events";
+    /// The most bytes per second that a topic's quota can be set to, likewise.
+    QUOTA_BYTES_MOST = 4_000_000_000, "bytes";
+    /// Labels of one subscription.
+    LABELS = 50, "labels";
+    /// A label of a subscription.
+    LABEL_CHARS = 128, "characters";
     /// Advanced filters of one subscription (service).
     ADVANCED_FILTERS = 25, "filters";
     /// Values of all advanced filters of one subscription; a range counts once (service).
@@ -205,9 +263,16 @@ mod tests {
 
     #[test]
     fn limits_fit_into_each_other() {
+        const { assert!(PUBLISH_BODY_BYTES_MOST <= STORE_BODY_BYTES) };
+        const { assert!(PUBLISH_EVENTS_MOST <= COMMIT_EVENTS) };
         const { assert!(COMMIT_BYTES < GROUP_BYTES) };
         const { assert!(REGISTER_BYTES < COMMIT_BYTES) };
         const { assert!(INVOCATION_OUTPUT_BYTES * 4 / 3 < REGISTER_BYTES) };
+        let service = |name: &str| ALL.iter().find(|limit| limit.name == name).unwrap().service;
+        assert_eq!(service("PUBLISH_EVENTS"), Some(5_000));
+        assert_eq!(service("TOPICS"), Some(100));
+        assert_eq!(service("TOPIC_TAGS"), Some(50));
+        assert_eq!(service("COMMIT_EVENTS"), None);
         assert!(
             ALL.iter()
                 .all(|limit| limit.value > 0 && !limit.about.is_empty())

@@ -13,7 +13,7 @@ impl Limits {
         if globals.json {
             let limits: Vec<_> = ALL
                 .iter()
-                .map(|limit| json!({ "name": limit.name, "value": limit.value, "unit": limit.unit, "about": limit.about.trim() }))
+                .map(|limit| json!({ "name": limit.name, "value": limit.value, "unit": limit.unit, "about": limit.about.trim(), "service": limit.service }))
                 .collect();
             return line(&json!(limits).to_string());
         }
@@ -24,10 +24,11 @@ impl Limits {
                 vec![
                     limit.name.to_lowercase(),
                     value,
+                    limit.service.map_or_else(String::new, count),
                     limit.about.trim().to_owned(),
                 ]
             })
             .collect();
-        table(&["NAME", "LIMIT", "ABOUT"], &rows)
+        table(&["NAME", "LIMIT", "SERVICE", "ABOUT"], &rows)
     }
 }

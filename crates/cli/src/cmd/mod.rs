@@ -15,4 +15,5 @@ pub mod serve;
 pub mod state;
 pub mod subscription;
 pub mod topic;
+mod update;
 pub mod verify;

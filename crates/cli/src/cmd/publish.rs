@@ -1,9 +1,11 @@
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
 use foretell_types::limits::{PUBLISH_BODY_BYTES, STORE_BODY_BYTES};
-use foretell_types::{Error, RESERVED_ATTRIBUTES};
+use foretell_types::{Error, ErrorKind, RESERVED_ATTRIBUTES};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,8 @@ use crate::output::{Failure, amount, bar, count, line, note};
 
 const BATCH_EVENTS: usize = 1_000;
 /// Room is left for brackets and commas.
+/// Between attempts to publish what is beyond the quota of the topic.
+const QUOTA_WAIT: Duration = Duration::from_secs(1);
 const BATCH_BYTES: usize = PUBLISH_BODY_BYTES - 64 * 1024;
 
 #[derive(Args, Debug)]
@@ -264,11 +268,21 @@ impl Batch {
             "/topics/{}/api/events?api-version=2018-01-01",
             encode(topic)
         );
-        let sent = client
-            .send(Request::post(path).body(content_type, batch.body))
-            .await;
-        sent.map(|_| ())
-            .map_err(|error| located(&error, &batch.places))
+        let body = Bytes::from(batch.body);
+        let mut has_waited = false;
+        loop {
+            let request = Request::post(path.clone()).body(content_type, body.clone());
+            match client.send(request).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::OverQuota => {
+                    if !std::mem::replace(&mut has_waited, true) {
+                        note(&format!("waiting: {}", error.message()));
+                    }
+                    tokio::time::sleep(QUOTA_WAIT).await;
+                }
+                Err(error) => return Err(located(&error, &batch.places)),
+            }
+        }
     }
 }
 

@@ -31,11 +31,13 @@ impl Serve {
             ));
         }
         raise_file_limit();
-        let application = match &self.app_dir {
+        let mut application = match &self.app_dir {
             Some(folder) => Application::read(folder)?,
             None if Path::new("foretell.toml").exists() => Application::read(Path::new("."))?,
             None => Application::none(),
         };
+        let endpoint = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok();
+        application.otlp_endpoint = endpoint.filter(|endpoint| !endpoint.is_empty());
         let options = NodeOptions {
             data: globals.data.clone(),
             application,

@@ -6,6 +6,7 @@ use foretell_protocol::{
 use http::Method;
 use serde_json::Value;
 
+use super::update::{SubscriptionUpdate, expiration};
 use crate::Globals;
 use crate::client::{Client, Request, encode};
 use crate::output::{Failure, count, line, note, table};
@@ -20,6 +21,8 @@ pub struct Subscription {
 enum Action {
     /// Make a subscription, or change one: its progress stays.
     Create(Box<Create>),
+    /// Change some of a subscription: what isn't named stays, its progress too.
+    Update(Box<SubscriptionUpdate>),
     /// List the subscriptions of a topic.
     List { topic: String },
     /// Show a subscription.
@@ -93,6 +96,12 @@ struct Create {
     /// always or never.
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     validation: Validation,
+    /// Labels, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "LABELS")]
+    labels: Vec<String>,
+    /// When it stops delivering, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
     /// Where a new subscription begins: now, beginning, a position, or a time (with what was
     /// recorded then or later).
     #[arg(long, default_value = "now", value_name = "PLACE")]
@@ -135,6 +144,14 @@ impl Subscription {
                 }
                 show(&answer, as_json)
             }
+            Action::Update(update) => {
+                let path = path(&update.topic, &update.name);
+                let known = client.send(Request::get(path.clone())).await?;
+                let is_pulled = known.json().await?["to"] == "pull";
+                let body = update.body(is_pulled)?;
+                let request = Request::new(Method::PATCH, path).json(&body);
+                show(&client.send(request).await?.json().await?, as_json)
+            }
             Action::List { topic } => {
                 let request =
                     Request::get(format!("/topics/{}/eventSubscriptions", encode(&topic)));
@@ -148,7 +165,7 @@ impl Subscription {
                     .flatten()
                     .map(row)
                     .collect();
-                table(&["SUBSCRIPTION", "TO", "LAG", "RUNNING"], &rows)
+                table(&["SUBSCRIPTION", "TO", "LAG", "BEHIND", "RUNNING"], &rows)
             }
             Action::Show { topic, name } => show(
                 &client
@@ -222,14 +239,12 @@ impl Create {
         if let Some(size) = self.batch_kilobytes {
             definition.preferred_batch_kilobytes = size;
         }
+        definition.labels.clone_from(&self.labels);
         definition.check(InputSchema::Any).map_err(usage)?;
-        let facts = SubscriptionFacts {
-            name: &self.name,
-            topic_resource_id: "",
-            topic_schema: InputSchema::Any,
-            provisioning: &Provisioning::Succeeded,
-        };
-        let mut body = definition.to_json(&facts);
+        let mut body = resource(&definition);
+        if let Some(text) = &self.expires {
+            body["properties"]["expirationTimeUtc"] = expiration(text)?.into();
+        }
         // The server knows the topic's schema, and so the default.
         if let Some(properties) = body["properties"].as_object_mut() {
             properties.remove("eventDeliverySchema");
@@ -238,17 +253,49 @@ impl Create {
     }
 }
 
-fn usage(error: foretell_types::Error) -> Failure {
+/// The subscription in the JSON of Event Grid's resource model.
+fn resource(definition: &SubscriptionDefinition) -> Value {
+    definition.to_json(&SubscriptionFacts {
+        name: "",
+        topic_resource_id: "",
+        topic_schema: InputSchema::Any,
+        provisioning: &Provisioning::Succeeded,
+    })
+}
+
+/// The `destination` of a target.
+pub fn target(target: &Target) -> Value {
+    let definition = SubscriptionDefinition::new(target.clone());
+    let mut body = resource(&definition);
+    let destination = body["properties"]["destination"].take();
+    let mut short = serde_json::json!({ "endpointType": destination["endpointType"] });
+    for name in ["endpointUrl", "resourceId"] {
+        if let Some(value) = destination["properties"].get(name) {
+            short["properties"][name] = value.clone();
+        }
+    }
+    short
+}
+
+/// The `deadLetterDestination` of a container.
+pub fn dead_letter(container: &str) -> Value {
+    serde_json::json!({
+        "endpointType": "StorageBlob",
+        "properties": { "blobContainerName": container },
+    })
+}
+
+pub fn usage(error: foretell_types::Error) -> Failure {
     Failure::Usage(error.message().to_owned())
 }
 
-fn parse_filter(text: &str) -> Result<Filter, Failure> {
+pub fn parse_filter(text: &str) -> Result<Filter, Failure> {
     let json: Value = serde_json::from_str(text)
         .map_err(|error| Failure::Usage(format!("--filter is not JSON: {error}")))?;
     Filter::from_json(Some(&json)).map_err(usage)
 }
 
-fn whole_seconds(time: std::time::Duration) -> Result<u32, Failure> {
+pub fn whole_seconds(time: std::time::Duration) -> Result<u32, Failure> {
     let seconds = u32::try_from(time.as_secs()).ok();
     seconds.filter(|_| time.subsec_nanos() == 0).ok_or_else(|| {
         let time = humantime::format_duration(time);
@@ -263,6 +310,7 @@ fn row(subscription: &Value) -> Vec<String> {
         subscription["name"].as_str().unwrap_or("").to_owned(),
         subscription["to"].as_str().unwrap_or("").to_owned(),
         subscription["lag"].as_u64().map_or_else(String::new, count),
+        behind(&subscription["behindSeconds"]),
         match subscription["paused"] == true {
             true => "paused".to_owned(),
             false => subscription["running"].to_string(),
@@ -270,16 +318,30 @@ fn row(subscription: &Value) -> Vec<String> {
     ]
 }
 
+/// How long the first event that waits has waited.
+fn behind(seconds: &Value) -> String {
+    let seconds = seconds.as_f64().map(|s| s.max(0.0) as u64);
+    seconds.map_or_else(String::new, |seconds| {
+        humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+    })
+}
+
 fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
     if as_json {
         return line(&subscription.to_string());
     }
     let cells = row(subscription);
-    for (name, cell) in ["subscription", "to", "lag", "running"].iter().zip(cells) {
+    for (name, cell) in ["subscription", "to", "lag", "behind", "running"]
+        .iter()
+        .zip(cells)
+    {
         line(&format!("{name:<13} {cell}"))?;
     }
     let properties = &subscription["properties"];
-    let state = properties["provisioningState"].as_str().unwrap_or("");
+    let state = match subscription["expired"].as_bool() {
+        Some(true) => "Expired",
+        _ => properties["provisioningState"].as_str().unwrap_or(""),
+    };
     line(&format!("{:<13} {state}", "state"))?;
     let probation = &subscription["probation"];
     if let (Some(outcome), Some(until)) =
@@ -292,6 +354,14 @@ fn show(subscription: &Value, as_json: bool) -> Result<(), Failure> {
     }
     if let Some(rate) = subscription["rate"].as_u64() {
         line(&format!("{:<13} {} requests a minute", "rate", count(rate)))?;
+    }
+    if let Some(expires) = properties["expirationTimeUtc"].as_str() {
+        line(&format!("{:<13} {expires}", "expires"))?;
+    }
+    let labels = properties["labels"].as_array().into_iter().flatten();
+    let labels: Vec<&str> = labels.filter_map(Value::as_str).collect();
+    if !labels.is_empty() {
+        line(&format!("{:<13} {}", "labels", labels.join(", ")))?;
     }
     let queue = &properties["deliveryConfiguration"]["queue"];
     line(&format!("{:<13} {}", "filter", properties["filter"]))?;

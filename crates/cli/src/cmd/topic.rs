@@ -2,6 +2,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::update::{TopicQuota, TopicTags, TopicUpdate};
 use crate::Globals;
 use crate::client::{Client, Request, encode};
 use crate::output::{Failure, count, line, table};
@@ -27,7 +28,13 @@ enum Action {
         /// destroy these. Every event then needs a subject.
         #[arg(long)]
         erasable: bool,
+        #[command(flatten)]
+        tags: TopicTags,
+        #[command(flatten)]
+        quota: TopicQuota,
     },
+    /// Change some of a topic: what isn't named stays.
+    Update(TopicUpdate),
     /// List the topics.
     List {
         /// The product's own as well.
@@ -72,13 +79,22 @@ impl Topic {
                 input_schema,
                 input_mapping,
                 erasable,
+                tags,
+                quota,
             } => {
                 let mut body = definition(&input_schema, input_mapping.as_deref())?;
                 if erasable {
                     body["properties"]["erasable"] = true.into();
                 }
+                tags.put(&mut body);
+                quota.put(&mut body)?;
                 let request =
                     Request::new(Method::PUT, format!("/topics/{}", encode(&name))).json(&body);
+                show(&client.send(request).await?.json().await?, as_json)
+            }
+            Action::Update(update) => {
+                let path = format!("/topics/{}", encode(&update.name));
+                let request = Request::new(Method::PATCH, path).json(&update.body()?);
                 show(&client.send(request).await?.json().await?, as_json)
             }
             Action::List { system } => {
@@ -176,6 +192,12 @@ fn show(topic: &Value, as_json: bool) -> Result<(), Failure> {
     ))?;
     if topic["properties"]["erasable"] == true {
         line("erasable  yes")?;
+    }
+    for (name, value) in topic["tags"].as_object().into_iter().flatten() {
+        line(&format!("tag       {name}={}", text(value)))?;
+    }
+    if topic["properties"]["quota"].is_object() {
+        line(&format!("quota     {}", topic["properties"]["quota"]))?;
     }
     line(&format!(
         "events    {}",

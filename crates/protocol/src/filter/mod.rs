@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 mod advanced;
 mod look;
+mod namespace;
 mod number;
 mod pass;
 

@@ -55,6 +55,8 @@ pub trait Fill {
 pub struct RequestLimits {
     pub body_bytes: usize,
     pub events: usize,
+    /// One event, see [`NewEvent::bytes`].
+    pub event_bytes: usize,
 }
 
 impl RequestLimits {
@@ -62,16 +64,20 @@ impl RequestLimits {
     pub const PUBLISH: RequestLimits = RequestLimits {
         body_bytes: PUBLISH_BODY_BYTES,
         events: PUBLISH_EVENTS,
+        event_bytes: EVENT_BYTES,
     };
     /// The publish operation of a namespace's topic.
     pub const NAMESPACE: RequestLimits = RequestLimits {
         body_bytes: PUBLISH_BODY_BYTES,
         events: NAMESPACE_PUBLISH_EVENTS,
+        event_bytes: EVENT_BYTES,
     };
     /// The store API's append.
     pub const STORE: RequestLimits = RequestLimits {
         body_bytes: STORE_BODY_BYTES,
         events: COMMIT_EVENTS,
+        // What an event may hold is checked when it is appended.
+        event_bytes: STORE_BODY_BYTES,
     };
 }
 
@@ -122,13 +128,14 @@ pub fn read_events_within(
     let content_type = ContentType::of(headers)?;
     let form = form(headers, content_type.as_ref())?;
     if form == Form::Binary {
-        return match topic.schema {
+        let event = match topic.schema {
             InputSchema::EventGrid => Err(refusal::binary_for_event_grid()),
             InputSchema::Custom => Err(refusal::cloud_event_for_custom()),
             InputSchema::Any | InputSchema::CloudEvents => {
-                binary::read(headers, content_type.as_ref(), body).map(|event| vec![event])
+                binary::read(headers, content_type.as_ref(), body)
             }
-        };
+        }?;
+        return within(vec![event], limits);
     }
     if let Some(charset) = content_type.as_ref().and_then(ContentType::foreign_charset) {
         return Err(Error::invalid(format!(
@@ -144,6 +151,17 @@ pub fn read_events_within(
         (_, Form::Structured) => single(body, topic),
         (_, _) => by_shape(body, topic),
     }?;
+    within(events, limits)
+}
+
+fn within(events: Vec<NewEvent>, limits: RequestLimits) -> Result<Vec<NewEvent>> {
+    let sizes = || events.iter().map(NewEvent::bytes).enumerate();
+    if let Some((index, bytes)) = sizes().find(|(_, bytes)| *bytes > limits.event_bytes) {
+        return Err(too_large(format_args!(
+            "event {index} of the array has {bytes} bytes: at most {} are allowed",
+            limits.event_bytes
+        )));
+    }
     if events.len() > limits.events {
         return Err(too_large(format_args!(
             "the request has {} events: at most {} are allowed",

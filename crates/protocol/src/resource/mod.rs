@@ -9,15 +9,19 @@
 mod attribute;
 mod delivery_schema;
 mod destination;
+mod lifetime;
 mod queue;
+mod quota;
 mod subscription;
 mod target;
 mod topic;
+mod update;
 mod validation;
 
 pub use attribute::{Attribute, AttributeValue};
 pub use delivery_schema::DeliverySchema;
 pub use queue::ordering;
+pub use quota::Quota;
 pub use subscription::{SubscriptionDefinition, SubscriptionFacts};
 pub use target::Target;
 pub use topic::{TopicDefinition, TopicFacts};

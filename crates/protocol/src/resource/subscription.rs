@@ -10,7 +10,7 @@ use super::{Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validatio
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
 
-const KNOWN: [&str; 13] = [
+pub(super) const KNOWN: [&str; 14] = [
     "topic",
     "provisioningState",
     "labels",
@@ -23,6 +23,7 @@ const KNOWN: [&str; 13] = [
     "deliveryWithResourceIdentity",
     "deadLetterWithResourceIdentity",
     "deliveryConfiguration",
+    "filtersConfiguration",
     // Not Event Grid's.
     "from",
 ];
@@ -66,6 +67,12 @@ pub struct SubscriptionDefinition {
     /// [`DELIVERY_ATTRIBUTES`]: foretell_types::limits::DELIVERY_ATTRIBUTES
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Attribute>,
+    /// What its owners call it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// From then on nothing is delivered; milliseconds of the Unix time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
 }
 
 fn one() -> u32 {
@@ -113,6 +120,8 @@ impl SubscriptionDefinition {
             max_events_per_batch: one(),
             preferred_batch_kilobytes: usual_kilobytes(),
             attributes: Vec::new(),
+            labels: Vec::new(),
+            expires_ms: None,
         }
     }
 
@@ -125,7 +134,6 @@ impl SubscriptionDefinition {
             .ok_or_else(|| Error::invalid("properties is missing"))?;
         properties.only(&KNOWN)?;
         properties.unsupported(&[
-            ("expirationTimeUtc", json!("")),
             ("deliveryWithResourceIdentity", json!({})),
             ("deadLetterWithResourceIdentity", json!({})),
         ])?;
@@ -148,8 +156,8 @@ impl SubscriptionDefinition {
         {
             definition.take_delivery(&fields)?;
         }
-        definition.filter = Filter::from_json(properties.get("filter"))
-            .map_err(|error| Error::invalid(format!("properties.{}", error.message())))?;
+        definition.take_lifetime(&properties)?;
+        definition.filter = Filter::from_properties(&properties)?;
         if let Some(retry) = properties.object("retryPolicy")? {
             retry.only(&["maxDeliveryAttempts", "eventTimeToLiveInMinutes"])?;
             if let Some(attempts) = retry.count("maxDeliveryAttempts", most_attempts)? {
@@ -202,6 +210,7 @@ impl SubscriptionDefinition {
     /// Checks what was given by other ways than JSON as well.
     pub fn check(&self, topic_schema: InputSchema) -> Result<()> {
         self.filter.check()?;
+        self.check_labels()?;
         let pulled = self.target == Target::Pull;
         let (most_attempts, most_minutes) = most(&self.target);
         for (name, value, max) in [
@@ -319,11 +328,14 @@ impl SubscriptionDefinition {
         let mut properties = json!({
             "topic": facts.topic_resource_id,
             "provisioningState": facts.provisioning.arm(),
-            "labels": [],
             "filter": self.filter.to_json(),
             "eventDeliverySchema": schema.map(DeliverySchema::arm),
         });
+        self.lifetime_to_json(&mut properties);
         if self.target == Target::Pull {
+            if let Some(filters) = self.filter.to_namespace_json() {
+                properties["filtersConfiguration"] = filters;
+            }
             properties["deliveryConfiguration"] = queue::to_json(self, dead_letter);
         } else {
             let mut destination = self.target.to_json(scope);

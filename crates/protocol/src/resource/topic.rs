@@ -1,14 +1,18 @@
+use std::collections::BTreeMap;
+
+use foretell_types::limits::{TOPIC_TAG_CHARS, TOPIC_TAG_NAME_CHARS, TOPIC_TAGS};
 use foretell_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ENVELOPE;
+use super::{ENVELOPE, Quota};
 use crate::field::Fields;
 use crate::{InputMapping, InputSchema};
 
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     // Not Event Grid's.
     "erasable",
+    "quota",
     "inputSchema",
     "inputSchemaMapping",
     "provisioningState",
@@ -36,6 +40,11 @@ pub struct TopicDefinition {
     /// Of a new topic; one that is there stays as it is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub erasable: bool,
+    /// What its owners note about it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Quota::is_none")]
+    pub quota: Quota,
 }
 
 /// What the server knows of a topic beside its definition.
@@ -54,8 +63,14 @@ impl TopicDefinition {
     pub fn from_json(value: &Value) -> Result<TopicDefinition> {
         let resource = Fields::of("", value)?;
         resource.only(&ENVELOPE)?;
+        let tags = tags(&resource)?;
         let Some(properties) = resource.object("properties")? else {
-            return Ok(TopicDefinition::default());
+            let definition = TopicDefinition {
+                tags,
+                ..TopicDefinition::default()
+            };
+            definition.check()?;
+            return Ok(definition);
         };
         properties.only(&KNOWN)?;
         properties.unsupported(&[
@@ -81,6 +96,8 @@ impl TopicDefinition {
             input_schema,
             mapping,
             erasable: properties.boolean("erasable")?.unwrap_or(false),
+            tags,
+            quota: Quota::from_json(&properties)?,
         };
         definition.check()?;
         Ok(definition)
@@ -93,6 +110,25 @@ impl TopicDefinition {
                 "properties.inputSchemaMapping needs properties.inputSchema CustomEventSchema, not {}",
                 self.input_schema.arm()
             )));
+        }
+        self.check_tags()?;
+        self.quota.check()
+    }
+
+    fn check_tags(&self) -> Result<()> {
+        if self.tags.len() > TOPIC_TAGS {
+            return Err(Error::invalid(format!(
+                "there are {} tags: at most {TOPIC_TAGS} are allowed",
+                self.tags.len()
+            )));
+        }
+        for (name, value) in &self.tags {
+            let (of_name, of_value) = (name.chars().count(), value.chars().count());
+            if name.is_empty() || of_name > TOPIC_TAG_NAME_CHARS || of_value > TOPIC_TAG_CHARS {
+                return Err(Error::invalid(format!(
+                    "tag {name:?} has a name of {of_name} and a value of {of_value} characters: 1 to {TOPIC_TAG_NAME_CHARS} and at most {TOPIC_TAG_CHARS} are allowed"
+                )));
+            }
         }
         Ok(())
     }
@@ -112,12 +148,30 @@ impl TopicDefinition {
         if self.erasable {
             properties["erasable"] = true.into();
         }
-        json!({
+        if !self.quota.is_none() {
+            properties["quota"] = self.quota.to_json();
+        }
+        let mut resource = json!({
             "id": facts.resource_id,
             "name": facts.name,
             "type": "Microsoft.EventGrid/topics",
             "location": "local",
             "properties": properties,
-        })
+        });
+        if !self.tags.is_empty() {
+            resource["tags"] = json!(self.tags);
+        }
+        resource
     }
+}
+
+fn tags(resource: &Fields<'_>) -> Result<BTreeMap<String, String>> {
+    let Some(Value::Object(tags)) = resource.object("tags")?.and(resource.get("tags")) else {
+        return Ok(BTreeMap::new());
+    };
+    let tag = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => Ok((name.clone(), text.clone())),
+        _ => Err(Error::invalid(format!("tags.{name} must be a string"))),
+    };
+    tags.iter().map(tag).collect()
 }

@@ -315,8 +315,8 @@ fn wrong_subscriptions() {
             "properties.retryPolicy.x is not known",
         ),
         (
-            with("expirationTimeUtc", json!("2030-01-01T00:00:00Z")),
-            "properties.expirationTimeUtc is not supported yet",
+            with("expirationTimeUtc", json!("2030-13-01T00:00:00Z")),
+            "properties.expirationTimeUtc: ",
         ),
         (
             with("eventDeliverySchema", json!("Xml")),
@@ -524,5 +524,58 @@ fn wrong_attributes() {
         hook["properties"]["deliveryAttributeMappings"] = attributes;
         let error = subscription(json!({ "destination": hook })).unwrap_err();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn filters_as_a_namespace_has_them() {
+    let with = |more: Value| {
+        let mut body = json!({"properties": {"deliveryConfiguration": {"deliveryMode": "Queue", "queue": {}}}});
+        for (name, value) in more.as_object().unwrap() {
+            body["properties"][name] = value.clone();
+        }
+        SubscriptionDefinition::from_json(&body, InputSchema::CloudEvents)
+    };
+    let filters = json!({
+        "includedEventTypes": ["a", "b"],
+        "filters": [{"operatorType": "StringIn", "key": "subject", "values": ["x"]}],
+    });
+    let read = with(json!({"filtersConfiguration": filters})).unwrap();
+    assert_eq!(read.filter.included_event_types, ["a", "b"]);
+    let answered = read.to_json(&SubscriptionFacts {
+        name: "work",
+        topic_resource_id: ID,
+        topic_schema: InputSchema::CloudEvents,
+        provisioning: &Provisioning::Succeeded,
+    });
+    assert_eq!(answered["properties"]["filtersConfiguration"], filters);
+    // What was answered can be sent back.
+    let again = SubscriptionDefinition::from_json(&answered, InputSchema::CloudEvents).unwrap();
+    assert_eq!(again.filter, read.filter);
+    let grid = json!({"subjectBeginsWith": "x"});
+    let begins = with(json!({"filter": grid})).unwrap();
+    let answered = begins.to_json(&SubscriptionFacts {
+        name: "work",
+        topic_resource_id: ID,
+        topic_schema: InputSchema::CloudEvents,
+        provisioning: &Provisioning::Succeeded,
+    });
+    assert!(answered["properties"].get("filtersConfiguration").is_none());
+    for (wrong, message) in [
+        (
+            json!({"filter": grid, "filtersConfiguration": filters}),
+            "differ",
+        ),
+        (
+            json!({"filtersConfiguration": {"advancedFilters": []}}),
+            "properties.filtersConfiguration.advancedFilters",
+        ),
+        (
+            json!({"filtersConfiguration": {"filters": [{"operatorType": "Like", "key": "a"}]}}),
+            "properties.filtersConfiguration.filters[0].operatorType",
+        ),
+    ] {
+        let error = with(wrong).unwrap_err();
+        assert!(error.message().contains(message), "{error}");
     }
 }

@@ -23,6 +23,10 @@ impl From<Error> for Failed {
 }
 
 impl Failed {
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
     /// In the form of Event Grid's own endpoints.
     pub fn event_grid(error: Error, request_id: String, now: Instant) -> Failed {
         Failed {

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, json as answer_json};
+use super::answer::{Answer, Failed, json as answer_json};
 use super::body::read_body;
 use super::parameters::{Parameters, topic_and_subject};
 use super::read::set_etag;
@@ -36,8 +36,21 @@ pub async fn append_stream(
 }
 
 async fn append_to(node: &Node, topic: &str, subject: Option<String>, request: Request) -> Answer {
-    let topic = node.topic(topic)?;
     let (parts, body) = request.into_parts();
+    let work = append_parts(node, topic, subject, &parts, body);
+    node.telemetry
+        .publish(topic, &parts.headers, Failed::error, work)
+        .await
+}
+
+async fn append_parts(
+    node: &Node,
+    topic: &str,
+    subject: Option<String>,
+    parts: &http::request::Parts,
+    body: axum::body::Body,
+) -> Answer {
+    let topic = node.topic(topic)?;
     let credentials = credentials(&parts.headers, &parts.uri)?;
     node.check_topic(&topic, &credentials, Permission::Publish)?;
     let body = read_body(&parts.headers, body, STORE_BODY_BYTES).await?;

@@ -58,6 +58,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             "/topics/{topic}",
             get(topics::get_topic)
                 .put(topics::put_topic)
+                .patch(topics::patch_topic)
                 .delete(topics::delete_topic),
         )
         .route("/topics/{topic}/listkeys", post(topics::list_keys))
@@ -73,6 +74,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
             "/topics/{topic}/eventsubscriptions/{subscription}",
             get(subscriptions::get_subscription)
                 .put(subscriptions::put_subscription)
+                .patch(subscriptions::patch_subscription)
                 .delete(subscriptions::delete_subscription),
         )
         .route(

@@ -1,7 +1,6 @@
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use foretell_protocol::{Permission, RequestLimits};
-use foretell_types::limits::PUBLISH_BODY_BYTES;
+use foretell_protocol::Permission;
 use foretell_types::{NewEvent, Result};
 use http::{HeaderValue, StatusCode};
 
@@ -34,7 +33,7 @@ pub async fn publish(State(node): Server, Path(topic): Path<String>, request: Re
 
 async fn accept(node: &Node, topic: &str, request: Request) -> Result<()> {
     append_read(node, topic, request, |topic, headers, body| {
-        node.read_events(topic, headers, body, RequestLimits::PUBLISH)
+        node.read_events(topic, headers, body, node.request_limits())
     })
     .await
 }
@@ -46,12 +45,25 @@ pub(super) async fn append_read(
     request: Request,
     read: impl FnOnce(&TopicEntry, &http::HeaderMap, &[u8]) -> Result<Vec<NewEvent>>,
 ) -> Result<()> {
-    let topic = node.topic(topic)?;
     let (parts, body) = request.into_parts();
+    let work = append_parts(node, topic, &parts, body, read);
+    node.telemetry
+        .publish(topic, &parts.headers, |error| error, work)
+        .await
+}
+
+async fn append_parts(
+    node: &Node,
+    topic: &str,
+    parts: &http::request::Parts,
+    body: axum::body::Body,
+    read: impl FnOnce(&TopicEntry, &http::HeaderMap, &[u8]) -> Result<Vec<NewEvent>>,
+) -> Result<()> {
+    let topic = node.topic(topic)?;
     // Before the body is read: who has no key sends nothing.
     let credentials = super::credentials(&parts.headers, &parts.uri)?;
     node.check_topic(&topic, &credentials, Permission::Publish)?;
-    let body = read_body(&parts.headers, body, PUBLISH_BODY_BYTES).await?;
+    let body = read_body(&parts.headers, body, node.request_limits().body_bytes).await?;
     let topic = node.still_publishes(topic, &credentials)?;
     let events = read(&topic, &parts.headers, &body)?;
     node.append(&topic.config.name, events, Conditions::default())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use foretell_delivery::allowed_rate;
 use foretell_protocol::{Permission, SubscriptionDefinition, SubscriptionFacts};
-use foretell_types::{Error, Position, Timestamp};
+use foretell_types::{Error, Timestamp};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::node::{Owner, SubscriptionConfig, to_the_end};
 
 type OfSubscription = Path<(String, String)>;
 
-fn subscription_json(
+async fn subscription_json(
     node: &Node,
     subscription: &SubscriptionConfig,
 ) -> foretell_types::Result<Value> {
@@ -33,17 +33,13 @@ fn subscription_json(
         let url = node.validation_url(subscription);
         value["validation"] = json!({ "message": why, "url": url });
     }
-    let head = Position::as_count(node.log.head(&subscription.topic)?);
     value["to"] = subscription.definition.target.to_string().into();
-    let stats = node.subscription_stats(&subscription.topic, &subscription.name);
-    let saved = foretell_delivery::progress(&node.log, &subscription.topic, &subscription.name)?;
-    value["lag"] = match (&stats, saved) {
-        (Some(stats), _) => stats.lag(head).into(),
-        (None, Some(saved)) => {
-            (head.saturating_sub(saved.upto) + saved.pending.len() as u64).into()
-        }
-        (None, None) => Value::Null,
-    };
+    let lag = node.lag(subscription)?;
+    value["lag"] = lag.map(|lag| lag.events).into();
+    if let Some(first) = lag.and_then(|lag| lag.first) {
+        value["behindSeconds"] = node.behind_s(&subscription.topic, first).await?.into();
+    }
+    let stats = lag.and_then(|lag| lag.stats);
     value["running"] = stats.is_some().into();
     value["paused"] = subscription.paused.into();
     if let Some(rate) = subscription.rate {
@@ -53,6 +49,9 @@ fn subscription_json(
         let until = Timestamp::from_instant(probation.until).to_string();
         value["probation"] =
             json!({ "outcome": format!("{:?}", probation.outcome), "until": until });
+    }
+    if subscription.definition.is_expired(node.now()) {
+        value["expired"] = true.into();
     }
     if let Some(stats) = stats {
         value["stats"] = json!(stats);
@@ -80,10 +79,10 @@ pub async fn list_subscriptions(
     )?;
     let topic = node.topic(&topic)?;
     let config = node.config();
-    let found = config.subscriptions_of(&topic.config.name);
-    let all: Vec<Value> = found
-        .map(|subscription| subscription_json(&node, subscription))
-        .collect::<Result<_, _>>()?;
+    let mut all: Vec<Value> = Vec::new();
+    for subscription in config.subscriptions_of(&topic.config.name) {
+        all.push(subscription_json(&node, subscription).await?);
+    }
     answer_json(&json!({ "value": all }))
 }
 
@@ -101,7 +100,7 @@ pub async fn get_subscription(
         Some(&topic),
     )?;
     let subscription = node.subscription(&topic, &name)?;
-    answer_json(&subscription_json(&node, &subscription)?)
+    answer_json(&subscription_json(&node, &subscription).await?)
 }
 
 /// `PUT /topics/{topic}/eventSubscriptions/{subscription}?from=beginning|now|POSITION|TIME`
@@ -140,7 +139,21 @@ pub async fn put_subscription(
         StatusCode::OK
     };
     let subscription = node.subscription(&topic, &name)?;
-    json_with(status, &subscription_json(&node, &subscription)?)
+    json_with(status, &subscription_json(&node, &subscription).await?)
+}
+
+/// `PATCH /topics/{topic}/eventSubscriptions/{subscription}`
+pub async fn patch_subscription(
+    State(node): Server,
+    Path((topic, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    require_change(&node, &topic, &request)?;
+    let update = admin_body(request).await?;
+    let (to, of, called) = (node.clone(), topic.clone(), name.clone());
+    to_the_end(async move { to.update_subscription(&of, &called, &update).await }).await?;
+    let subscription = node.subscription(&topic, &name)?;
+    answer_json(&subscription_json(&node, &subscription).await?)
 }
 
 /// `DELETE /topics/{topic}/eventSubscriptions/{subscription}`
@@ -173,7 +186,7 @@ async fn set_paused(node: &Arc<Node>, (topic, name): (String, String), paused: b
     let pause = async move { of.pause_subscription(&to, &called, paused).await };
     to_the_end(pause).await?;
     let subscription = node.subscription(&topic, &name)?;
-    answer_json(&subscription_json(node, &subscription)?)
+    answer_json(&subscription_json(node, &subscription).await?)
 }
 
 /// `POST /topics/{topic}/eventSubscriptions/{subscription}/rewind?to=beginning|POSITION|TIME`
@@ -192,7 +205,7 @@ pub async fn rewind(
     let rewind = async move { of.rewind_subscription(&topic_name, &called, to).await };
     to_the_end(rewind).await?;
     let subscription = node.subscription(&topic, &name)?;
-    answer_json(&subscription_json(&node, &subscription)?)
+    answer_json(&subscription_json(&node, &subscription).await?)
 }
 
 /// `GET` or `POST /topics/{topic}/eventSubscriptions/{subscription}/validate?code=`: for who knows

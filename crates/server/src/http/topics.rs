@@ -99,6 +99,26 @@ pub async fn put_topic(State(node): Server, Path(topic): Path<String>, request: 
     json_with(status, &topic_json(&node, &name)?)
 }
 
+/// `PATCH /topics/{topic}`
+pub async fn patch_topic(
+    State(node): Server,
+    Path(topic): Path<String>,
+    request: Request,
+) -> Answer {
+    require(
+        &node,
+        request.headers(),
+        request.uri(),
+        Permission::Manage,
+        Some(&topic),
+    )?;
+    let update = admin_body(request).await?;
+    let (to, name) = (node.clone(), topic.clone());
+    to_the_end(async move { to.update_topic(&name, &update).await }).await?;
+    let name = node.readable_topic(&topic)?;
+    answer_json(&topic_json(&node, &name)?)
+}
+
 /// `DELETE /topics/{topic}`
 pub async fn delete_topic(
     State(node): Server,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use foretell_delivery::RetryPolicy;
 use foretell_log::{ArchiveRule, LogOptions};
+use foretell_protocol::RequestLimits;
 use foretell_types::limits::{DEAD_LETTER_DELAY_MOST_S, SUBSCRIPTIONS_PER_TOPIC, TOPICS};
 use foretell_types::{Error, Result, SubscriptionName, TopicName, is_system_topic};
 
@@ -20,6 +21,9 @@ pub struct Application {
     pub(super) file: Option<File>,
     retry_schedule: Option<Vec<Duration>>,
     dead_letter_delay: Duration,
+    request_limits: Option<RequestLimits>,
+    /// Where traces go unless `foretell.toml` says it.
+    pub otlp_endpoint: Option<String>,
     /// Where virtual environments of functions are shared.
     pub venv_cache: Option<PathBuf>,
 }
@@ -57,7 +61,30 @@ impl Application {
             file,
             ..Application::default()
         };
-        application.with_delivery(&path)?.checked(&path)
+        application
+            .with_delivery(&path)?
+            .with_limits(&path)?
+            .checked(&path)
+    }
+
+    fn with_limits(mut self, path: &Path) -> Result<Application> {
+        let here = |error: Error| error.context(format_args!("{}, [limits]", path.display()));
+        let file = self.file.as_ref();
+        let limits = file.map(|file| file.limits.request_limits()).transpose();
+        self.request_limits = limits.map_err(here)?;
+        Ok(self)
+    }
+
+    /// Where traces go.
+    pub(super) fn otlp_endpoint(&self) -> Option<&str> {
+        let file = self.file.as_ref();
+        let named = file.and_then(|file| file.telemetry.otlp_endpoint.as_deref());
+        named.or(self.otlp_endpoint.as_deref())
+    }
+
+    /// How much a publish request may carry.
+    pub fn request_limits(&self) -> RequestLimits {
+        self.request_limits.unwrap_or(RequestLimits::PUBLISH)
     }
 
     fn with_delivery(mut self, path: &Path) -> Result<Application> {

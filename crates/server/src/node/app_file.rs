@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{
-    Attribute, AttributeValue, Filter, InputSchema, SubscriptionDefinition, Target, TokenRules,
-    TopicDefinition, Validation, check_issuer_url, ordering,
+    Attribute, AttributeValue, Filter, InputSchema, Quota, RequestLimits, SubscriptionDefinition,
+    Target, TokenRules, TopicDefinition, Validation, check_issuer_url, ordering,
 };
-use foretell_types::limits::{LOG_BYTES_LEAST, LOG_BYTES_MOST};
-use foretell_types::{Error, Result, check_container};
+use foretell_types::limits::{
+    EVENT_BYTES, LOG_BYTES_LEAST, LOG_BYTES_MOST, PUBLISH_BODY_BYTES_MOST, PUBLISH_EVENTS_MOST,
+};
+use foretell_types::{Error, Result, Timestamp, check_container};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,6 +26,8 @@ pub(super) struct File {
     pub(super) delivery: DeliveryTable,
     pub(super) access: AccessSettings,
     pub(super) log: LogTable,
+    pub(super) limits: LimitsTable,
+    pub(super) telemetry: TelemetryTable,
     pub(super) functions: BTreeMap<String, FunctionTable>,
 }
 
@@ -32,6 +36,8 @@ pub(super) struct File {
 pub(super) struct TopicTable {
     pub(super) input_schema: Option<String>,
     pub(super) erasable: bool,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) quota: Quota,
     pub(super) subscriptions: BTreeMap<String, SubscriptionTable>,
 }
 
@@ -58,6 +64,9 @@ pub(super) struct SubscriptionTable {
     pub(super) attributes: BTreeMap<String, AttributeTable>,
     pub(super) batch: Option<u32>,
     pub(super) batch_kilobytes: Option<u32>,
+    #[serde(default)]
+    pub(super) labels: Vec<String>,
+    pub(super) expires: Option<String>,
     pub(super) from: Option<String>,
 }
 
@@ -103,6 +112,58 @@ pub(super) struct DeliveryTable {
     pub(super) dead_letter_delay: Option<String>,
     /// Webhooks may be at link-local addresses and at the server's own administration.
     pub(super) allow_internal_addresses: bool,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TelemetryTable {
+    /// The collector that gets traces, such as `http://127.0.0.1:4318`.
+    pub(super) otlp_endpoint: Option<String>,
+}
+
+/// `[limits]`: how much a publish request may carry.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsTable {
+    pub(super) publish_body_bytes: Option<usize>,
+    pub(super) publish_events: Option<usize>,
+    pub(super) event_bytes: Option<usize>,
+}
+
+impl LimitsTable {
+    pub(super) fn request_limits(&self) -> Result<RequestLimits> {
+        let service = RequestLimits::PUBLISH;
+        let checked = |name: &str, given: Option<usize>, default: usize, most: usize| {
+            let value = given.unwrap_or(default);
+            match (1..=most).contains(&value) {
+                true => Ok(value),
+                false => Err(Error::invalid(format!(
+                    "{name} is {value}: from 1 to {most} are possible"
+                ))),
+            }
+        };
+        Ok(RequestLimits {
+            body_bytes: checked(
+                "publish_body_bytes",
+                self.publish_body_bytes,
+                service.body_bytes,
+                PUBLISH_BODY_BYTES_MOST,
+            )?,
+            events: checked(
+                "publish_events",
+                self.publish_events,
+                service.events,
+                PUBLISH_EVENTS_MOST,
+            )?,
+            event_bytes: checked(
+                "event_bytes",
+                self.event_bytes,
+                service.event_bytes,
+                EVENT_BYTES,
+            )?,
+        })
+    }
 }
 
 /// `[log]`: memory and disk that the log takes.
@@ -264,6 +325,8 @@ impl TopicTable {
             input_schema,
             mapping: None,
             erasable: self.erasable,
+            tags: self.tags.clone(),
+            quota: self.quota,
         })
     }
 }
@@ -302,6 +365,12 @@ impl SubscriptionTable {
             .unwrap_or(definition.preferred_batch_kilobytes);
         let validation = self.validation.as_deref();
         definition.validation = validation.map_or(Ok(Validation::Auto), str::parse)?;
+        definition.labels.clone_from(&self.labels);
+        let expires = self.expires.as_deref().map(Timestamp::from_text_or_utc);
+        let expires = expires
+            .transpose()
+            .map_err(|error| error.context("expires"))?;
+        definition.expires_ms = expires.map(|time| time.instant().as_millis());
         let start = self.from.as_deref().map_or(Ok(StartAt::Now), str::parse)?;
         Ok((definition, start))
     }

@@ -8,11 +8,15 @@ use foretell_log::{EventLog, ReadOptions};
 use foretell_protocol::{Provisioning, SubscriptionDefinition, TopicDefinition};
 use foretell_types::{Data, Error, ErrorKind, NewEvent, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The topic that holds the configuration.
 pub const CONFIG: &str = "foretell.config";
-const PUT: &str = "foretell.definition.put";
-const DELETED: &str = "foretell.definition.deleted";
+/// The version of a definition's form. An older program refuses a newer one by name: it would
+/// leave out what it doesn't know, or take a deleted definition for one that is there.
+const VERSION: u32 = 3;
+/// What the type of an event that deletes a definition ends in, as for every projection.
+const DELETED: &str = ".deleted";
 
 /// Who defined something: what the application's `foretell.toml` names, it owns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,49 +26,24 @@ pub enum Owner {
     File,
 }
 
-/// The version of a definition's form; a form that older binaries must not read gets the next.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub struct Version(u32);
-
-impl Version {
-    /// The newest that this program knows.
-    const NEWEST: Version = Version(3);
-
-    /// That of a subscription. Version 3 brought those that are paused, to which an older program
-    /// would deliver, and the rate that an endpoint allows, to which it would not keep. Version 2 brought advanced filters, which a program that doesn't
-    /// know them would let all events pass; batches and headers, which it would leave out; and
-    /// endpoints that didn't say yes yet, to which it would deliver.
-    fn of(config: &SubscriptionConfig) -> Version {
-        let definition = &config.definition;
-        let as_before = definition.filter.advanced.is_empty()
-            && definition.max_events_per_batch == 1
-            && definition.attributes.is_empty()
-            && config.provisioning.is_succeeded();
-        match (config.paused || config.rate.is_some(), as_before) {
-            (true, _) => Version(3),
-            (false, true) => Version::default(),
-            (false, false) => Version(2),
-        }
-    }
-}
-
-impl Default for Version {
-    fn default() -> Version {
-        Version(1)
-    }
-}
-
 #[derive(Deserialize)]
 struct Versioned {
-    #[serde(default)]
-    version: Version,
+    version: u32,
+}
+
+/// What became of a definition. With the former one the event tells, as a merge patch, what is
+/// there no more, so that the state of its subject is the definition.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a, T> {
+    Created,
+    Updated(&'a T),
+    KeyRegenerated(&'a T),
+    Deleted,
 }
 
 /// A topic as it was defined.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct TopicConfig {
-    #[serde(default)]
-    pub version: Version,
     pub name: String,
     pub definition: TopicDefinition,
     /// How often key1 and key2 were made anew.
@@ -75,8 +54,6 @@ pub struct TopicConfig {
 /// A subscription as it was defined.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SubscriptionConfig {
-    #[serde(default)]
-    pub version: Version,
     pub topic: String,
     pub name: String,
     pub definition: SubscriptionDefinition,
@@ -122,7 +99,7 @@ impl Config {
             let Some(subject) = event.subject else {
                 continue;
             };
-            let deleted = event.event_type == DELETED;
+            let deleted = event.event_type.ends_with(DELETED);
             let damaged = |error: serde_json::Error| {
                 Error::new(
                     ErrorKind::Damaged,
@@ -132,17 +109,18 @@ impl Config {
                     ),
                 )
             };
-            let data = event.json().unwrap_or("null");
-            if !deleted {
-                let Versioned { version } = serde_json::from_str(data).map_err(damaged)?;
-                check_version(version, subject)?;
+            let mut data = Value::Null;
+            if let Some(text) = event.json() {
+                data = serde_json::from_str(text).map_err(damaged)?;
+                drop_nulls(&mut data);
             }
+            check_version(&data, subject)?;
             match subject.split('/').collect::<Vec<_>>()[..] {
                 ["topics", name] if deleted => {
                     config.topics.remove(&name.to_lowercase());
                 }
                 ["topics", name] => {
-                    let topic = serde_json::from_str(data).map_err(damaged)?;
+                    let topic = serde_json::from_value(data).map_err(damaged)?;
                     config.topics.insert(name.to_lowercase(), topic);
                 }
                 ["topics", topic, "eventSubscriptions", name] => {
@@ -150,7 +128,7 @@ impl Config {
                     if deleted {
                         config.subscriptions.remove(&key);
                     } else {
-                        let subscription = serde_json::from_str(data).map_err(damaged)?;
+                        let subscription = serde_json::from_value(data).map_err(damaged)?;
                         config.subscriptions.insert(key, subscription);
                     }
                 }
@@ -170,16 +148,16 @@ impl Config {
     }
 }
 
-fn check_version(version: Version, subject: &str) -> Result<()> {
-    if version <= Version::NEWEST {
+fn check_version(data: &Value, subject: &str) -> Result<()> {
+    // What was written before there were versions has none.
+    let version = Versioned::deserialize(data).map_or(1, |found| found.version);
+    if version <= VERSION {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::NewerFormat,
         format!(
-            "the definition of {subject:?} has version {}, this program knows {}: use a newer foretell",
-            version.0,
-            Version::NEWEST.0
+            "the definition of {subject:?} has version {version}, this program knows {VERSION}: use a newer foretell"
         ),
     ))
 }
@@ -189,9 +167,9 @@ impl TopicConfig {
         format!("topics/{}", self.name)
     }
 
-    /// The event that puts or deletes this definition.
-    pub fn event(&self, id: uuid::Uuid, deleted: bool) -> Result<NewEvent> {
-        event(id, self.subject(), self, deleted)
+    /// The event that tells what became of this definition.
+    pub fn event(&self, id: uuid::Uuid, change: Change<'_, TopicConfig>) -> Result<NewEvent> {
+        event(id, self.subject(), self, "topic", change)
     }
 }
 
@@ -201,13 +179,6 @@ impl SubscriptionConfig {
     pub fn with(mut self, asked: Asked) -> SubscriptionConfig {
         self.provisioning = asked.provisioning;
         self.rate = asked.rate;
-        self.versioned()
-    }
-
-    /// The same with the version of the form that it takes.
-    #[must_use]
-    pub fn versioned(mut self) -> SubscriptionConfig {
-        self.version = Version::of(&self);
         self
     }
 
@@ -220,26 +191,69 @@ impl SubscriptionConfig {
         format!("topics/{}/eventSubscriptions/{}", self.topic, self.name)
     }
 
-    /// The event that puts or deletes this definition.
-    pub fn event(&self, id: uuid::Uuid, deleted: bool) -> Result<NewEvent> {
-        event(id, self.subject(), self, deleted)
+    /// The event that tells what became of this definition.
+    pub fn event(
+        &self,
+        id: uuid::Uuid,
+        change: Change<'_, SubscriptionConfig>,
+    ) -> Result<NewEvent> {
+        event(id, self.subject(), self, "subscription", change)
     }
 }
 
-fn event(
+fn event<T: Serialize>(
     id: uuid::Uuid,
     subject: String,
-    value: &impl Serialize,
-    deleted: bool,
+    definition: &T,
+    kind: &str,
+    change: Change<'_, T>,
 ) -> Result<NewEvent> {
-    let json = serde_json::to_string(value)
-        .map_err(|error| Error::invalid(format!("the definition can't be written: {error}")))?;
+    let json = |value: &T| {
+        serde_json::to_value(value)
+            .map_err(|error| Error::invalid(format!("the definition can't be written: {error}")))
+    };
+    let mut data = json(definition)?;
+    data["version"] = VERSION.into();
+    let what = match change {
+        Change::Created => "created",
+        Change::Updated(former) | Change::KeyRegenerated(former) => {
+            null_what_is_gone(&mut data, &json(former)?);
+            match change {
+                Change::KeyRegenerated(_) => "key_regenerated",
+                _ => "updated",
+            }
+        }
+        Change::Deleted => "deleted",
+    };
     Ok(NewEvent {
         id: id.to_string(),
         source: "/foretell/config".to_owned(),
-        event_type: if deleted { DELETED } else { PUT }.to_owned(),
+        event_type: format!("foretell.{kind}.{what}"),
         subject: Some(subject),
-        data: Data::Json(json),
+        data: Data::Json(data.to_string()),
         ..NewEvent::default()
     })
+}
+
+/// Makes a merge patch from `former` of a whole value.
+fn null_what_is_gone(value: &mut Value, former: &Value) {
+    let (Value::Object(value), Value::Object(former)) = (value, former) else {
+        return;
+    };
+    for (name, was) in former {
+        match value.get_mut(name) {
+            Some(is) => null_what_is_gone(is, was),
+            None => {
+                value.insert(name.clone(), Value::Null);
+            }
+        }
+    }
+}
+
+/// The whole value again.
+fn drop_nulls(value: &mut Value) {
+    if let Value::Object(members) = value {
+        members.retain(|_, member| !member.is_null());
+        members.values_mut().for_each(drop_nulls);
+    }
 }

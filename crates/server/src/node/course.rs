@@ -4,7 +4,7 @@ use foretell_delivery::rewind;
 use foretell_log::{Append, EventLog, ReadOptions};
 use foretell_types::{Error, Instant, Position, Result, Timestamp};
 
-use super::config::CONFIG;
+use super::config::{CONFIG, Change};
 use super::{Node, SubscriptionConfig, blocking};
 
 /// Where a subscription begins.
@@ -81,16 +81,15 @@ impl Node {
     /// definition stays as it is.
     pub async fn pause_subscription(&self, topic: &str, name: &str, paused: bool) -> Result<()> {
         let phase = self.change().await?;
-        let subscription = self.subscription(topic, name)?;
-        if subscription.paused == paused {
+        let known = self.subscription(topic, name)?;
+        if known.paused == paused {
             return Ok(());
         }
         let subscription = SubscriptionConfig {
             paused,
-            ..subscription
-        }
-        .versioned();
-        let event = subscription.event(self.new_id(), false)?;
+            ..known.clone()
+        };
+        let event = subscription.event(self.new_id(), Change::Updated(&known))?;
         self.log
             .append(Append::new().events(CONFIG, [event]))?
             .await?;

@@ -29,9 +29,13 @@ impl Node {
         if is_system_topic(&lower) && self.log.topic(&lower).is_ok() {
             return Err(own(&lower));
         }
-        Err(Error::not_found(format!(
+        Err(self.no_topic(name))
+    }
+
+    pub(super) fn no_topic(&self, name: &str) -> Error {
+        Error::not_found(format!(
             "there is no topic {name:?}: make it with `foretell topic create {name}`"
-        )))
+        ))
     }
 
     /// The name of a topic that can be read: also one of the product's own.

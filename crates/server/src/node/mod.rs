@@ -9,12 +9,15 @@ mod blobs;
 mod config;
 mod course;
 mod erase;
+mod expire;
 mod import;
 mod keys;
+mod lag;
 mod lookup;
 mod notice;
 mod open;
 mod publish;
+mod quota;
 mod state;
 mod subscribe;
 mod subscriptions;
@@ -28,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foretell_delivery::Subscription;
+use foretell_delivery::{Histogram, Subscription};
 use foretell_functions::{App, LogLine, read_logs};
 use foretell_log::{Blobs, DirectoryLock, Environment, EventLog, Hash};
 use foretell_protocol::{Key, MasterKey, SignedRoot};
@@ -36,11 +39,14 @@ use foretell_storage::Account;
 use foretell_types::{Error, Instant, Result, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
+use crate::telemetry::Telemetry;
+
 pub use app::Application;
 pub use app_file::{AccessSettings, CertificateFiles, TlsSetting};
 pub use blobs::account_blobs;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
 pub use keys::admin_key;
+pub use lag::Lag;
 pub use lookup::resource_id;
 pub use publish::Conditions;
 pub use state::StateAnswer;
@@ -65,6 +71,10 @@ pub struct Counters {
     pub published_bytes: AtomicU64,
     pub publish_requests: AtomicU64,
     pub refused_requests: AtomicU64,
+    /// Those of them that were beyond a quota.
+    pub over_quota_requests: AtomicU64,
+    /// From the request of an append to its being durable.
+    pub append: Histogram,
 }
 
 impl Counters {
@@ -100,11 +110,15 @@ pub struct Node {
     changes: tokio::sync::Mutex<Phase>,
     /// Changes whenever a topic was deleted: who follows one looks whether it is still there.
     deletions: tokio::sync::watch::Sender<u64>,
+    quotas: quota::Quotas,
+    pub(crate) telemetry: Telemetry,
     apps: HashMap<String, App>,
     running: Mutex<HashMap<(String, String), Subscription>>,
     lock: Mutex<DirectoryLock>,
     url: Mutex<Option<String>>,
     stop: tokio::sync::watch::Sender<bool>,
+    /// Told that a subscription may expire at another time.
+    expiries: Arc<tokio::sync::Notify>,
 }
 
 impl std::fmt::Debug for Node {

@@ -12,6 +12,7 @@ use super::blobs::AccountBlobs;
 use super::erase::{self, finish_erasures};
 use super::tokens::Tokens;
 use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
+use crate::telemetry::Telemetry;
 
 impl Node {
     /// Opens a data directory: takes its lock, recovers its log, reads its configuration, applies
@@ -43,6 +44,7 @@ impl Node {
             Config::load(&reading)
         })
         .await?;
+        let telemetry = Telemetry::start(options.application.otlp_endpoint())?;
         let mut node = Node {
             log,
             storage,
@@ -56,11 +58,14 @@ impl Node {
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
             deletions: tokio::sync::watch::Sender::new(0),
+            telemetry,
+            quotas: super::quota::Quotas::default(),
             apps: HashMap::new(),
             running: Mutex::default(),
             lock: Mutex::new(lock),
             url: Mutex::default(),
             stop: tokio::sync::watch::Sender::new(false),
+            expiries: Arc::default(),
             options,
         };
         node.refresh_topics();
@@ -72,6 +77,9 @@ impl Node {
             // Nothing goes on behind a node that could not be opened.
             node.close().await;
             return Err(error);
+        }
+        if node.options.deliver {
+            node.expire_subscriptions();
         }
         Ok(node)
     }
@@ -103,6 +111,7 @@ impl Node {
         for app in self.apps.values() {
             app.stop().await;
         }
+        self.telemetry.stop().await;
     }
 }
 

@@ -27,6 +27,11 @@ pub struct Conditions {
 }
 
 impl Node {
+    /// How much a publish request may carry.
+    pub fn request_limits(&self) -> RequestLimits {
+        self.options.application.request_limits()
+    }
+
     /// Reads events from a request's body by the topic's input schema.
     pub fn read_events(
         &self,
@@ -65,7 +70,10 @@ impl Node {
             schema: InputSchema::CloudEvents,
             mapping: None,
         };
-        let limits = RequestLimits::NAMESPACE;
+        let limits = RequestLimits {
+            events: RequestLimits::NAMESPACE.events,
+            ..self.request_limits()
+        };
         read_events_within(headers, body, &schema, &mut Filler(self), limits)
     }
 
@@ -88,6 +96,14 @@ impl Node {
             }
             return Ok(Appended { events: Vec::new() });
         }
+        let entry = self.topic(topic)?;
+        let size = |events: &[NewEvent]| events.iter().map(NewEvent::bytes).sum();
+        if !entry.config.definition.quota.is_none() {
+            let taken = self
+                .quotas
+                .take(&entry, events.len(), size(&events), self.now());
+            taken.inspect_err(|_| Counters::add(&self.counters.over_quota_requests, 1))?;
+        }
         let mut append = Append::new().events(topic, events);
         if let Some((subject, expected)) = conditions.expected {
             append = append.expect(topic, &subject, expected);
@@ -95,7 +111,14 @@ impl Node {
         for condition in conditions.conditions {
             append = append.condition(topic, condition);
         }
-        let appended = self.log.append(append)?.await?;
+        let began = self.now();
+        let appending = async { self.log.append(append)?.await };
+        let appended = self
+            .telemetry
+            .append(topic, count as usize, appending)
+            .await?;
+        let took = self.now().as_nanos().saturating_sub(began.as_nanos());
+        self.counters.append.observe_nanos(took);
         Counters::add(&self.counters.publish_requests, 1);
         Counters::add(&self.counters.published_events, count);
         Counters::add(&self.counters.published_bytes, bytes);

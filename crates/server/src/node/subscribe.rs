@@ -1,14 +1,19 @@
 use foretell_delivery::{create, forget};
 use foretell_log::Append;
-use foretell_protocol::{Provisioning, SubscriptionDefinition};
+use foretell_protocol::{Provisioning, SubscriptionDefinition, SubscriptionFacts};
 use foretell_types::limits::SUBSCRIPTIONS_PER_TOPIC;
-use foretell_types::{Error, Result, SubscriptionName};
+use foretell_types::{Error, ErrorKind, Result, SubscriptionName};
+use serde_json::Value;
 
-use super::config::{CONFIG, Version};
+use super::config::{CONFIG, Change};
 use super::course::StartAt;
 use super::notice::spawn_notice;
 use super::topics::check_owner;
 use super::{Node, Owner, Phase, SubscriptionConfig};
+
+/// Makes a definition from the one that is there.
+type Define<'a> =
+    &'a (dyn Fn(Option<&SubscriptionConfig>) -> Result<SubscriptionDefinition> + Sync);
 
 impl Node {
     /// Makes a subscription, or changes its definition; its progress stays. Gives whether it was
@@ -21,18 +26,58 @@ impl Node {
         start: StartAt,
         owner: Owner,
     ) -> Result<bool> {
-        let (proposed, known) = self.proposed(topic, name, definition.clone(), owner)?;
-        let asked = self.provisioned(&proposed, known.as_ref()).await?;
+        let define = |_: Option<&SubscriptionConfig>| Ok(definition.clone());
+        self.define_subscription(topic, name, &define, start, owner)
+            .await
+    }
+
+    /// Changes some of a subscription's definition, by a merge patch over its JSON; its progress
+    /// stays.
+    pub async fn update_subscription(&self, topic: &str, name: &str, update: &Value) -> Result<()> {
+        let subscription = self.subscription(topic, name)?;
+        let entry = self.topic(topic)?;
+        let define = |known: Option<&SubscriptionConfig>| {
+            let gone = || Error::not_found(format!("subscription {name:?} is gone"));
+            let facts = SubscriptionFacts {
+                name: &subscription.name,
+                topic_resource_id: &entry.resource_id,
+                topic_schema: entry.config.definition.input_schema,
+                provisioning: &Provisioning::Succeeded,
+            };
+            known.ok_or_else(gone)?.definition.updated(update, &facts)
+        };
+        self.define_subscription(topic, name, &define, StartAt::Now, Owner::Api)
+            .await
+            .map(|_| ())
+    }
+
+    async fn define_subscription(
+        &self,
+        topic: &str,
+        name: &str,
+        define: Define<'_>,
+        start: StartAt,
+        owner: Owner,
+    ) -> Result<bool> {
+        let (asked, known) = self.proposed(topic, name, define, owner)?;
+        let said = self.provisioned(&asked, known.as_ref()).await?;
         let phase = self.change().await?;
         // It may have changed while the endpoint was asked.
-        let (proposed, known) = self.proposed(topic, name, definition, owner)?;
-        let subscription = proposed.with(asked);
+        let (proposed, known) = self.proposed(topic, name, define, owner)?;
+        if proposed.definition.target != asked.definition.target {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("subscription {name:?} was changed in the meantime"),
+            ));
+        }
+        let subscription = proposed.with(said);
         if known.as_ref() == Some(&subscription) {
             return Ok(false);
         }
         let key = subscription.key();
         let topic = subscription.topic.clone();
-        let mut append = Append::new().events(CONFIG, [subscription.event(self.new_id(), false)?]);
+        let change = known.as_ref().map_or(Change::Created, Change::Updated);
+        let mut append = Append::new().events(CONFIG, [subscription.event(self.new_id(), change)?]);
         if known.is_none() {
             let (after, head) = self.events_before(&topic, start).await?;
             let (name, id) = (&subscription.name, self.new_id());
@@ -48,6 +93,7 @@ impl Node {
             self.stop_subscription(&topic, &subscription.name).await;
             self.start_subscription(&subscription)?;
         }
+        self.expiries.notify_one();
         Ok(known.is_none())
     }
 
@@ -56,18 +102,34 @@ impl Node {
         &self,
         topic: &str,
         name: &str,
-        mut definition: SubscriptionDefinition,
+        define: Define<'_>,
         owner: Owner,
     ) -> Result<(SubscriptionConfig, Option<SubscriptionConfig>)> {
         let name: SubscriptionName = name.parse()?;
         let entry = self.topic(topic)?;
         let topic = &entry.config.name;
+        let key = (topic.to_lowercase(), name.as_str().to_lowercase());
+        let known = self.config.read().subscriptions.get(&key).cloned();
+        if let Some(known) = &known {
+            check_owner(known.owner, owner, "subscription", &known.name)?;
+        }
+        let mut definition = define(known.as_ref())?;
         definition.check(entry.config.definition.input_schema)?;
+        let is_new = |end| {
+            known
+                .as_ref()
+                .is_none_or(|known| known.definition.expires_ms != end)
+        };
+        let end = definition.expires_ms;
+        if owner == Owner::Api && is_new(end) && definition.is_expired(self.now()) {
+            return Err(Error::invalid(
+                "expirationTimeUtc is in the past: give a time to come, or leave it out",
+            ));
+        }
         for attribute in &mut definition.attributes {
             attribute.value = attribute.value.clone().sealed(&self.master)?;
         }
         let mut subscription = SubscriptionConfig {
-            version: Version::default(),
             topic: topic.clone(),
             name: name.to_string(),
             definition,
@@ -77,9 +139,7 @@ impl Node {
             rate: None,
         };
         let config = self.config.read();
-        let known = config.subscriptions.get(&subscription.key()).cloned();
         if let Some(known) = &known {
-            check_owner(known.owner, owner, "subscription", &known.name)?;
             subscription.name.clone_from(&known.name);
             subscription.paused = known.paused;
         } else if config.subscriptions_of(topic).count() >= SUBSCRIPTIONS_PER_TOPIC {
@@ -129,7 +189,10 @@ impl Node {
             &subscription.topic,
             &subscription.name,
         )
-        .events(CONFIG, [subscription.event(self.new_id(), true)?]);
+        .events(
+            CONFIG,
+            [subscription.event(self.new_id(), Change::Deleted)?],
+        );
         let appended = match self.log.append(append) {
             Ok(ticket) => ticket.await,
             Err(error) => Err(error),

@@ -35,7 +35,7 @@ impl Node {
     pub(super) fn start_subscription(&self, config: &SubscriptionConfig) -> Result<()> {
         let options = self.subscription_options(config)?;
         // Nothing goes to an endpoint that didn't say yes.
-        if !config.provisioning.is_succeeded() {
+        if !config.provisioning.is_succeeded() || config.definition.is_expired(self.now()) {
             return Ok(());
         }
         let mut running = self.running.lock();
@@ -81,9 +81,12 @@ impl Node {
         let definition = &config.definition;
         let handler: Arc<dyn Handler> = match &definition.target {
             Target::Pull => return Ok(Work::Pull(pull_policy(definition))),
-            Target::WebHook(url) => Arc::new(self.webhook(config, url)?),
+            Target::WebHook(url) => {
+                let webhook = Arc::new(self.webhook(config, url)?);
+                self.telemetry.trace(webhook, "deliver")
+            }
             Target::Function { app, function } => match self.apps.get(app) {
-                Some(app) => app.handler(function),
+                Some(app) => self.telemetry.trace(app.handler(function), "invoke"),
                 None => Arc::new(MissingApp { app: app.clone() }),
             },
         };
@@ -188,6 +191,12 @@ impl Node {
         if *target != Target::Pull {
             return Err(Error::invalid(format!(
                 "subscription {:?} pushes its events to {target}: only from one with the delivery mode Queue can be received",
+                subscription.name
+            )));
+        }
+        if subscription.definition.is_expired(self.now()) {
+            return Err(Error::not_found(format!(
+                "subscription {:?} has expired: set properties.expirationTimeUtc anew to receive from it",
                 subscription.name
             )));
         }

@@ -1,9 +1,10 @@
 use foretell_delivery::forget;
 use foretell_log::Append;
-use foretell_protocol::{KeySlot, TopicDefinition};
+use foretell_protocol::{KeySlot, TopicDefinition, TopicFacts};
 use foretell_types::{Error, ErrorKind, Result, TopicName, is_system_topic};
+use serde_json::Value;
 
-use super::config::{CONFIG, Version};
+use super::config::{CONFIG, Change};
 use super::lookup::own;
 use super::notice::spawn_notice;
 use super::{Node, Owner, Phase, SubscriptionConfig, TopicConfig};
@@ -16,18 +17,45 @@ impl Node {
         definition: TopicDefinition,
         owner: Owner,
     ) -> Result<bool> {
+        self.define_topic(name, owner, |_| Ok(definition)).await
+    }
+
+    /// Changes some of a topic's definition, by a merge patch over its JSON.
+    pub async fn update_topic(&self, name: &str, update: &Value) -> Result<()> {
+        self.topic(name)?;
+        let made = self.define_topic(name, Owner::Api, |known| {
+            let known = known.ok_or_else(|| self.no_topic(name))?;
+            let facts = TopicFacts {
+                name: &known.name,
+                resource_id: "",
+                endpoint: "",
+                metric_resource_id: "",
+            };
+            known.definition.updated(update, &facts)
+        });
+        made.await.map(|_| ())
+    }
+
+    async fn define_topic(
+        &self,
+        name: &str,
+        owner: Owner,
+        define: impl FnOnce(Option<&TopicConfig>) -> Result<TopicDefinition>,
+    ) -> Result<bool> {
         let phase = self.change().await?;
         let name: TopicName = name.parse()?;
         if is_system_topic(&name.as_str().to_lowercase()) {
             return Err(own(name.as_str()));
         }
-        definition.check()?;
-        let mut definition = definition;
         let key = name.as_str().to_lowercase();
         let known = self.config.read().topics.get(&key).cloned();
+        if let Some(known) = &known {
+            check_owner(known.owner, owner, "topic", &known.name)?;
+        }
+        let mut definition = define(known.as_ref())?;
+        definition.check()?;
         let topic = match &known {
             Some(known) => {
-                check_owner(known.owner, owner, "topic", &known.name)?;
                 if definition.erasable && !known.definition.erasable {
                     let message = format!(
                         "topic {:?} was made without being erasable, and can't become it: its events are not encrypted",
@@ -44,7 +72,6 @@ impl Node {
                 }
             }
             None => TopicConfig {
-                version: Version::default(),
                 name: name.to_string(),
                 definition,
                 key_generations: [0, 0],
@@ -62,11 +89,14 @@ impl Node {
                 false => append.create_topic(name, id, false),
             };
         }
-        append = append.events(CONFIG, [topic.event(self.new_id(), false)?]);
+        let change = known.as_ref().map_or(Change::Created, Change::Updated);
+        append = append.events(CONFIG, [topic.event(self.new_id(), change)?]);
         self.log.append(append)?.await?;
+        let schema = topic.definition.input_schema;
         self.config.write().topics.insert(key, topic);
         self.refresh_topics();
-        if let Some(known) = &known {
+        let takes = |topic: &TopicConfig| topic.definition.input_schema;
+        if let Some(known) = known.as_ref().filter(|known| takes(known) != schema) {
             // What they deliver may depend on what the topic takes.
             let subscriptions = self.subscriptions_of(&known.name);
             if *phase == Phase::Running {
@@ -103,6 +133,7 @@ impl Node {
             config.topics.remove(&key);
             config.subscriptions.retain(|(of, _), _| *of != key);
         }
+        self.quotas.forget(&key);
         self.refresh_topics();
         self.deletions.send_modify(|count| *count += 1);
         notices.into_iter().for_each(spawn_notice);
@@ -117,14 +148,16 @@ impl Node {
     ) -> Result<()> {
         let mut append = Append::new();
         for subscription in subscriptions {
-            append = forget(append, &self.log, &subscription.topic, &subscription.name)
-                .events(CONFIG, [subscription.event(self.new_id(), true)?]);
+            append = forget(append, &self.log, &subscription.topic, &subscription.name).events(
+                CONFIG,
+                [subscription.event(self.new_id(), Change::Deleted)?],
+            );
         }
         for (key, _) in self.log.registers(&format!("import/{}/", topic.name)) {
             append = append.register(key, None);
         }
         append = append
-            .events(CONFIG, [topic.event(self.new_id(), true)?])
+            .events(CONFIG, [topic.event(self.new_id(), Change::Deleted)?])
             .delete_topic(&topic.name);
         self.log.append(append)?.await?;
         Ok(())
@@ -175,10 +208,11 @@ impl Node {
     /// Makes one of a topic's keys anew.
     pub async fn regenerate_key(&self, name: &str, slot: KeySlot) -> Result<()> {
         let _one_at_a_time = self.change().await?;
-        let mut topic = self.topic(name)?.config.clone();
+        let known = self.topic(name)?;
+        let mut topic = known.config.clone();
         let index = usize::from(slot == KeySlot::Key2);
         topic.key_generations[index] += 1;
-        let event = topic.event(self.new_id(), false)?;
+        let event = topic.event(self.new_id(), Change::KeyRegenerated(&known.config))?;
         self.log
             .append(Append::new().events(CONFIG, [event]))?
             .await?;
@@ -191,9 +225,10 @@ impl Node {
     /// A topic that `foretell.toml` names no more can be edited by the API again.
     pub(super) async fn disown_topic(&self, name: &str) -> Result<()> {
         let _one_at_a_time = self.change().await?;
-        let mut topic = self.topic(name)?.config.clone();
+        let known = self.topic(name)?;
+        let mut topic = known.config.clone();
         topic.owner = Owner::Api;
-        let event = topic.event(self.new_id(), false)?;
+        let event = topic.event(self.new_id(), Change::Updated(&known.config))?;
         self.log
             .append(Append::new().events(CONFIG, [event]))?
             .await?;

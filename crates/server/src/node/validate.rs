@@ -11,7 +11,7 @@ use foretell_protocol::{Provisioning, Target};
 use foretell_types::limits::{VALIDATION_AGAIN_MS, VALIDATION_WINDOW_MS};
 use foretell_types::{Error, ErrorKind, Result};
 
-use super::config::{Asked, CONFIG};
+use super::config::{Asked, CONFIG, Change};
 use super::{Node, Owner, Phase, SubscriptionConfig};
 
 const HINT: &str = "an endpoint that can't answer that is taken as it is with --validation never (validation = \"never\" in foretell.toml)";
@@ -136,8 +136,9 @@ impl Node {
                 format!("subscription {:?} was changed in the meantime", asked.name),
             ));
         }
-        let config = config.with(said);
-        let event = config.event(self.new_id(), false)?;
+        let known = config;
+        let config = known.clone().with(said);
+        let event = config.event(self.new_id(), Change::Updated(&known))?;
         self.log
             .append(Append::new().events(CONFIG, [event]))?
             .await?;
