@@ -169,7 +169,11 @@ def replay(request: Request):
     def run(topic: Topic) -> None:
         headers = {**request.headers, "aeg-sas-key": topic.key1}
         answer = requests.post(
-            topic.endpoint, headers=headers, data=request.body, timeout=TIMEOUT_S
+            topic.endpoint,
+            headers=headers,
+            data=request.body,
+            timeout=TIMEOUT_S,
+            verify=topic.verify,
         )
         assert answer.status_code == request.status, f"{answer.status_code}: {answer.text}"
         reads_back(topic, request.events)
