@@ -497,7 +497,8 @@ impl EventLog {
     /// Erases subjects of an erasable topic: their events stay, and so do their places in streams
     /// and proofs, but the key of their data is destroyed. `record` makes the append that says so
     /// in the log; once it is durable there is no way back, see [`EventLog::destroy_keys`].
-    /// Events that are appended afterwards have new keys.
+    /// Events that are appended afterwards have new keys; until then appends of these subjects are
+    /// refused as busy, so that `record` may hold no events of them.
     pub fn erase(
         &self,
         topic: &str,

@@ -88,6 +88,7 @@ pub(crate) fn erase(
         .and_then(|append| log.append(append))
         .and_then(|ticket| ticket.wait());
     let recorded = recorded.inspect_err(|_| keys.reopen(&erased))?;
+    keys.recorded(&erased);
     keys.destroy(&erased)?;
     Ok(Erased {
         keys: erased,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foretell_types::limits::SUBJECT_KEYS_CACHED;
 use foretell_types::{Error, ErrorKind, Result};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
@@ -43,6 +43,8 @@ struct State {
     /// Subjects (the label of their first key) that are being erased: the generation that new
     /// events are written under.
     closed: HashMap<Label, u32>,
+    /// Of these, the subjects whose erasure isn't recorded in the log yet.
+    unrecorded: HashSet<Label>,
 }
 
 impl std::fmt::Debug for KeyStore {
@@ -126,6 +128,7 @@ impl KeyStore {
                 file,
                 cache: Cache::new(SUBJECT_KEYS_CACHED),
                 closed: HashMap::new(),
+                unrecorded: HashSet::new(),
             }),
         }
     }
@@ -141,6 +144,16 @@ impl KeyStore {
             }
             generation += 1;
         }
+    }
+
+    /// Whether an event that was encrypted under this key can go into the log now. While a subject
+    /// is being erased none can: what comes before the record of it is erased.
+    pub fn takes(&self, topic: uuid::Uuid, subject: &str, generation: u32) -> Result<bool> {
+        let unrecorded = {
+            let state = self.state.read();
+            state.unrecorded.contains(&label(topic, subject, 0))
+        };
+        Ok(!unrecorded && self.current(topic, subject)?.generation == generation)
     }
 
     /// A subject's key of a generation; `None` if it is destroyed.
@@ -162,6 +175,7 @@ impl KeyStore {
             let mut state = self.state.write();
             let next = state.closed.entry(label(topic, subject, 0)).or_insert(0);
             *next = (*next).max(generation + 1);
+            state.unrecorded.insert(label(topic, subject, 0));
             keys.push(ErasedKey {
                 topic,
                 subject: subject.clone(),
@@ -171,11 +185,22 @@ impl KeyStore {
         Ok(keys)
     }
 
+    /// The erasure is recorded: what is encrypted under the next keys comes behind that.
+    pub fn recorded(&self, keys: &[ErasedKey]) {
+        let mut state = self.state.write();
+        for key in keys {
+            let subject = label(key.topic, &key.subject, 0);
+            state.unrecorded.remove(&subject);
+        }
+    }
+
     /// The subjects are not to be erased after all.
     pub fn reopen(&self, keys: &[ErasedKey]) {
         let mut state = self.state.write();
         for key in keys {
-            state.closed.remove(&label(key.topic, &key.subject, 0));
+            let subject = label(key.topic, &key.subject, 0);
+            state.closed.remove(&subject);
+            state.unrecorded.remove(&subject);
         }
     }
 

@@ -589,7 +589,7 @@ impl<'a> StagedTopic<'a> {
             // Who encoded it had no keys: are there any?
             (None, Some(_), _) => shared.keys().map(|_| false)?,
             (Some((topic, generation)), Some(keys), Some(subject)) => {
-                topic == keys && shared.keys()?.current(topic, subject)?.generation == generation
+                topic == keys && shared.keys()?.takes(topic, subject, generation)?
             }
             _ => false,
         };
