@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_types::limits::{
-    DELIVERY_TIMEOUT_MS, RETRY_AFTER_MOST_S, WEBHOOK_ANSWER_BYTES, WEBHOOK_IDLE_MS,
+    DELIVERY_TIMEOUT_MS, RETRY_AFTER_MOST_S, WEBHOOK_ANSWER_BYTES, WEBHOOK_IDLE, WEBHOOK_IDLE_MS,
 };
 use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -95,6 +95,7 @@ impl Webhook {
         let client = reqwest::Client::builder().tls_backend_preconfigured(crate::tls::config()?);
         let client = reach(&parsed, client)?
             .timeout(Duration::from_millis(DELIVERY_TIMEOUT_MS as u64))
+            .pool_max_idle_per_host(WEBHOOK_IDLE)
             .pool_idle_timeout(Duration::from_millis(WEBHOOK_IDLE_MS as u64))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("foretell/", env!("CARGO_PKG_VERSION")))

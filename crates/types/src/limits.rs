@@ -114,7 +114,9 @@ limits! {
     /// Of these, those that need no share in what all subscriptions have together.
     DELIVERIES_ASSURED = 4, "invocations";
     /// Further invocations in flight, of all subscriptions together: each connection is an open file.
-    DELIVERIES_SHARED = 4_096, "invocations";
+    DELIVERIES_SHARED = 2_048, "invocations";
+    /// Connections of a subscription that are kept though no call uses them.
+    WEBHOOK_IDLE = 16, "connections";
     /// A connection to a webhook is closed when it was not used for so long.
     WEBHOOK_IDLE_MS = 10_000, "milliseconds";
     /// Time that a webhook or a function may take (service).
