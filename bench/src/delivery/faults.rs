@@ -152,7 +152,7 @@ fn kind(sink: usize, endpoint: usize) -> (u32, bool, Temper) {
         },
         _ => Temper::default(),
     };
-    let batch = if endpoint % 2 == 0 { 1 } else { 50 };
+    let batch = if endpoint.is_multiple_of(2) { 1 } else { 50 };
     (batch, endpoint >= 2, temper)
 }
 
