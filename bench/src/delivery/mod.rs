@@ -44,11 +44,12 @@ impl Part {
 
 pub async fn run(quick: bool, long: bool, only: Option<Part>, results: &mut Results) -> Result<()> {
     let wanted = |part| only.is_none_or(|only| only == part);
-    if wanted(Part::Drain) {
-        drain::run(quick, results).await?;
-    }
+    // First: syncs wait for what the others leave to the disk.
     if wanted(Part::Latency) {
         latency::run(quick, results).await?;
+    }
+    if wanted(Part::Drain) {
+        drain::run(quick, results).await?;
     }
     if wanted(Part::Many) {
         many::run(quick, long, results).await?;
