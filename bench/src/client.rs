@@ -11,6 +11,7 @@ use crate::{Error, Result};
 /// How long a request that was refused for the moment waits before it is sent again.
 const BUSY_WAIT: Duration = Duration::from_millis(5);
 const ANSWER_BYTES: usize = 64 * 1024;
+const ANSWER_BYTES_MOST: usize = 64 * 1024 * 1024;
 
 #[derive(Debug)]
 pub struct Connection {
@@ -70,6 +71,15 @@ impl Connection {
         }
     }
 
+    /// The body of the answer to a request of administration.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<String> {
+        let (answer, _) = self.send(request).await?;
+        match answer.status {
+            200..=204 => Ok(String::from_utf8(self.body(&answer).to_vec())?),
+            _ => Err(self.unexpected(&answer)),
+        }
+    }
+
     fn body(&self, answer: &Answer) -> &[u8] {
         &self.answer[answer.head..answer.head + answer.body]
     }
@@ -89,6 +99,9 @@ impl Connection {
     async fn read_answer(&mut self) -> Result<Answer> {
         let mut filled = 0;
         loop {
+            if filled == self.answer.len() && filled < ANSWER_BYTES_MOST {
+                self.answer.resize(2 * filled, 0);
+            }
             let read = self.stream.read(&mut self.answer[filled..]).await?;
             if read == 0 {
                 return Err("the server closed the connection, or answers too long".into());

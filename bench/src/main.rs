@@ -4,6 +4,7 @@ mod awake;
 mod cdnow;
 mod client;
 mod compare;
+mod delivery;
 mod inprocess;
 mod log;
 #[cfg(feature = "log-server")]
@@ -36,6 +37,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 const USAGE: &str = "\
 usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)
        foretell-bench log [--quick] [--results DIR]
+       foretell-bench delivery [--quick] [--long] [--only drain|latency|many|faults] [--results DIR]   (FORETELL_BIN too)
        foretell-bench memory [--quick] [--results DIR]
        foretell-bench log-server [--quick] [--without PEER]... [--results DIR]   (FORETELL_BIN too)";
 
@@ -59,11 +61,16 @@ enum Bench {
     Log,
     Memory,
     LogServer,
+    Delivery,
 }
 
 struct Options {
     bench: Bench,
     quick: bool,
+    /// More events wait in each of many subscriptions.
+    long: bool,
+    /// One part of the bench of delivery; then no results are written.
+    only: Option<delivery::Part>,
     /// Peers that are left out.
     #[cfg_attr(
         not(feature = "log-server"),
@@ -77,12 +84,16 @@ impl Options {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         let (mut bench, mut quick, mut results) = (None, false, PathBuf::from("results"));
         let mut without = Vec::new();
+        let (mut long, mut only) = (false, None);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "publish" if bench.is_none() => bench = Some(Bench::Publish),
                 "log" if bench.is_none() => bench = Some(Bench::Log),
                 "memory" if bench.is_none() => bench = Some(Bench::Memory),
                 "log-server" if bench.is_none() => bench = Some(Bench::LogServer),
+                "delivery" if bench.is_none() => bench = Some(Bench::Delivery),
+                "--long" => long = true,
+                "--only" => only = Some(delivery::Part::from_name(&arguments.next()?)?),
                 "--quick" => quick = true,
                 "--without" => without.push(arguments.next()?),
                 "--results" => results = arguments.next()?.into(),
@@ -93,9 +104,14 @@ impl Options {
         if !without.is_empty() && !matches!(bench, Bench::LogServer) {
             return None;
         }
+        if (long || only.is_some()) && !matches!(bench, Bench::Delivery) {
+            return None;
+        }
         Some(Options {
             bench,
             quick,
+            long,
+            only,
             without,
             results,
         })
@@ -124,9 +140,24 @@ fn run(options: &Options) -> Result<()> {
         }
         #[cfg(not(feature = "log-server"))]
         Bench::LogServer => return Err("it is built without --features log-server".into()),
+        Bench::Delivery => {
+            delivering(options, &mut results)?;
+            "delivery"
+        }
     };
     results.print()?;
+    if options.only.is_some() {
+        return Ok(());
+    }
     results.write(&options.results, name)
+}
+
+fn delivering(options: &Options, results: &mut Results) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (quick, long) = (options.quick, options.long);
+    runtime.block_on(delivery::run(quick, long, options.only, results))
 }
 
 fn publishing(quick: bool, results: &mut Results) -> Result<()> {

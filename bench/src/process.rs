@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,14 +40,8 @@ impl Process {
         stop_signal: &'static str,
     ) -> Result<Process> {
         let log = File::create(folder.path().join(LOG))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         Ok(Process {
-            child,
+            child: spawn(command, log)?,
             stop_signal,
             folder,
         })
@@ -57,7 +52,7 @@ impl Process {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
-                let log = std::fs::read_to_string(self.folder.path().join(LOG))?;
+                let log = std::fs::read_to_string(self.log())?;
                 return Err(format!("the server ended at its start: {status}\n{log}").into());
             }
             match answers().await {
@@ -68,6 +63,18 @@ impl Process {
                 Err(_) => tokio::time::sleep(POLL).await,
             }
         }
+    }
+
+    /// Kills the process as `kill -9` does, and starts another on its folder.
+    pub fn restart(&mut self, command: &mut Command) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = spawn(command, File::options().append(true).open(self.log())?)?;
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join(LOG)
     }
 
     pub fn id(&self) -> u32 {
@@ -105,6 +112,15 @@ impl Drop for Process {
     }
 }
 
+fn spawn(command: &mut Command, log: File) -> Result<Child> {
+    let spawned = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn();
+    Ok(spawned.map_err(|error| format!("{}: {error}", command.get_program().display()))?)
+}
+
 /// A port that was free a moment ago.
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
@@ -128,6 +144,24 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("exit status: 3"), "{text}");
         assert!(text.contains("no such thing"), "{text}");
+    }
+
+    #[test]
+    fn one_is_killed_and_another_takes_its_folder() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' TERM; echo begun; sleep 1000"]);
+        let mut process = Process::start(&mut command, folder().unwrap(), "-KILL").unwrap();
+        let said = |process: &Process| std::fs::read_to_string(process.log()).unwrap();
+        while said(&process).is_empty() {
+            std::thread::yield_now();
+        }
+        let (id, path) = (process.id(), process.folder.path().to_owned());
+        process.restart(&mut command).unwrap();
+        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+        while said(&process) != "begun\nbegun\n" {
+            std::thread::yield_now();
+        }
+        assert!(process.id() != id && path.is_dir());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A `foretell serve` process on a free port of the loopback and a temporary directory.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,11 +14,8 @@ use crate::process::{self, Process};
 pub struct Server {
     process: Process,
     target: Target,
-    #[cfg_attr(
-        not(feature = "log-server"),
-        expect(dead_code, reason = "only that bench reads it")
-    )]
     admin_key: String,
+    arguments: Vec<OsString>,
 }
 
 /// Memory of a process in MB (10^6 bytes).
@@ -30,27 +28,27 @@ pub struct Memory {
 impl Server {
     /// Makes a topic in a new data directory, then serves it.
     pub async fn start(topic: &str) -> Result<Server> {
+        Server::start_with(topic, "").await
+    }
+
+    /// The same with a `foretell.toml`.
+    pub async fn start_with(topic: &str, settings: &str) -> Result<Server> {
         let binary = binary()?;
         let folder = process::folder()?;
+        let application = folder.path().join("application");
+        std::fs::create_dir(&application)?;
+        std::fs::write(application.join("foretell.toml"), settings)?;
         let data = folder.path().join("data");
         command(&binary, &data, &["topic", "create", topic])?;
         let topic_key = key_of(&binary, &data, &["topic", "keys", topic, "--json"], "key1")?;
         let admin_key = key_of(&binary, &data, &["keys", "--json"], "admin")?;
         let address = process::free_address()?;
+        let listen = ["serve", "--listen", &address.to_string()].map(OsString::from);
+        let mut arguments = Vec::from(listen);
+        arguments.extend([application.into(), "--data".into(), data.into()]);
         let mut serve = Command::new(&binary);
-        serve
-            .args(["serve", "--listen", &address.to_string(), "--data"])
-            .arg(&data);
-        let mut process = Process::start(&mut serve, folder, "-TERM")?;
-        process
-            .wait_until(
-                async || match Connection::open(address).await?.get("/healthz").await? {
-                    200 => Ok(()),
-                    status => Err(format!("the server answered {status}").into()),
-                },
-            )
-            .await?;
-        Ok(Server {
+        let process = Process::start(serve.args(&arguments), folder, "-TERM")?;
+        let mut server = Server {
             process,
             target: Target {
                 address,
@@ -58,15 +56,33 @@ impl Server {
                 key: topic_key,
             },
             admin_key,
-        })
+            arguments,
+        };
+        server.wait_until_healthy().await?;
+        Ok(server)
+    }
+
+    /// Kills it as `kill -9` does, and serves the same data at the same address again.
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
+        let mut serve = Command::new(binary()?);
+        self.process.restart(serve.args(&self.arguments))?;
+        self.wait_until_healthy().await
+    }
+
+    async fn wait_until_healthy(&mut self) -> Result<()> {
+        let address = self.target.address;
+        let healthy = async || match Connection::open(address).await?.get("/healthz").await? {
+            200 => Ok(()),
+            status => Err(format!("the server answered {status}").into()),
+        };
+        self.process.wait_until(healthy).await
     }
 
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// The key that may read.
-    #[cfg(feature = "log-server")]
+    /// The key that may do anything.
     pub fn admin_key(&self) -> &str {
         &self.admin_key
     }

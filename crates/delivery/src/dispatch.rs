@@ -23,6 +23,7 @@ use crate::progress::Progress;
 use crate::pull::Pull;
 use crate::queue::{Popped, Queue};
 use crate::replay::{Replay, Replays};
+use crate::share::{self, Room};
 use crate::stats::Stats;
 use crate::subscription::{SubscriptionOptions, Work};
 
@@ -224,6 +225,9 @@ impl Dispatcher {
             if calls && !self.pace.may_call(now) {
                 break;
             }
+            let Some(room) = share::room(self.attempts.len()) else {
+                break;
+            };
             let Some(first) = self.queue.pop() else {
                 break;
             };
@@ -231,12 +235,12 @@ impl Dispatcher {
                 self.pace.called(now);
             }
             let batch = self.fill(first);
-            self.call(batch);
+            self.call(batch, room);
         }
     }
 
     /// Calls the handler with one event, or with several, or writes a dead letter.
-    pub(crate) fn call(&mut self, mut batch: Vec<Popped>) {
+    pub(crate) fn call(&mut self, mut batch: Vec<Popped>, room: Room) {
         let now = self.context.now().as_nanos().max(1) as u64;
         for (_, pending, _) in &mut batch {
             if pending.given_up.is_none() {
@@ -250,17 +254,21 @@ impl Dispatcher {
             .iter()
             .map(|(position, pending, _)| (*position, pending.clone()));
         let about: Vec<(u64, Pending)> = about.collect();
-        let task = self.spawn(batch);
+        let task = self.spawn(batch, room);
         self.in_flight.insert(task.id(), about);
     }
 
-    fn spawn(&mut self, mut batch: Vec<Popped>) -> AbortHandle {
+    fn spawn(&mut self, mut batch: Vec<Popped>, room: Room) -> AbortHandle {
         let context = self.context.clone();
         if batch.len() > 1 {
             let events = batch.into_iter();
             let events = events.filter_map(|(_, pending, event)| Some((pending, event?)));
             let events = events.collect();
-            return self.attempts.spawn(BatchAttempt { context, events }.run());
+            let attempt = BatchAttempt { context, events };
+            return self.attempts.spawn(async move {
+                let _room = room;
+                attempt.run().await
+            });
         }
         let (position, pending, event) = batch.pop().unwrap_or_default();
         let was = self.journaled.remove(&(position, pending.generation));
@@ -271,8 +279,10 @@ impl Dispatcher {
             pending,
             event,
         };
-        self.attempts
-            .spawn(async move { vec![attempt.run().await] })
+        self.attempts.spawn(async move {
+            let _room = room;
+            vec![attempt.run().await]
+        })
     }
 
     fn saved(&mut self, saved: Result<Vec<Replay>>) {

@@ -81,8 +81,10 @@ mod replay;
 mod resume;
 mod retry;
 mod settle;
+mod share;
 mod stats;
 mod subscription;
+mod tls;
 mod validation;
 mod webhook;
 

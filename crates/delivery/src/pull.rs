@@ -20,6 +20,7 @@ use crate::queue::kept_bytes;
 use crate::receiver::{
     LockToken, Receive, Received, Receiver, Refused, Request, Settled, Settlement,
 };
+use crate::share::Room;
 use crate::stats::Stats;
 use crate::subscription::Work;
 
@@ -211,7 +212,7 @@ impl Dispatcher {
             let Some((position, pending, event)) = self.queue.pop() else {
                 return;
             };
-            self.call(vec![(position, pending, event)]);
+            self.call(vec![(position, pending, event)], Room::Own);
         }
     }
 

@@ -2,8 +2,11 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretell_types::limits::{DELIVERY_TIMEOUT_MS, RETRY_AFTER_MOST_S, WEBHOOK_ANSWER_BYTES};
+use foretell_types::limits::{
+    DELIVERY_TIMEOUT_MS, RETRY_AFTER_MOST_S, WEBHOOK_ANSWER_BYTES, WEBHOOK_IDLE, WEBHOOK_IDLE_MS,
+};
 use foretell_types::{Data, Error, RecordedEvent, Result, cloudevents, eventgrid};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::attributes::{HeaderSource, Headers, values};
 use crate::batch::{Batch, BatchHandler};
@@ -89,10 +92,11 @@ impl Webhook {
                 "{url:?} is not an http or https URL"
             )));
         }
-        // A provider that is installed already serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reach(&parsed, reqwest::Client::builder())?
+        let client = reqwest::Client::builder().tls_backend_preconfigured(crate::tls::config()?);
+        let client = reach(&parsed, client)?
             .timeout(Duration::from_millis(DELIVERY_TIMEOUT_MS as u64))
+            .pool_max_idle_per_host(WEBHOOK_IDLE)
+            .pool_idle_timeout(Duration::from_millis(WEBHOOK_IDLE_MS as u64))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("foretell/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -131,81 +135,92 @@ impl Webhook {
         self.schema.is_cloud_events(event)
     }
 
-    fn json(&self, event: &RecordedEvent) -> String {
+    fn write_json(&self, out: &mut Vec<u8>, event: &RecordedEvent) {
         match (&self.schema, &event.data) {
-            (WebhookSchema::Custom, Data::Json(sent)) => sent.clone(),
-            _ if self.in_cloud_events(event) => cloudevents::to_json(event),
-            _ => eventgrid::to_json(event, Some(event.recorded_time)),
+            (WebhookSchema::Custom, Data::Json(sent)) => out.extend_from_slice(sent.as_bytes()),
+            _ if self.in_cloud_events(event) => cloudevents::write(out, event),
+            _ => eventgrid::write(out, event, Some(event.recorded_time)),
         }
     }
 
-    /// The request with what depends on the schema: body, content type, the headers about it.
-    fn in_schema(
-        &self,
-        request: reqwest::RequestBuilder,
-        batch: &[Invocation],
-        first: &RecordedEvent,
-    ) -> reqwest::RequestBuilder {
-        let bodies: Vec<String> = batch.iter().map(|one| self.json(&one.event)).collect();
-        let body = bodies.join(",");
+    /// One event as it is, several in an array. Who gets batches gets an array always, also of
+    /// one; so does who gets another schema than CloudEvents.
+    fn body(&self, batch: &[Invocation], first: &RecordedEvent) -> Vec<u8> {
+        let bytes = |one: &Invocation| 512 + one.event.data.len();
+        let mut body = Vec::with_capacity(batch.iter().map(bytes).sum());
+        let is_array = self.batch.max_events > 1 || !self.in_cloud_events(first);
+        for one in batch {
+            match (body.is_empty(), is_array) {
+                (true, true) => body.push(b'['),
+                (true, false) => {}
+                (false, _) => body.push(b','),
+            }
+            self.write_json(&mut body, &one.event);
+        }
+        if is_array {
+            body.push(b']');
+        }
+        body
+    }
+
+    /// The headers about the schema.
+    fn add_schema(&self, headers: &mut HeaderMap, batch: &[Invocation], first: &RecordedEvent) {
+        let text = HeaderValue::from_static;
         if self.in_cloud_events(first) {
-            let request = request
-                .header("origin", ORIGIN)
-                .header("aeg-metadata-version", "1.0");
-            // Who gets batches gets an array always, also of one.
-            return match self.batch.max_events {
-                1 => request
-                    .header(
-                        "content-type",
-                        "application/cloudevents+json; charset=utf-8",
-                    )
-                    .body(body),
-                _ => request
-                    .header(
-                        "content-type",
-                        "application/cloudevents-batch+json; charset=utf-8",
-                    )
-                    .body(format!("[{body}]")),
+            headers.insert("origin", HeaderValue::from_static(ORIGIN));
+            headers.insert("aeg-metadata-version", HeaderValue::from_static("1.0"));
+            let content_type = match self.batch.max_events {
+                1 => text("application/cloudevents+json; charset=utf-8"),
+                _ => text("application/cloudevents-batch+json; charset=utf-8"),
             };
+            headers.insert(CONTENT_TYPE, content_type);
+            return;
         }
-        let version = |event: &RecordedEvent| header(event.extension_str(eventgrid::DATA_VERSION));
-        let mut request = request
-            .header("content-type", "application/json; charset=utf-8")
-            .header("aeg-metadata-version", "1");
-        if batch
-            .iter()
-            .all(|one| version(&one.event) == version(first))
-        {
-            request = request.header("aeg-data-version", version(first));
+        headers.insert(CONTENT_TYPE, text("application/json; charset=utf-8"));
+        headers.insert("aeg-metadata-version", HeaderValue::from_static("1"));
+        let version = first.extension_str(eventgrid::DATA_VERSION);
+        let is_same =
+            |one: &Invocation| one.event.extension_str(eventgrid::DATA_VERSION) == version;
+        if batch.iter().all(is_same) {
+            headers.insert("aeg-data-version", header(version));
         }
-        request.body(format!("[{body}]"))
     }
 
-    fn request(&self, batch: &[Invocation], first: &Invocation) -> reqwest::RequestBuilder {
+    fn headers(&self, batch: &[Invocation], first: &Invocation) -> HeaderMap {
         let name = first.subscription.rsplit('/').next().unwrap_or("");
         let attempts = batch.iter().map(|one| one.attempts).max().unwrap_or(0);
-        let mut request = self
-            .client
-            .post(self.url.clone())
-            .header("aeg-event-type", "Notification")
-            .header("aeg-subscription-name", name.to_uppercase())
-            .header("aeg-delivery-count", attempts.to_string());
+        let mut headers = HeaderMap::with_capacity(16);
+        headers.insert("aeg-event-type", HeaderValue::from_static("Notification"));
+        let name = header(Some(&name.to_uppercase()));
+        headers.insert("aeg-subscription-name", name);
+        headers.insert("aeg-delivery-count", attempts.into());
         for (name, value) in values(&self.headers, &first.event) {
-            request = request.header(name, value);
+            // Names were checked when they were given.
+            if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                headers.append(name, header(Some(&value)));
+            }
         }
         // What is about one event alone.
         if let [Invocation { event, .. }] = batch {
-            request = request.header("aeg-output-event-id", header(Some(&event.id)));
+            headers.insert("aeg-output-event-id", header(Some(&event.id)));
             for name in ["traceparent", "tracestate"] {
                 if let Some(value) = event.extension_str(name) {
-                    request = request.header(name, header(Some(value)));
+                    headers.append(name, header(Some(value)));
                 }
             }
         }
-        request = self.in_schema(request, batch, &first.event);
+        self.add_schema(&mut headers, batch, &first.event);
         if first.replayed {
-            request = request.header("foretell-replayed", "true");
+            headers.insert("foretell-replayed", HeaderValue::from_static("true"));
         }
+        headers
+    }
+
+    /// Made by hand: a builder looks at each header's name and value again.
+    fn request(&self, batch: &[Invocation], first: &Invocation) -> reqwest::Request {
+        let mut request = reqwest::Request::new(reqwest::Method::POST, self.url.clone());
+        *request.headers_mut() = self.headers(batch, first);
+        *request.body_mut() = Some(self.body(batch, &first.event).into());
         request
     }
 
@@ -215,11 +230,13 @@ impl Webhook {
             return Ok(());
         };
         let request = self.request(batch, first);
-        let answer = request.send().await.map_err(not_sent)?;
+        let answer = self.client.execute(request).await.map_err(not_sent)?;
         let status = answer.status().as_u16();
         if (200..=204).contains(&status) {
             // It is a success already; read so that the connection can be used again.
-            let _ = tokio::time::timeout(DRAIN, read_bytes(answer)).await;
+            if answer.content_length() != Some(0) {
+                let _ = tokio::time::timeout(DRAIN, read_bytes(answer)).await;
+            }
             return Ok(());
         }
         let asked = retry_after(answer.headers());
@@ -233,12 +250,14 @@ impl Webhook {
 }
 
 /// A header can't hold every character that an attribute can.
-fn header(value: Option<&str>) -> String {
-    value
-        .unwrap_or("")
-        .chars()
-        .filter(|c| (' '..='~').contains(c))
-        .collect()
+fn header(value: Option<&str>) -> HeaderValue {
+    let text = value.unwrap_or("");
+    let fits = |c: &char| (' '..='~').contains(c);
+    match text.chars().all(|c| fits(&c)) {
+        true => HeaderValue::from_str(text),
+        false => HeaderValue::from_str(&text.chars().filter(fits).collect::<String>()),
+    }
+    .unwrap_or(HeaderValue::from_static(""))
 }
 
 #[async_trait]
@@ -311,7 +330,7 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// How long an endpoint asks to be left alone: in seconds, or until a time by its own clock.
-fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     use reqwest::header::{DATE, RETRY_AFTER};
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse() {

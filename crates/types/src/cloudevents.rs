@@ -59,9 +59,14 @@ pub fn is_json(datacontenttype: Option<&str>) -> bool {
 /// The event as a JSON object on one line.
 pub fn to_json(event: &NewEvent) -> String {
     let mut out = Vec::with_capacity(256 + event.data.len());
-    write_event(&mut out, event);
-    out.push(b'}');
+    write(&mut out, event);
     into_string(out)
+}
+
+/// The same, behind what is there.
+pub fn write(out: &mut Vec<u8>, event: &NewEvent) {
+    write_event(out, event);
+    out.push(b'}');
 }
 
 /// The recorded event as a JSON object on one line, with `position`, `revision` (null without a

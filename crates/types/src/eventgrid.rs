@@ -31,9 +31,14 @@ pub fn batch_from_json(text: &[u8], topic: &str) -> Result<Vec<NewEvent>> {
 /// The event as an Event Grid JSON object on one line. An event without a time takes `recorded`.
 pub fn to_json(event: &NewEvent, recorded: Option<Instant>) -> String {
     let mut out = Vec::with_capacity(256 + event.data.len());
-    write_open(&mut out, event, recorded);
-    out.push(b'}');
+    write(&mut out, event, recorded);
     into_string(out)
+}
+
+/// The same, behind what is there.
+pub fn write(out: &mut Vec<u8>, event: &NewEvent, recorded: Option<Instant>) {
+    write_open(out, event, recorded);
+    out.push(b'}');
 }
 
 /// The object without its closing brace, so that a caller can add properties.

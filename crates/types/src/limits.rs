@@ -173,6 +173,14 @@ limits! {
     SUBSCRIPTION_EXCEPTIONS = 10_000, "events";
     /// Invocations of one subscription in flight.
     DELIVERIES_IN_FLIGHT = 64, "invocations";
+    /// Of these, those that need no share in what all subscriptions have together.
+    DELIVERIES_ASSURED = 4, "invocations";
+    /// Further invocations in flight, of all subscriptions together: each connection is an open file.
+    DELIVERIES_SHARED = 2_048, "invocations";
+    /// Connections of a subscription that are kept though no call uses them.
+    WEBHOOK_IDLE = 16, "connections";
+    /// A connection to a webhook is closed when it was not used for so long.
+    WEBHOOK_IDLE_MS = 10_000, "milliseconds";
     /// Time that a webhook or a function may take (service).
     DELIVERY_TIMEOUT_MS = 30_000, "milliseconds";
     /// Delivery attempts of one event, the most and the default (service).
