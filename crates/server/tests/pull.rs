@@ -301,8 +301,8 @@ async fn the_application_file_defines_it_too() {
             "events are pushed",
         ),
         (
-            "to = \"webhook:http://h/\"\nordering = \"subject\"",
-            "events are pushed",
+            "to = \"webhook:http://h/\"\nordering = \"time\"",
+            "is not an ordering",
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -57,8 +57,9 @@ struct Create {
     /// How long a received event is locked for its receiver: 60s to 5m.
     #[arg(long, value_name = "TIME", requires = "pull")]
     lock: Option<humantime::Duration>,
-    /// Whether a subject with a locked event waits: none (the default) or subject.
-    #[arg(long, value_name = "ORDERING", requires = "pull")]
+    /// Whether an event waits while another of its subject is under way: subject (the default,
+    /// but with --pull) or none.
+    #[arg(long, value_name = "ORDERING")]
     ordering: Option<String>,
     /// Only events of these types, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "TYPES")]
@@ -229,7 +230,7 @@ impl Create {
             definition.lock_seconds = Some(whole_seconds(*lock)?);
         }
         if let Some(text) = &self.ordering {
-            definition.ordered = ordering(text).map_err(usage)?;
+            definition.ordered = Some(ordering(text).map_err(usage)?);
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         definition.validation = self.validation;

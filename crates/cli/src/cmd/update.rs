@@ -133,7 +133,7 @@ pub struct SubscriptionUpdate {
     /// By pull: how long a received event is locked, 60s to 5m.
     #[arg(long, value_name = "TIME")]
     lock: Option<humantime::Duration>,
-    /// By pull: whether a subject with a locked event waits, none or subject.
+    /// Whether an event waits while another of its subject is under way: none or subject.
     #[arg(long, value_name = "ORDERING")]
     ordering: Option<String>,
 }
@@ -202,9 +202,9 @@ impl SubscriptionUpdate {
     }
 
     fn push(&self) -> Result<Map<String, Value>, Failure> {
-        if self.lock.is_some() || self.ordering.is_some() {
+        if self.lock.is_some() {
             return Err(Failure::Usage(
-                "--lock and --ordering are for subscriptions that are pulled".to_owned(),
+                "--lock is for subscriptions that are pulled".to_owned(),
             ));
         }
         let mut body = json!({});
@@ -224,6 +224,11 @@ impl SubscriptionUpdate {
             if let Some(given) = given {
                 body["destination"]["properties"][name] = given.into();
             }
+        }
+        if let Some(text) = &self.ordering {
+            let subject = ordering(text).map_err(usage)?;
+            let text = if subject { "subject" } else { NONE };
+            body["destination"]["properties"]["ordering"] = text.into();
         }
         for (name, given) in [
             ("maxDeliveryAttempts", self.max_delivery_attempts),

@@ -86,6 +86,7 @@ fn known(properties: &Fields<'_>) -> Result<()> {
         "deliveryAttributeMappings",
         "minimumTlsVersionAllowed",
         "validation",
+        "ordering",
         "azureActiveDirectoryTenantId",
         "azureActiveDirectoryApplicationIdOrUri",
     ])?;

@@ -61,8 +61,8 @@ pub(super) fn read(queue: &Fields<'_>, definition: &mut SubscriptionDefinition) 
         definition.event_ttl_minutes = minutes as u32;
     }
     if let Some(text) = queue.text("ordering")? {
-        definition.ordered =
-            ordering(text).map_err(|error| error.context(queue.name_of("ordering")))?;
+        let ordered = ordering(text).map_err(|error| error.context(queue.name_of("ordering")))?;
+        definition.ordered = Some(ordered);
     }
     if let Some(identified) = queue.object("deadLetterDestinationWithResourceIdentity")? {
         // There is one storage account, and no identity is needed to reach it.
@@ -84,13 +84,13 @@ pub(super) fn to_json(definition: &SubscriptionDefinition, dead_letter: Option<V
         "eventTimeToLive": duration(definition.event_ttl_minutes),
         "deadLetterDestinationWithResourceIdentity": identified,
     });
-    if definition.ordered {
+    if definition.is_ordered() {
         queue["ordering"] = "subject".into();
     }
     json!({ "deliveryMode": "Queue", "queue": queue })
 }
 
-/// Reads an ordering: whether a subject with a locked event waits.
+/// Reads an ordering: whether each subject's events are delivered in their order.
 pub fn ordering(text: &str) -> Result<bool> {
     match text.to_ascii_lowercase().as_str() {
         "none" => Ok(false),

@@ -6,7 +6,9 @@ use foretell_types::{Error, Result, check_container};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation, queue};
+use super::{
+    Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation, ordering, queue,
+};
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
 
@@ -41,10 +43,10 @@ pub struct SubscriptionDefinition {
     /// How long a received event is locked; [`RECEIVE_LOCK_LEAST_S`] unless it is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_seconds: Option<u32>,
-    /// Where events are pulled: a subject with a locked event waits. Where they are pushed it does
-    /// anyway.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub ordered: bool,
+    /// Whether an event waits while another of its subject is under way; see
+    /// [`SubscriptionDefinition::is_ordered`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<bool>,
     /// The container that takes dead letters; the server has one for those without.
     #[serde(default)]
     pub dead_letter: Option<String>,
@@ -113,7 +115,7 @@ impl SubscriptionDefinition {
             max_delivery_attempts: attempts as u32,
             event_ttl_minutes: minutes as u32,
             lock_seconds: None,
-            ordered: false,
+            ordered: None,
             dead_letter: None,
             schema: None,
             validation: Validation::Auto,
@@ -194,6 +196,10 @@ impl SubscriptionDefinition {
             let here = |error: Error| error.context(fields.name_of("validation"));
             self.validation = text.parse().map_err(here)?;
         }
+        if let Some(text) = fields.text("ordering")? {
+            let here = |error: Error| error.context(fields.name_of("ordering"));
+            self.ordered = Some(ordering(text).map_err(here)?);
+        }
         if let Some(events) = fields.count("maxEventsPerBatch", BATCH_EVENTS)? {
             self.max_events_per_batch = events;
         }
@@ -205,6 +211,12 @@ impl SubscriptionDefinition {
             self.attributes = Attribute::all_from_json(mappings, &path)?;
         }
         Ok(())
+    }
+
+    /// Whether each subject's events are delivered in their order. Unless it was said, they are
+    /// where they are pushed, and aren't where they are pulled, as in Event Grid.
+    pub fn is_ordered(&self) -> bool {
+        self.ordered.unwrap_or(self.target != Target::Pull)
     }
 
     /// Checks what was given by other ways than JSON as well.
@@ -279,11 +291,6 @@ impl SubscriptionDefinition {
                 )));
             }
         }
-        if self.ordered && !pulled {
-            return Err(Error::invalid(
-                "an ordering is given, and events are pushed: they go in the order of their subject anyway, leave it out",
-            ));
-        }
         if pulled
             && self
                 .schema
@@ -346,6 +353,9 @@ impl SubscriptionDefinition {
                     let attributes: Vec<Value> =
                         self.attributes.iter().map(Attribute::to_json).collect();
                     properties["deliveryAttributeMappings"] = attributes.into();
+                }
+                if !self.is_ordered() {
+                    properties["ordering"] = "none".into();
                 }
                 if !self.validation.is_auto() {
                     properties["validation"] = self.validation.to_string().into();

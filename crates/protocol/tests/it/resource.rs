@@ -141,7 +141,10 @@ fn subscriptions() {
         {"name": "X-Customer", "type": "Dynamic", "properties": {"sourceField": "data.customer"}},
     ]);
     asked["properties"]["preferredBatchSizeInKilobytes"] = json!(512);
+    asked["properties"]["ordering"] = json!("none");
     let asked = subscription(json!({"destination": asked})).unwrap();
+    let ordered = [&asked, &plain, &pull].map(SubscriptionDefinition::is_ordered);
+    assert_eq!(ordered, [false, true, false]);
     assert_eq!(asked.validation, Validation::Always);
     assert_eq!(
         (asked.max_events_per_batch, asked.preferred_batch_kilobytes),

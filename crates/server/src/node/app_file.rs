@@ -350,7 +350,7 @@ impl SubscriptionTable {
             definition.lock_seconds = Some(seconds.ok_or_else(wrong)?);
         }
         if let Some(text) = &self.ordering {
-            definition.ordered = ordering(text)?;
+            definition.ordered = Some(ordering(text)?);
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         let attributes = self.attributes.iter();

@@ -69,7 +69,7 @@ impl Node {
                 },
                 delay: self.options.application.dead_letter_delay(),
             },
-            ordered_by_subject: definition.target != Target::Pull || definition.ordered,
+            ordered_by_subject: definition.is_ordered(),
             concurrency: DELIVERIES_IN_FLIGHT,
             paused: config.paused,
         };
