@@ -8,6 +8,7 @@ use foretell_types::{
 
 use crate::codec::{FRAME_HEADER, SealedData, data_parts, encode_event, encode_register};
 use crate::erasure::Context;
+use crate::hashes::{self, Digest};
 use crate::index::{IdentityKeys, content_hash};
 use crate::log::Shared;
 
@@ -194,6 +195,8 @@ pub(crate) struct EncodedFrame {
     pub content: u64,
     /// The topic and the generation of the key that the data is encrypted under.
     pub sealed: Option<(uuid::Uuid, u32)>,
+    /// Of its body, if the writer isn't the one who encodes it.
+    pub digest: Digest,
 }
 
 impl Encoded {
@@ -247,10 +250,21 @@ impl Encoded {
                 key: 0,
                 content,
                 sealed: sealed.map(|(topic, generation, _)| (topic, generation)),
+                digest: Digest::default(),
             });
         }
+        let mut begin = 0;
+        let bodies: Vec<&[u8]> = frames
+            .iter()
+            .map(|frame| {
+                let frame = std::mem::replace(&mut begin, frame.end)..frame.end;
+                bytes[frame].get(FRAME_HEADER..).unwrap_or(&[])
+            })
+            .collect();
+        let digests = hashes::of_texts(&bodies);
         let mut keys = keys.of_seed(seed);
-        for (frame, entry) in frames.iter_mut().zip(&append.entries) {
+        for ((frame, entry), digest) in frames.iter_mut().zip(&append.entries).zip(digests) {
+            frame.digest = digest;
             if matches!(entry, Entry::Event { .. }) {
                 frame.key = keys.next().unwrap_or_default();
             }

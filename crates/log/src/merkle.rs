@@ -150,18 +150,29 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     }
 });
 
-/// The leaves of frames: the hash of the header without length and checksum, and of the digest of
-/// the body.
-pub(crate) fn leaves(frames: &[Frame<'_>]) -> Vec<Digest> {
-    let bodies: Vec<_> = frames.iter().map(|frame| frame.body).collect();
-    let texts = frames.iter().zip(hashes::of_texts(&bodies));
-    let texts = texts.map(|(frame, digest)| {
+/// The leaves of frames, given the digests of their bodies, which who appends computes. A leaf is
+/// the hash of the header without length and checksum, and of the digest.
+pub(crate) fn leaves_of<'a>(
+    frames: impl Iterator<Item = (&'a [u8; FRAME_HEADER], &'a Digest)>,
+) -> Vec<Digest> {
+    let texts = frames.map(|(header, digest)| {
         let mut text = [0; 64];
-        text[..32].copy_from_slice(&frame.bytes[8..FRAME_HEADER]);
-        text[32..].copy_from_slice(&digest);
+        text[..32].copy_from_slice(&header[8..]);
+        text[32..].copy_from_slice(digest);
         text
     });
     hashes::of_blocks(&KEYS.leaf, &texts.collect::<Vec<_>>())
+}
+
+/// The leaves of whole frames.
+pub(crate) fn leaves(frames: &[Frame<'_>]) -> Vec<Digest> {
+    let bodies: Vec<_> = frames.iter().map(|frame| frame.body).collect();
+    let digests = hashes::of_texts(&bodies);
+    let headers = frames.iter().map(|frame| {
+        let header = frame.bytes.first_chunk();
+        header.unwrap_or(&[0; FRAME_HEADER])
+    });
+    leaves_of(headers.zip(&digests))
 }
 
 /// The leaf of one.

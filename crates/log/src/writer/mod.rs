@@ -14,10 +14,10 @@ pub(crate) use self::answer::{Answered, End, Reply, ticket};
 use self::stage::Stage;
 use crate::append::{Appended, Encoded};
 use crate::bugs::{self, Bug};
-use crate::codec::Frame;
+use crate::codec::{FRAME_HEADER, Frame};
 use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
 use crate::log::Shared;
-use crate::merkle::{MountainRange, leaves};
+use crate::merkle::{MountainRange, leaves_of};
 
 /// The writer begins no further append in a group beyond so many bytes.
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
@@ -34,8 +34,6 @@ pub(crate) struct Writer {
     range: MountainRange,
     epoch: u64,
     group: Group,
-    /// The group is durable, and its hashes aren't in `range` yet.
-    unhashed: bool,
     /// Why the writer stopped taking appends: a write whose outcome is unknown.
     poison: Option<Error>,
 }
@@ -61,7 +59,6 @@ impl Writer {
             range,
             epoch,
             group: Group::new(meta),
-            unhashed: false,
             poison: None,
         }
     }
@@ -103,10 +100,6 @@ impl Writer {
         let group = self.shared.answered.take();
         self.write_group(&mut waiting);
         self.shared.answered.tell(group);
-        // While those who were answered make their next appends: the root goes into the next group.
-        if let Err(error) = self.hash_group() {
-            self.poison(&error);
-        }
     }
 
     /// Stages the appends, makes the group durable, applies it, answers.
@@ -167,7 +160,6 @@ impl Writer {
         let expected = Seq(self.group.meta.first.0 - 1);
         match self.journal.append(expected, &mut self.group) {
             Ok(place) => {
-                self.unhashed = true;
                 let applied = self.apply(stage, place);
                 if let Err(error) = &applied {
                     self.poison(error);
@@ -182,22 +174,6 @@ impl Writer {
                 Err(error)
             }
         }
-    }
-
-    /// Takes the group into the hash tree, once it is durable.
-    fn hash_group(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.unhashed) {
-            return Ok(());
-        }
-        let body = self.group.body();
-        let (mut at, mut frames) = (0, Vec::with_capacity(self.group.meta.frames as usize));
-        while at < body.len() {
-            let frame = Frame::unchecked(&body[at..])?;
-            at += frame.bytes.len();
-            frames.push(frame);
-        }
-        self.range.extend(leaves(&frames));
-        Ok(())
     }
 
     /// After a write that failed, what lies on the disk is unknown: nothing more is written.
@@ -215,6 +191,11 @@ impl Writer {
         let mut index = self.shared.index.write();
         let before = index.recent.len();
         let body = self.group.body();
+        let frames = stage.placed.iter().map(|placed| {
+            let header = body[placed.at..].first_chunk();
+            (header.unwrap_or(&[0; FRAME_HEADER]), &placed.digest)
+        });
+        self.range.extend(leaves_of(frames));
         for placed in &stage.placed {
             let bytes = &body[placed.at..];
             match &placed.event {

@@ -7,7 +7,8 @@ use hashbrown::HashMap;
 
 use crate::append::{Append, Appended, AppendedEvent, Encoded, EncodedFrame, Entry};
 use crate::bugs::{self, Bug};
-use crate::codec::{TopicFlags, close_frame, encode_topic, fill_frame};
+use crate::codec::{FRAME_HEADER, TopicFlags, close_frame, encode_topic, fill_frame};
+use crate::hashes::{self, Digest};
 use crate::index::{Facts, Index, Topic};
 use crate::journal::Group;
 use crate::log::Shared;
@@ -27,6 +28,8 @@ pub(super) struct Stage<'a> {
 pub(super) struct Placed<'a> {
     /// Where it begins in the group's body.
     pub at: usize,
+    /// Of its body.
+    pub digest: Digest,
     /// `None` if it is no event.
     pub event: Option<Facts<'a>>,
 }
@@ -201,10 +204,10 @@ impl<'a> Stage<'a> {
                         tags: event.tags(),
                         identity: frame.key as u64,
                     };
-                    self.put(group, before, bytes, Ok(facts));
+                    self.put(group, before, bytes, frame.digest, Ok(facts));
                 }
                 (Entry::Register { .. }, _) => {
-                    self.put(group, before, bytes, Err(0));
+                    self.put(group, before, bytes, frame.digest, Err(0));
                 }
                 (
                     Entry::CreateTopic {
@@ -224,7 +227,8 @@ impl<'a> Stage<'a> {
                     };
                     let mut bytes = Vec::new();
                     encode_topic(&mut bytes, *uuid, flags, name.as_str());
-                    self.put(group, before, &bytes, Err(id));
+                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
+                    self.put(group, before, &bytes, digest, Err(id));
                 }
                 (Entry::DeleteTopic { name }, _) => {
                     let topic = self.topic(index, name)?;
@@ -236,7 +240,8 @@ impl<'a> Stage<'a> {
                         ..TopicFlags::default()
                     };
                     encode_topic(&mut bytes, uuid::Uuid::nil(), flags, name);
-                    self.put(group, before, &bytes, Err(id));
+                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
+                    self.put(group, before, &bytes, digest, Err(id));
                 }
             }
         }
@@ -254,6 +259,7 @@ impl<'a> Stage<'a> {
         group: &mut Group,
         first: u32,
         bytes: &[u8],
+        digest: Digest,
         what: std::result::Result<Facts<'a>, u32>,
     ) {
         if group.meta.frames > first {
@@ -277,6 +283,7 @@ impl<'a> Stage<'a> {
         group.meta.frames += 1;
         self.placed.push(Placed {
             at,
+            digest,
             event: what.ok(),
         });
     }
