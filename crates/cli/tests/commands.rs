@@ -161,6 +161,12 @@ fn the_pinned_forms() {
         error_of(&data, &[&rewind[..], &["now"]].concat(), 1);
         error_of(&data, &[&rewind[..], &["99"]].concat(), 1);
         let update = ["subscription", "update", topic];
+        let schema = ["hook", "--schema", "cloudevents", "--ordering", "none"];
+        let changed = json_of(&data, &[&update[..], &schema].concat());
+        let schema = &changed["properties"]["eventDeliverySchema"];
+        assert_eq!(schema, "CloudEventSchemaV1_0");
+        let hook = &changed["properties"]["destination"]["properties"];
+        assert_eq!(hook["ordering"], "none");
         let changes = ["hook", "--labels", "a,b", "--max-delivery-attempts", "4"];
         let more = ["--expires", "2100-01-01T00:00:00Z", "--dead-letter", "none"];
         let changed = json_of(&data, &[&update[..], &changes, &more].concat());

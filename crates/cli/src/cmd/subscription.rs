@@ -1,7 +1,7 @@
 use clap::{Args, Subcommand};
 use foretell_protocol::{
-    Filter, InputSchema, Provisioning, SubscriptionDefinition, SubscriptionFacts, Target,
-    Validation, ordering,
+    DeliverySchema, Filter, InputSchema, Provisioning, SubscriptionDefinition, SubscriptionFacts,
+    Target, Validation, ordering,
 };
 use http::Method;
 use serde_json::Value;
@@ -97,6 +97,10 @@ struct Create {
     /// always or never.
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     validation: Validation,
+    /// What its events are delivered as: eventgrid, cloudevents or custom; unless it is given, as
+    /// they came in.
+    #[arg(long, value_name = "SCHEMA")]
+    schema: Option<DeliverySchema>,
     /// Labels, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
     labels: Vec<String>,
@@ -242,12 +246,15 @@ impl Create {
         }
         definition.labels.clone_from(&self.labels);
         definition.check(InputSchema::Any).map_err(usage)?;
+        definition.schema = self.schema;
         let mut body = resource(&definition);
         if let Some(text) = &self.expires {
             body["properties"]["expirationTimeUtc"] = expiration(text)?.into();
         }
         // The server knows the topic's schema, and so the default.
-        if let Some(properties) = body["properties"].as_object_mut() {
+        if let Some(properties) = body["properties"].as_object_mut()
+            && self.schema.is_none()
+        {
             properties.remove("eventDeliverySchema");
         }
         Ok(serde_json::json!({ "properties": body["properties"] }))

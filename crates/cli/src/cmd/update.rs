@@ -1,7 +1,7 @@
 //! What `foretell topic update` and `foretell subscription update` change: merge patches.
 
 use clap::Args;
-use foretell_protocol::{Filter, Target, ordering};
+use foretell_protocol::{DeliverySchema, Filter, Target, ordering};
 use foretell_types::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -130,6 +130,9 @@ pub struct SubscriptionUpdate {
     /// The size that such a request should have.
     #[arg(long, value_name = "N")]
     batch_kilobytes: Option<u32>,
+    /// What its events are delivered as: eventgrid, cloudevents or custom.
+    #[arg(long, value_name = "SCHEMA")]
+    schema: Option<DeliverySchema>,
     /// By pull: how long a received event is locked, 60s to 5m.
     #[arg(long, value_name = "TIME")]
     lock: Option<humantime::Duration>,
@@ -149,6 +152,9 @@ impl SubscriptionUpdate {
             let none = self.labels == [NONE];
             let labels = if none { json!([]) } else { json!(self.labels) };
             properties.insert("labels".to_owned(), labels);
+        }
+        if let Some(schema) = self.schema {
+            properties.insert("eventDeliverySchema".to_owned(), schema.arm().into());
         }
         if let Some(text) = &self.expires {
             let expires = match text.as_str() {

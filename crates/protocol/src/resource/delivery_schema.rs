@@ -59,3 +59,19 @@ impl DeliverySchema {
         })
     }
 }
+
+/// By the words that topics have for what they take.
+impl std::str::FromStr for DeliverySchema {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<DeliverySchema> {
+        match text {
+            "eventgrid" => Ok(DeliverySchema::EventGrid),
+            "cloudevents" => Ok(DeliverySchema::CloudEvents),
+            "custom" => Ok(DeliverySchema::Custom),
+            _ => Err(Error::invalid(format!(
+                "{text:?} is not a delivery schema: expected eventgrid, cloudevents or custom"
+            ))),
+        }
+    }
+}

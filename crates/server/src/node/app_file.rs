@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use foretell_log::{ArchiveRule, LogOptions};
 use foretell_protocol::{
-    Attribute, AttributeValue, Filter, InputSchema, Quota, RequestLimits, SubscriptionDefinition,
-    Target, TokenRules, TopicDefinition, Validation, check_issuer_url, ordering,
+    Attribute, AttributeValue, DeliverySchema, Filter, InputSchema, Quota, RequestLimits,
+    SubscriptionDefinition, Target, TokenRules, TopicDefinition, Validation, check_issuer_url,
+    ordering,
 };
 use foretell_types::limits::{
     EVENT_BYTES, LOG_BYTES_LEAST, LOG_BYTES_MOST, PUBLISH_BODY_BYTES_MOST, PUBLISH_EVENTS_MOST,
@@ -48,6 +49,8 @@ pub(super) struct SubscriptionTable {
     /// How long a received event is locked.
     pub(super) lock: Option<String>,
     pub(super) ordering: Option<String>,
+    /// What its events are delivered as; unless it is given, as they came in.
+    pub(super) schema: Option<DeliverySchema>,
     #[serde(default)]
     pub(super) event_types: Vec<String>,
     #[serde(default)]
@@ -352,6 +355,7 @@ impl SubscriptionTable {
         if let Some(text) = &self.ordering {
             definition.ordered = Some(ordering(text)?);
         }
+        definition.schema = self.schema;
         definition.dead_letter.clone_from(&self.dead_letter);
         let attributes = self.attributes.iter();
         let attributes = attributes.map(|(name, table)| Attribute {
