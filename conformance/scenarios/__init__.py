@@ -3,6 +3,7 @@
 from scenarios import (
     cloudevents_azure,
     cloudevents_cncf,
+    cloudevents_cncf_1,
     eventgrid,
     http_binding,
     identity,
@@ -17,6 +18,7 @@ ALL = [
     *eventgrid.SCENARIOS,
     *cloudevents_azure.SCENARIOS,
     *cloudevents_cncf.SCENARIOS,
+    *cloudevents_cncf_1.SCENARIOS,
     *http_binding.SCENARIOS,
     *identity.SCENARIOS,
     *namespaces.SCENARIOS,
