@@ -334,7 +334,7 @@ async fn locks_acknowledgements_and_counts_outlive_a_crash() {
     );
     // All that was answered is in the journal as it is now: whatever the old one still does, a
     // journal cut off here is opened.
-    let cut = world.journal.clone();
+    let cut = world.journal.copy();
     drop((subscription, receiver));
     let world = World {
         journal: cut,

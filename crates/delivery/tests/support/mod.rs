@@ -92,12 +92,13 @@ impl World {
         (World { log, ..self }, fault)
     }
 
-    /// The same journal and storage, opened anew.
+    /// The journal as it is now and the storage, opened anew: what still runs on the old log
+    /// writes into the old journal.
     pub fn reopen(self) -> World {
-        let World { log, .. } = self;
-        drop(log);
+        let journal = self.journal.copy();
         World {
-            log: open(self.journal.clone(), &self.environment),
+            log: open(journal.clone(), &self.environment),
+            journal,
             ..self
         }
     }

@@ -13,7 +13,7 @@ pub struct MemoryJournal {
     groups: Arc<RwLock<Vec<StoredGroup>>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct StoredGroup {
     meta: GroupMeta,
     place: Place,
@@ -23,6 +23,14 @@ struct StoredGroup {
 impl MemoryJournal {
     pub fn new() -> MemoryJournal {
         MemoryJournal::default()
+    }
+
+    /// What it holds now, as a journal of its own: what is appended to one isn't in the other.
+    pub fn copy(&self) -> MemoryJournal {
+        let groups = self.groups.read().clone();
+        MemoryJournal {
+            groups: Arc::new(RwLock::new(groups)),
+        }
     }
 }
 
