@@ -6,7 +6,7 @@ use foretell_protocol::{
 use http::Method;
 use serde_json::Value;
 
-use super::update::{SubscriptionUpdate, expiration};
+use super::update::{Numbers, SubscriptionUpdate, expiration};
 use crate::Globals;
 use crate::client::{Client, Request, encode};
 use crate::output::{Failure, count, line, note, table};
@@ -78,21 +78,11 @@ struct Create {
         conflicts_with_all = ["event_types", "subject_begins_with", "subject_ends_with"]
     )]
     filter: Option<String>,
-    /// Attempts, or deliveries by pull, before an event is dead-lettered.
-    #[arg(long, value_name = "N")]
-    max_delivery_attempts: Option<u32>,
-    /// Minutes before an undelivered event is dead-lettered.
-    #[arg(long, value_name = "N")]
-    event_ttl_minutes: Option<u32>,
+    #[command(flatten)]
+    numbers: Numbers,
     /// The container for dead letters.
     #[arg(long, value_name = "CONTAINER")]
     dead_letter: Option<String>,
-    /// Events of one request to a webhook, at most.
-    #[arg(long, value_name = "N")]
-    batch: Option<u32>,
-    /// The size that such a request should have.
-    #[arg(long, value_name = "N")]
-    batch_kilobytes: Option<u32>,
     /// Whether the endpoint of a webhook is asked first: auto (unless it is on this machine),
     /// always or never.
     #[arg(long, default_value = "auto", value_name = "WHEN")]
@@ -224,10 +214,10 @@ impl Create {
                 ..Filter::default()
             },
         };
-        if let Some(attempts) = self.max_delivery_attempts {
+        if let Some(attempts) = self.numbers.max_delivery_attempts {
             definition.max_delivery_attempts = attempts;
         }
-        if let Some(minutes) = self.event_ttl_minutes {
+        if let Some(minutes) = self.numbers.event_ttl_minutes {
             definition.event_ttl_minutes = minutes;
         }
         if let Some(lock) = self.lock {
@@ -238,10 +228,10 @@ impl Create {
         }
         definition.dead_letter.clone_from(&self.dead_letter);
         definition.validation = self.validation;
-        if let Some(events) = self.batch {
+        if let Some(events) = self.numbers.batch {
             definition.max_events_per_batch = events;
         }
-        if let Some(size) = self.batch_kilobytes {
+        if let Some(size) = self.numbers.batch_kilobytes {
             definition.preferred_batch_kilobytes = size;
         }
         definition.labels.clone_from(&self.labels);

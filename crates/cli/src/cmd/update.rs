@@ -86,6 +86,23 @@ impl TopicUpdate {
     }
 }
 
+/// How often, how long and how many at a time.
+#[derive(Args, Debug)]
+pub struct Numbers {
+    /// Attempts, or deliveries by pull, before an event is dead-lettered.
+    #[arg(long, value_name = "N")]
+    pub max_delivery_attempts: Option<u32>,
+    /// Minutes before an undelivered event is dead-lettered.
+    #[arg(long, value_name = "N")]
+    pub event_ttl_minutes: Option<u32>,
+    /// Events of one request to a webhook, at most.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<u32>,
+    /// The size that such a request should have.
+    #[arg(long, value_name = "N")]
+    pub batch_kilobytes: Option<u32>,
+}
+
 #[derive(Args, Debug)]
 pub struct SubscriptionUpdate {
     pub topic: String,
@@ -115,21 +132,11 @@ pub struct SubscriptionUpdate {
     /// When it stops delivering, RFC 3339; none for never.
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
-    /// Attempts, or deliveries by pull, before an event is dead-lettered.
-    #[arg(long, value_name = "N")]
-    max_delivery_attempts: Option<u32>,
-    /// Minutes before an undelivered event is dead-lettered.
-    #[arg(long, value_name = "N")]
-    event_ttl_minutes: Option<u32>,
+    #[command(flatten)]
+    numbers: Numbers,
     /// The container for dead letters; none for the one that all share.
     #[arg(long, value_name = "CONTAINER")]
     dead_letter: Option<String>,
-    /// Events of one request to a webhook, at most.
-    #[arg(long, value_name = "N")]
-    batch: Option<u32>,
-    /// The size that such a request should have.
-    #[arg(long, value_name = "N")]
-    batch_kilobytes: Option<u32>,
     /// What its events are delivered as: eventgrid, cloudevents or custom.
     #[arg(long, value_name = "SCHEMA")]
     schema: Option<DeliverySchema>,
@@ -224,8 +231,11 @@ impl SubscriptionUpdate {
             body["destination"] = target(&to);
         }
         for (name, given) in [
-            ("maxEventsPerBatch", self.batch),
-            ("preferredBatchSizeInKilobytes", self.batch_kilobytes),
+            ("maxEventsPerBatch", self.numbers.batch),
+            (
+                "preferredBatchSizeInKilobytes",
+                self.numbers.batch_kilobytes,
+            ),
         ] {
             if let Some(given) = given {
                 body["destination"]["properties"][name] = given.into();
@@ -237,8 +247,8 @@ impl SubscriptionUpdate {
             body["destination"]["properties"]["ordering"] = text.into();
         }
         for (name, given) in [
-            ("maxDeliveryAttempts", self.max_delivery_attempts),
-            ("eventTimeToLiveInMinutes", self.event_ttl_minutes),
+            ("maxDeliveryAttempts", self.numbers.max_delivery_attempts),
+            ("eventTimeToLiveInMinutes", self.numbers.event_ttl_minutes),
         ] {
             if let Some(given) = given {
                 body["retryPolicy"][name] = given.into();
@@ -251,7 +261,7 @@ impl SubscriptionUpdate {
     }
 
     fn queue(&self) -> Result<Map<String, Value>, Failure> {
-        if self.batch.is_some() || self.batch_kilobytes.is_some() {
+        if self.numbers.batch.is_some() || self.numbers.batch_kilobytes.is_some() {
             return Err(Failure::Usage(
                 "--batch and --batch-kilobytes are for webhooks, and the subscription is pulled"
                     .to_owned(),
@@ -267,10 +277,10 @@ impl SubscriptionUpdate {
             let text = if subject { "subject" } else { NONE };
             queue.insert("ordering".to_owned(), text.into());
         }
-        if let Some(count) = self.max_delivery_attempts {
+        if let Some(count) = self.numbers.max_delivery_attempts {
             queue.insert("maxDeliveryCount".to_owned(), count.into());
         }
-        if let Some(minutes) = self.event_ttl_minutes {
+        if let Some(minutes) = self.numbers.event_ttl_minutes {
             queue.insert("eventTimeToLive".to_owned(), format!("PT{minutes}M").into());
         }
         if let Some(container) = &self.dead_letter {
