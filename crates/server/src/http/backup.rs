@@ -16,7 +16,7 @@ use crate::node::blocking;
 
 /// `GET /backup`: the files that make up the log, in the order in which they are to be copied.
 pub async fn files(State(node): Server, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require_admin(&node, &request)?;
     let files = blocking(move || node.log.backup_files()).await?;
     let files: Vec<Value> = files
         .into_iter()
@@ -27,7 +27,7 @@ pub async fn files(State(node): Server, request: Request) -> Answer {
 
 /// `GET /backup/{file}?offset=&bytes=`: a piece of a file. 404: it is no longer part of the log.
 pub async fn piece(State(node): Server, Path(file): Path<String>, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require_admin(&node, &request)?;
     let parameters = Parameters::parse(request.uri(), &["offset", "bytes"])?;
     let offset = parameters.number("offset")?.unwrap_or(0);
     let bytes = parameters.number("bytes")?.unwrap_or(STORE_BODY_BYTES);
@@ -48,7 +48,7 @@ pub async fn piece(State(node): Server, Path(file): Path<String>, request: Reque
 /// `POST /backup`: `{"container", "prefix"}`. Makes a backup there, or brings the one there up to
 /// date; lines as `progress` has them.
 pub async fn into_container(State(node): Server, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require_admin(&node, &request)?;
     let body = admin_body(request).await?;
     let folder = folder(&body)?;
     progress::lines(move |tell| {

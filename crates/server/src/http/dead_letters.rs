@@ -29,7 +29,7 @@ fn filter(
     ];
     let parameters = Parameters::parse(request.uri(), &names);
     let topic = parameters.as_ref().ok().and_then(|all| all.get("topic"));
-    require(node, request.headers(), request.uri(), permission, topic)?;
+    require(node, request, permission, topic)?;
     let parameters = parameters?;
     let text = |name| parameters.get(name).map(str::to_owned);
     // Names are matched without regard to case; those of what was deleted stand as they are.

@@ -9,13 +9,7 @@ use crate::node::to_the_end;
 
 /// `POST /topics/{topic}/erasures` with `{"subjects": ["…"]}`
 pub async fn erase(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Erase,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Erase, Some(&topic))?;
     let body = admin_body(request).await?;
     let subjects = body.get("subjects").and_then(Value::as_array);
     let subjects = subjects.and_then(|subjects| {

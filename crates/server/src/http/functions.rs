@@ -14,13 +14,7 @@ use super::{Server, require, require_admin};
 
 /// `GET /functions`
 pub async fn list(State(node): Server, request: Request) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Inspect,
-        None,
-    )?;
+    require(&node, &request, Permission::Inspect, None)?;
     let mut apps = Vec::new();
     for app in node.apps() {
         apps.push(json!({
@@ -35,7 +29,7 @@ pub async fn list(State(node): Server, request: Request) -> Answer {
 
 /// `GET /functions/{app}/logs?function=&last=`
 pub async fn logs(State(node): Server, Path(app): Path<String>, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require_admin(&node, &request)?;
     let parameters = Parameters::parse(request.uri(), &["function", "last"])?;
     let last = parameters.number("last")?.unwrap_or(100);
     let function = parameters.get("function").map(str::to_owned);
@@ -49,7 +43,7 @@ pub async fn invoke(
     Path((app, function)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require_admin(&node, &request)?;
     let app = node.app(&app)?;
     let body = read_request(request, PUBLISH_BODY_BYTES).await?;
     app.started().await;

@@ -17,13 +17,7 @@ pub async fn progress(
     Path((topic, import)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Administer,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Administer, Some(&topic))?;
     let topic = node.topic(&topic)?;
     answer_json(&json!({ "rows": node.imported_rows(&topic.config.name, &import)? }))
 }
@@ -35,13 +29,7 @@ pub async fn append(
     Path((topic, import)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Administer,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Administer, Some(&topic))?;
     let parameters = Parameters::parse(request.uri(), &["first_row"])?;
     let first = parameters
         .number("first_row")?

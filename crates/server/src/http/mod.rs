@@ -176,20 +176,37 @@ pub(crate) fn credentials(headers: &http::HeaderMap, uri: &http::Uri) -> Result<
     Credentials::from_request(headers, uri.query())
 }
 
+/// A request, its body read or not.
+pub(crate) trait Asks {
+    fn asked(&self) -> (&http::HeaderMap, &http::Uri);
+}
+
+impl Asks for Request {
+    fn asked(&self) -> (&http::HeaderMap, &http::Uri) {
+        (self.headers(), self.uri())
+    }
+}
+
+impl Asks for http::request::Parts {
+    fn asked(&self) -> (&http::HeaderMap, &http::Uri) {
+        (&self.headers, &self.uri)
+    }
+}
+
 /// Checks that who sends a request may do this: in a topic, or everywhere.
 pub(crate) fn require(
     node: &Node,
-    headers: &http::HeaderMap,
-    uri: &http::Uri,
+    request: &impl Asks,
     permission: Permission,
     topic: Option<&str>,
 ) -> Result<()> {
+    let (headers, uri) = request.asked();
     node.check_access(&credentials(headers, uri)?, permission, topic)
 }
 
 /// Administration of the whole.
-pub(crate) fn require_admin(node: &Node, headers: &http::HeaderMap, uri: &http::Uri) -> Result<()> {
-    require(node, headers, uri, Permission::Administer, None)
+pub(crate) fn require_admin(node: &Node, request: &impl Asks) -> Result<()> {
+    require(node, request, Permission::Administer, None)
 }
 
 /// The body of an administration request.

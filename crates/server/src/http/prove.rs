@@ -18,13 +18,7 @@ pub async fn prove(
     Path((topic, position)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Read,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Read, Some(&topic))?;
     let position = position.parse().ok().and_then(Position::new);
     let position = position
         .ok_or_else(|| Error::invalid("a position is a whole number, the first one is 1"))?;

@@ -23,13 +23,7 @@ const PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// `GET /topics/{topic}/events`
 pub async fn read(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
-    require(
-        &node,
-        &parts.headers,
-        &parts.uri,
-        Permission::Read,
-        Some(&topic),
-    )?;
+    require(&node, &parts, Permission::Read, Some(&topic))?;
     let parameters = Parameters::parse(&parts.uri, &READ)?;
     read_events(&node, &topic, None, &parts, &parameters).await
 }
@@ -42,7 +36,7 @@ pub async fn read_stream(
 ) -> Answer {
     let (parts, _) = request.into_parts();
     let topic = topic_of(&path);
-    require(&node, &parts.headers, &parts.uri, Permission::Read, topic)?;
+    require(&node, &parts, Permission::Read, topic)?;
     let parameters = Parameters::parse(&parts.uri, &READ)?;
     let (topic, subject) = topic_and_subject(path, &parameters)?;
     read_events(&node, &topic, Some(subject), &parts, &parameters).await

@@ -13,8 +13,7 @@ pub async fn state(
     path: Path<Vec<(String, String)>>,
     request: Request,
 ) -> Answer {
-    let (headers, uri) = (request.headers(), request.uri());
-    require(&node, headers, uri, Permission::Read, topic_of(&path))?;
+    require(&node, &request, Permission::Read, topic_of(&path))?;
     let parameters =
         Parameters::parse(request.uri(), &["subject", "at", "known_at", "projection"])?;
     let (topic, subject) = topic_and_subject(path, &parameters)?;

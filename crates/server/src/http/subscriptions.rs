@@ -59,24 +59,13 @@ async fn subscription_json(
     Ok(value)
 }
 
-fn require_change(node: &Node, topic: &str, request: &Request) -> foretell_types::Result<()> {
-    let (headers, uri) = (request.headers(), request.uri());
-    require(node, headers, uri, Permission::Subscribe, Some(topic))
-}
-
 /// `GET /topics/{topic}/eventSubscriptions`
 pub async fn list_subscriptions(
     State(node): Server,
     Path(topic): Path<String>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Inspect,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Inspect, Some(&topic))?;
     let topic = node.topic(&topic)?;
     let config = node.config();
     let mut all: Vec<Value> = Vec::new();
@@ -92,13 +81,7 @@ pub async fn get_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Inspect,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Inspect, Some(&topic))?;
     let subscription = node.subscription(&topic, &name)?;
     answer_json(&subscription_json(&node, &subscription).await?)
 }
@@ -109,7 +92,7 @@ pub async fn put_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_change(&node, &topic, &request)?;
+    require(&node, &request, Permission::Subscribe, Some(&topic))?;
     let parameters = Parameters::parse(request.uri(), &["from"])?;
     let body = admin_body(request).await?;
     let from = match (
@@ -148,7 +131,7 @@ pub async fn patch_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_change(&node, &topic, &request)?;
+    require(&node, &request, Permission::Subscribe, Some(&topic))?;
     let update = admin_body(request).await?;
     let (to, of, called) = (node.clone(), topic.clone(), name.clone());
     to_the_end(async move { to.update_subscription(&of, &called, &update).await }).await?;
@@ -162,7 +145,7 @@ pub async fn delete_subscription(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_change(&node, &topic, &request)?;
+    require(&node, &request, Permission::Subscribe, Some(&topic))?;
     let called = name.clone();
     let delete = async move { node.delete_subscription(&topic, &called, Owner::Api).await };
     to_the_end(delete).await?;
@@ -171,13 +154,13 @@ pub async fn delete_subscription(
 
 /// `POST /topics/{topic}/eventSubscriptions/{subscription}/pause`
 pub async fn pause(State(node): Server, Path(path): OfSubscription, request: Request) -> Answer {
-    require_change(&node, &path.0, &request)?;
+    require(&node, &request, Permission::Subscribe, Some(&path.0))?;
     set_paused(&node, path, true).await
 }
 
 /// `POST /topics/{topic}/eventSubscriptions/{subscription}/resume`
 pub async fn resume(State(node): Server, Path(path): OfSubscription, request: Request) -> Answer {
-    require_change(&node, &path.0, &request)?;
+    require(&node, &request, Permission::Subscribe, Some(&path.0))?;
     set_paused(&node, path, false).await
 }
 
@@ -195,7 +178,7 @@ pub async fn rewind(
     Path((topic, name)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    require_change(&node, &topic, &request)?;
+    require(&node, &request, Permission::Subscribe, Some(&topic))?;
     let parameters = Parameters::parse(request.uri(), &["to"])?;
     let to = parameters.get("to").ok_or_else(|| {
         Error::invalid("to is missing: send ?to= with beginning, a position or a time")

@@ -14,13 +14,7 @@ use crate::node::{Owner, TopicEntry, resource_id, to_the_end};
 
 /// `GET /topics`
 pub async fn list_topics(State(node): Server, request: Request) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Inspect,
-        None,
-    )?;
+    require(&node, &request, Permission::Inspect, None)?;
     let parameters = Parameters::parse(request.uri(), &["system"])?;
     let system = parameters.flag("system")?;
     let names = node.log.topics().into_iter().map(|topic| topic.name);
@@ -64,26 +58,14 @@ fn described(node: &Node, entry: &TopicEntry) -> Value {
 
 /// `GET /topics/{topic}`
 pub async fn get_topic(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Inspect,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Inspect, Some(&topic))?;
     let topic = node.readable_topic(&topic)?;
     answer_json(&topic_json(&node, &topic)?)
 }
 
 /// `PUT /topics/{topic}`
 pub async fn put_topic(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Manage,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Manage, Some(&topic))?;
     let body = admin_body(request).await?;
     let body = if body.is_null() { json!({}) } else { body };
     let definition = TopicDefinition::from_json(&body)?;
@@ -105,13 +87,7 @@ pub async fn patch_topic(
     Path(topic): Path<String>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Manage,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Manage, Some(&topic))?;
     let update = admin_body(request).await?;
     let (to, name) = (node.clone(), topic.clone());
     to_the_end(async move { to.update_topic(&name, &update).await }).await?;
@@ -125,13 +101,7 @@ pub async fn delete_topic(
     Path(topic): Path<String>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Manage,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Manage, Some(&topic))?;
     let name = topic.clone();
     to_the_end(async move { node.delete_topic(&name).await }).await?;
     answer_json(&json!({ "deleted": topic }))
@@ -139,13 +109,7 @@ pub async fn delete_topic(
 
 /// `POST /topics/{topic}/listKeys`
 pub async fn list_keys(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Manage,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Manage, Some(&topic))?;
     let topic = node.topic(&topic)?;
     let [key1, key2] = &topic.keys;
     answer_json(&json!({ "key1": key1.as_str(), "key2": key2.as_str() }))
@@ -157,13 +121,7 @@ pub async fn regenerate_key(
     Path(topic): Path<String>,
     request: Request,
 ) -> Answer {
-    require(
-        &node,
-        request.headers(),
-        request.uri(),
-        Permission::Manage,
-        Some(&topic),
-    )?;
+    require(&node, &request, Permission::Manage, Some(&topic))?;
     let body = admin_body(request).await?;
     let slot = match body.get("keyName").and_then(Value::as_str) {
         Some("key1") => KeySlot::Key1,

@@ -7,7 +7,7 @@ use super::{Server, progress, require_admin};
 /// `POST /verify`: reads everything again; lines as `progress` has them, at the end what was found
 /// sound.
 pub async fn verify(State(node): Server, request: Request) -> Answer {
-    require_admin(&node, request.headers(), request.uri())?;
+    require_admin(&node, &request)?;
     progress::lines(move |tell| {
         let found = node
             .log

@@ -4,7 +4,6 @@ use foretell_delivery::rewind;
 use foretell_log::{Append, EventLog, ReadOptions};
 use foretell_types::{Error, Instant, Position, Result, Timestamp};
 
-use super::config::{CONFIG, Change};
 use super::{Node, SubscriptionConfig, blocking};
 
 /// Where a subscription begins.
@@ -89,14 +88,7 @@ impl Node {
             paused,
             ..known.clone()
         };
-        let event = subscription.event(self.new_id(), Change::Updated(&known))?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
-        self.config
-            .write()
-            .subscriptions
-            .insert(subscription.key(), subscription.clone());
+        self.journal_update(&known, &subscription).await?;
         self.stop_subscription(&subscription.topic, &subscription.name)
             .await;
         self.restart(*phase, &[subscription]);

@@ -97,6 +97,23 @@ impl Node {
         Ok(known.is_none())
     }
 
+    /// Journals a change of a subscription that is there, and takes it in.
+    pub(super) async fn journal_update(
+        &self,
+        known: &SubscriptionConfig,
+        changed: &SubscriptionConfig,
+    ) -> Result<()> {
+        let event = changed.event(self.new_id(), Change::Updated(known))?;
+        self.log
+            .append(Append::new().events(CONFIG, [event]))?
+            .await?;
+        self.config
+            .write()
+            .subscriptions
+            .insert(changed.key(), changed.clone());
+        Ok(())
+    }
+
     /// A definition as it is to be put, checked, and the one that is there.
     fn proposed(
         &self,

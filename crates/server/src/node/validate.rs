@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_delivery::{Handshake, Validated};
-use foretell_log::Append;
 use foretell_protocol::{Provisioning, Target};
 use foretell_types::limits::{VALIDATION_AGAIN_MS, VALIDATION_WINDOW_MS};
 use foretell_types::{Error, ErrorKind, Result};
 
-use super::config::{Asked, CONFIG, Change};
+use super::config::Asked;
 use super::{Node, Owner, Phase, SubscriptionConfig};
 
 const HINT: &str = "an endpoint that can't answer that is taken as it is with --validation never (validation = \"never\" in foretell.toml)";
@@ -138,14 +137,7 @@ impl Node {
         }
         let known = config;
         let config = known.clone().with(said);
-        let event = config.event(self.new_id(), Change::Updated(&known))?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
-        self.config
-            .write()
-            .subscriptions
-            .insert(config.key(), config.clone());
+        self.journal_update(&known, &config).await?;
         if self.options.deliver && *phase == Phase::Running {
             self.start_subscription(&config)?;
         }
