@@ -59,6 +59,10 @@ impl KeyStore {
         let files = &*environment.files;
         let at = |error| failed("open", folder, error);
         files.create_dir_all(folder).map_err(at)?;
+        // The keys in it are no more durable than its name.
+        files
+            .sync_dir(folder.parent().unwrap_or(folder))
+            .map_err(at)?;
         files.make_private(folder).map_err(at)?;
         let names = files.list(folder).map_err(at)?;
         let numbers = names.iter().rev().filter_map(|name| number_of(name));
