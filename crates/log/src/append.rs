@@ -116,15 +116,15 @@ impl Append {
         entries.any(|entry| matches!(entry, Entry::CreateTopic { erasable: true, .. }))
     }
 
-    /// The identity of a topic that this append makes, if it is erasable.
-    fn made_erasable(&self, topic: &str) -> Option<uuid::Uuid> {
+    /// If this append makes the topic: its identity, if it is erasable.
+    fn made(&self, topic: &str) -> Option<Option<uuid::Uuid>> {
         self.entries.iter().find_map(|entry| match entry {
             Entry::CreateTopic {
                 name,
                 uuid,
-                erasable: true,
+                erasable,
                 ..
-            } if name.as_str() == topic => Some(*uuid),
+            } if name.as_str() == topic => Some(erasable.then_some(*uuid)),
             _ => None,
         })
     }
@@ -219,9 +219,10 @@ impl Encoded {
                     if may_be_erasable {
                         let keys = match last {
                             Some((of, keys)) if Arc::ptr_eq(of, topic) => keys,
+                            // Not that of a topic of this name which is there still.
                             _ => append
-                                .made_erasable(topic)
-                                .or_else(|| shared.erasable_topic(topic)),
+                                .made(topic)
+                                .unwrap_or_else(|| shared.erasable_topic(topic)),
                         };
                         last = Some((topic, keys));
                         sealed = keys
