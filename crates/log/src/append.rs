@@ -6,6 +6,7 @@ use foretell_types::{
     TopicName, validate,
 };
 
+use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, SealedData, data_parts, encode_event, encode_register};
 use crate::erasure::Context;
 use crate::hashes::{self, Digest};
@@ -222,6 +223,7 @@ impl Encoded {
                             // Not that of a topic of this name which is there still.
                             _ => append
                                 .made(topic)
+                                .filter(|made| made.is_some() || !bugs::on(Bug::KeysOfFormerTopic))
                                 .unwrap_or_else(|| shared.erasable_topic(topic)),
                         };
                         last = Some((topic, keys));

@@ -70,13 +70,19 @@ fn erase(
         let brief = keys.iter().map(|key| (key.subject.clone(), key.generation));
         brief.collect()
     };
-    let said = |keys: &[ErasedKey]| {
+    let said = move |keys: &[ErasedKey]| {
         let topic = keys.first().map(|key| key.topic).unwrap_or_default();
         let value = record(topic, &in_brief(keys));
         Ok(Append::new().register(register, Some(value)))
     };
     std::thread::scope(|scope| {
-        let erasing = scope.spawn(|| log.erase(topic, subjects, said));
+        #[cfg(feature = "seeded-bugs")]
+        let bug = foretell_log::bugs::switched_on();
+        let erasing = scope.spawn(move || {
+            #[cfg(feature = "seeded-bugs")]
+            foretell_log::bugs::switch_on(bug);
+            log.erase(topic, subjects, said)
+        });
         while !erasing.is_finished() {
             log.write();
             std::thread::yield_now();
