@@ -26,9 +26,13 @@ pub(crate) async fn read(
                     let scope = Scope::new(&plan.info.name, invocation);
                     blob(path, &scope, options).map_err(|error| unresolved(&error))?
                 };
-                options.storage.get(&container, &name).await.map_err(|error| {
-                    Failure::new(FailureKind::Aborted, format!("blob input: {error}"))
-                })?
+                options
+                    .storage
+                    .get(&container, &name)
+                    .await
+                    .map_err(|error| {
+                        Failure::new(FailureKind::Aborted, format!("blob input: {error}"))
+                    })?
             }
         });
     }

@@ -10,8 +10,8 @@ use foretell_types::{
 };
 use serde_json::value::RawValue;
 
-use crate::bindings;
 use crate::AppOptions;
+use crate::bindings;
 use crate::expression::Scope;
 use crate::plan::{Plan, Target};
 
@@ -43,9 +43,8 @@ pub(crate) fn collect(
         match plan.outputs.get(&name) {
             Some(Target::Blob(path)) => {
                 let scope = Scope::new(&plan.info.name, invocation);
-                let (container, name) =
-                    bindings::blob(path, &scope, options)
-                        .map_err(|error| bindings::unresolved(&error))?;
+                let (container, name) = bindings::blob(path, &scope, options)
+                    .map_err(|error| bindings::unresolved(&error))?;
                 outcome.blobs.push(OutputBlob {
                     container,
                     name,

@@ -215,7 +215,15 @@ mod tests {
         for good in ["results", "events1:results"] {
             assert!(check_container_of(good).is_ok(), "{good}");
         }
-        for bad in ["", ":results", "Events:results", "a-b:results", "events1:", "a:b:c", "ab:abc"] {
+        for bad in [
+            "",
+            ":results",
+            "Events:results",
+            "a-b:results",
+            "events1:",
+            "a:b:c",
+            "ab:abc",
+        ] {
             assert!(check_container_of(bad).is_err(), "{bad}");
         }
         assert!(check_function_app("shop_1.x").is_ok());
