@@ -4,14 +4,32 @@
 //! had, and lets a [`Provider`] make, change or delete it.
 
 mod diff;
+mod engine;
+mod limits;
+mod monitor;
 mod provider;
+mod stack;
 mod urn;
 mod value;
+mod wire;
+
+#[allow(missing_debug_implementations)]
+mod proto {
+    tonic::include_proto!("pulumirpc");
+}
 
 pub use diff::{Change, ChangeKind, Diff, compare};
+pub use engine::{
+    Alias, AliasParent, Call, Deployment, Goal, Options, Phase, ReadGoal, Registered, Report,
+    Reporter, Settings, Severity, StepReport, Timeouts,
+};
 pub use provider::{
     Check, CheckFailure, Create, Created, Delete, Invoke, Partial, Provider, Read, Resource,
     Supported, Update,
+};
+pub use stack::{
+    Changes, History, MemoryStore, Operation, ResourceState, StackEvent, StackName, StackState,
+    StackStore, UpdateKind,
 };
 pub use urn::{Urn, unversioned};
 pub use value::{Archive, ArchiveSource, Asset, AssetSource, Properties, ResourceReference, Value};
