@@ -24,7 +24,7 @@ pub use engine::{
     Reporter, Settings, Severity, StepReport, Timeouts,
 };
 pub use provider::{
-    Check, CheckFailure, Create, Created, Delete, Invoke, Partial, Provider, Read, Resource,
+    Check, CheckFailure, Create, Created, Delete, Invoke, Known, Partial, Provider, Read, Resource,
     Supported, Update,
 };
 pub use stack::{
