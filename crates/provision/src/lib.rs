@@ -3,6 +3,8 @@
 //! A program talks to a resource monitor. This one compares each resource with what the stack
 //! had, and lets a [`Provider`] make, change or delete it.
 
+pub mod azure;
+mod control;
 mod diff;
 mod engine;
 mod limits;
@@ -18,6 +20,7 @@ mod proto {
     tonic::include_proto!("pulumirpc");
 }
 
+pub use control::{Body, Control, Method};
 pub use diff::{Change, ChangeKind, Diff, compare};
 pub use engine::{
     Alias, AliasParent, Call, Deployment, Goal, Options, Phase, ReadGoal, Registered, Report,

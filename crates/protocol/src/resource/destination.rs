@@ -46,7 +46,7 @@ impl Target {
             }
             "pull" => Ok(Target::Pull),
             _ => Err(Error::invalid(format!(
-                "{} is {kind:?}, which isn't delivered to here: expected WebHook or AzureFunction; for a queue that is read use properties.deliveryConfiguration",
+                "{} is {kind:?}: expected WebHook or AzureFunction; nothing else is delivered to here",
                 destination.name_of("endpointType")
             ))),
         }

@@ -144,8 +144,19 @@ impl SubscriptionDefinition {
             ("deadLetterWithResourceIdentity", json!({})),
         ])?;
         let queue = queue::find(&properties)?;
-        let destination = properties.object("destination")?;
+        let push = queue::find_push(&properties)?;
+        let outer = properties.object("destination")?;
+        let both = outer.is_some() && push.is_some();
+        let destination = match &push {
+            Some(push) => push.object("destination")?,
+            None => outer,
+        };
         let target = match (&destination, &queue) {
+            _ if both => {
+                return Err(Error::invalid(
+                    "properties.destination is there, and properties.deliveryConfiguration has one too: send one",
+                ));
+            }
             (Some(_), Some(_)) => {
                 return Err(Error::invalid(
                     "properties.destination and properties.deliveryConfiguration are both there: events are pushed or pulled, send one",
@@ -153,7 +164,14 @@ impl SubscriptionDefinition {
             }
             (Some(destination), None) => Target::from_json(destination)?,
             (None, Some(_)) => Target::Pull,
-            (None, None) => return Err(Error::invalid("properties.destination is missing")),
+            (None, None) => {
+                let name = push
+                    .as_ref()
+                    .map_or("properties.destination".to_owned(), |push| {
+                        push.name_of("destination")
+                    });
+                return Err(Error::invalid(format!("{name} is missing")));
+            }
         };
         let (most_attempts, most_minutes) = most(&target);
         let mut definition = SubscriptionDefinition::new(target);
@@ -176,6 +194,9 @@ impl SubscriptionDefinition {
         definition.dead_letter = dead_letter(&properties)?;
         if let Some(queue) = &queue {
             queue::read(queue, &mut definition)?;
+        }
+        if let Some(push) = &push {
+            queue::read_push(push, &mut definition)?;
         }
         definition.schema = properties
             .text("eventDeliverySchema")?

@@ -149,6 +149,7 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
                 .delete(function_apps::delete_app),
         )
         .route("/functions/{app}/code", put(function_apps::put_code))
+        .route("/functions/{app}/listkeys", post(function_apps::list_keys))
         .route("/functions/{app}/logs", get(functions::logs))
         .route(
             "/functions/{app}/{function}/invoke",

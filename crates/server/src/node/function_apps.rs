@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foretell_functions::{App, AppOptions};
 use foretell_log::Append;
+use foretell_protocol::Key;
 use foretell_types::limits::{FUNCTION_APPS, FUNCTION_SETTINGS, FUNCTION_SETTINGS_BYTES};
 use foretell_types::{Error, ErrorKind, Result, check_function_app};
 
@@ -89,6 +90,16 @@ impl Node {
     pub fn function_app(&self, name: &str) -> Option<FunctionAppConfig> {
         let config = self.config.read();
         config.function_apps.get(&name.to_lowercase()).cloned()
+    }
+
+    /// The keys by which its functions are called over HTTP: that of the host, and the default one.
+    pub fn host_keys(&self, name: &str) -> Result<[Key; 2]> {
+        let name = match self.function_app(name) {
+            Some(app) => app.name,
+            None => self.known_app(name)?.name,
+        };
+        let key = |which: &str| self.master.derive(&format!("function|{name}|{which}"));
+        Ok([key("master"), key("default")])
     }
 
     /// Starts all of them. One that can't be started says why; the others go on.
