@@ -221,7 +221,7 @@ async fn start(shared: &Shared) -> Result<(Arc<Worker>, Process)> {
     std::fs::create_dir_all(&work_dir).map_err(|error| Error::io(work_dir.display(), error))?;
     let settings = Settings::read(options)?;
     let interpreter = interpreter::find(options.python.as_deref()).await?;
-    let requirements = requirements::read(&app_dir)?;
+    let requirements = requirements::read(&app_dir, requirements::LIBRARY)?;
     let cache = match &options.venv_cache {
         Some(cache) => absolute(cache)?,
         None => work_dir.join("venvs"),

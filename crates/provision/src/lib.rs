@@ -5,8 +5,10 @@
 
 mod diff;
 mod engine;
+mod language;
 mod limits;
 mod monitor;
+mod project;
 mod provider;
 mod stack;
 mod urn;
