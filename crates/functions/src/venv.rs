@@ -28,7 +28,7 @@ pub async fn environment(
     library: &str,
     progress: impl Fn(String),
 ) -> Result<PathBuf> {
-    let interpreter = interpreter::find(None).await?;
+    let interpreter = interpreter::find(None, None).await?;
     let requirements = requirements::read(dir, library)?;
     prepare(cache, dir, &interpreter, &requirements, progress).await
 }

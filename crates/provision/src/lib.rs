@@ -3,6 +3,8 @@
 //! A program talks to a resource monitor. This one compares each resource with what the stack
 //! had, and lets a [`Provider`] make, change or delete it.
 
+pub mod azure;
+mod control;
 mod diff;
 mod engine;
 mod language;
@@ -20,13 +22,14 @@ mod proto {
     tonic::include_proto!("pulumirpc");
 }
 
+pub use control::{Body, Control, Method};
 pub use diff::{Change, ChangeKind, Diff, compare};
 pub use engine::{
     Alias, AliasParent, Call, Deployment, Goal, Options, Phase, ReadGoal, Registered, Report,
     Reporter, Settings, Severity, StepReport, Timeouts,
 };
 pub use provider::{
-    Check, CheckFailure, Create, Created, Delete, Invoke, Partial, Provider, Read, Resource,
+    Check, CheckFailure, Create, Created, Delete, Invoke, Known, Partial, Provider, Read, Resource,
     Supported, Update,
 };
 pub use stack::{

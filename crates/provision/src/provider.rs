@@ -37,8 +37,14 @@ pub trait Provider: Send + Sync {
 
     async fn create(&self, create: Create<'_>) -> Result<Created, Partial>;
 
-    /// The resource as it is now; none if there is no such.
-    async fn read(&self, resource: Resource<'_>, id: &str) -> Result<Option<Read>>;
+    /// The resource as it is now; none if there is no such. What only the program says (a tag, a
+    /// price) is as the stack knows it.
+    async fn read(
+        &self,
+        resource: Resource<'_>,
+        id: &str,
+        known: Option<Known<'_>>,
+    ) -> Result<Option<Read>>;
 
     /// Changes it in place; gives its outputs.
     async fn update(&self, update: Update<'_>) -> Result<Properties, Partial>;
@@ -88,6 +94,13 @@ pub struct CheckFailure {
     pub property: String,
     /// What is wrong with it and what to write instead.
     pub reason: String,
+}
+
+/// A resource as the stack has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    pub inputs: &'a Properties,
+    pub outputs: &'a Properties,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -98,6 +98,30 @@ limits! {
     NAME_MIN_CHARS = 3, "characters";
     /// The longest topic name (service).
     TOPIC_NAME_CHARS = 50, "characters";
+    /// The longest name of a namespace, whose topics are named NAMESPACE.TOPIC (service).
+    NAMESPACE_NAME_CHARS = 50, "characters";
+    /// Namespaces of one data directory.
+    NAMESPACES = 1_000, "namespaces";
+    /// The longest name of a storage account (service).
+    STORAGE_ACCOUNT_NAME_CHARS = 24, "characters";
+    /// Storage accounts of one data directory, beside the default one.
+    STORAGE_ACCOUNTS = 250, "accounts";
+    /// Containers of one storage account that are made by themselves.
+    STORAGE_CONTAINERS = 10_000, "containers";
+    /// The longest name of a function app (service).
+    FUNCTION_APP_NAME_CHARS = 60, "characters";
+    /// Function apps of one data directory that were made through the API.
+    FUNCTION_APPS = 100, "apps";
+    /// App settings of one function app.
+    FUNCTION_SETTINGS = 1_000, "settings";
+    /// All app settings of one function app, names and values.
+    FUNCTION_SETTINGS_BYTES = 1024 * 1024, "bytes";
+    /// The code of a function app, as a zip.
+    PACKAGE_BYTES = 128 * 1024 * 1024, "bytes";
+    /// The same unpacked.
+    PACKAGE_UNPACKED_BYTES = 512 * 1024 * 1024, "bytes";
+    /// Files of the code of a function app.
+    PACKAGE_FILES = 50_000, "files";
     /// The longest subscription name (service).
     SUBSCRIPTION_NAME_CHARS = 64, "characters";
     /// Topics of one data directory, deleted ones included.

@@ -7,7 +7,7 @@ use super::report::{Phase, StepReport};
 use super::step::registered;
 use super::{assets, ignore, secret};
 use crate::stack::{Operation, ResourceState, StackEvent};
-use crate::{Check, CheckFailure, Diff, Properties, Resource, Urn, Value, unversioned};
+use crate::{Check, CheckFailure, Diff, Known, Properties, Resource, Urn, Value, unversioned};
 
 /// A declared resource, and what the stack has of it.
 pub(super) struct Work {
@@ -153,7 +153,11 @@ impl Deployment {
             token: &work.token,
             config: &work.config,
         };
-        let read = self.provider.read(resource, &id).await;
+        let known = Known {
+            inputs: &live.inputs,
+            outputs: &live.outputs,
+        };
+        let read = self.provider.read(resource, &id, Some(known)).await;
         let read =
             read.map_err(|error| Stop::Resource(Box::new(work.next.clone()), error.to_string()))?;
         if let Some(read) = read {

@@ -52,11 +52,15 @@ impl Deployment {
                 token: &token,
                 config: &config,
             };
-            let read = self.provider.read(resource, &id).await?.ok_or_else(|| {
-                Error::not_found(format!(
-                    "there is no {token} {id:?}, which the program looks for"
-                ))
-            })?;
+            let read = self
+                .provider
+                .read(resource, &id, None)
+                .await?
+                .ok_or_else(|| {
+                    Error::not_found(format!(
+                        "there is no {token} {id:?}, which the program looks for"
+                    ))
+                })?;
             state.id = Some(read.id);
             state.outputs = read.outputs;
             secret::mark_names(&mut state.outputs, &goal.additional_secret_outputs);
@@ -86,7 +90,7 @@ impl Deployment {
             token: &unversioned,
             config: &config,
         };
-        Ok(self.provider.read(resource, id).await?.is_some())
+        Ok(self.provider.read(resource, id, None).await?.is_some())
     }
 
     /// The outputs of another stack, named `STACK`, `PROJECT/STACK` or `ORG/PROJECT/STACK`.

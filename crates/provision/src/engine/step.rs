@@ -243,7 +243,7 @@ impl Deployment {
                 "the stack has another resource of this name: {id:?} can't be imported"
             )));
         }
-        let read = self.provider.read(work.resource(), id).await;
+        let read = self.provider.read(work.resource(), id, None).await;
         let read = read.map_err(|error| work.stop(error.to_string()))?;
         let read = read.ok_or_else(|| work.stop(format!("there is no {id:?} to be imported")))?;
         let inputs = work.ignoring(inputs, Some(&read.inputs))?;
