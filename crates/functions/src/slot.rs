@@ -230,7 +230,7 @@ async fn start(shared: &Shared) -> Result<(Arc<Worker>, Process)> {
         );
         shared.logs.app(Level::Warn, message);
     }
-    let requirements = requirements::read(&app_dir)?;
+    let requirements = requirements::read(&app_dir, requirements::LIBRARY)?;
     let cache = match &options.venv_cache {
         Some(cache) => absolute(cache)?,
         None => work_dir.join("venvs"),

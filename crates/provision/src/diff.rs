@@ -1,5 +1,6 @@
 //! What differs between two sets of properties.
 
+use crate::engine::Part;
 use crate::{Properties, Value};
 
 /// What a changed program asks of a resource. No changes: it stays as it is.
@@ -98,6 +99,24 @@ fn values(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
         (old, new) if old == new => {}
         _ => push(path, ChangeKind::Update),
     }
+}
+
+/// What is at a path of a change.
+pub fn at_path<'a>(properties: &'a Properties, path: &str) -> Option<&'a Value> {
+    let parts = crate::engine::parse_path(path).ok()?;
+    let (first, rest) = parts.split_first()?;
+    let mut found = match first {
+        Part::Name(name) => properties.get(name)?,
+        _ => return None,
+    };
+    for part in rest {
+        found = match part {
+            Part::Name(name) => found.get(name)?,
+            Part::Index(at) => found.as_list()?.get(*at)?,
+            Part::Any => return None,
+        };
+    }
+    Some(found)
 }
 
 /// The path of a member of what is at `path`.

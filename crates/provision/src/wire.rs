@@ -124,7 +124,7 @@ pub fn map_from_json(map: Map<String, Json>) -> Result<Properties> {
 }
 
 fn signed(signature: &str, mut map: Map<String, Json>) -> Result<Value> {
-    let mut text = |name: &str| match map.get(name) {
+    let text = |name: &str| match map.get(name) {
         Some(Json::String(text)) => Some(text.clone()),
         _ => None,
     };

@@ -168,7 +168,7 @@ impl Deployment {
         Ok(config)
     }
 
-    pub(super) async fn record(&self, event: StackEvent) -> Result<()> {
+    pub(crate) async fn record(&self, event: StackEvent) -> Result<()> {
         self.journal.record(event).await
     }
 

@@ -18,5 +18,6 @@ mod step;
 
 pub use deployment::{Deployment, Settings};
 pub use goal::{Alias, AliasParent, Goal, Options, ReadGoal, Registered, Timeouts};
+pub use ignore::{Part, parse as parse_path};
 pub use invoke::Call;
 pub use report::{Phase, Report, Reporter, Severity, StepReport};

@@ -5,4 +5,5 @@ mod goal;
 mod listen;
 mod service;
 
+pub use goal::duration;
 pub use listen::Listening;

@@ -20,6 +20,7 @@ mod prove;
 mod publish;
 mod pull;
 mod read;
+mod stacks;
 mod state;
 mod storage_accounts;
 mod stream;
@@ -190,6 +191,11 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         .route(
             "/namespaces/{namespace}/regeneratekey",
             post(namespaces::regenerate_key),
+        )
+        .route("/stacks", get(stacks::list))
+        .route(
+            "/stacks/{project}/{stack}",
+            get(stacks::events).post(stacks::append),
         )
         .route("/verify", post(verify::verify))
         .route("/backup", get(backup::files).post(backup::into_container))

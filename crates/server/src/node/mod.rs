@@ -24,6 +24,7 @@ mod packages;
 mod publish;
 mod quota;
 mod secrets;
+mod stacks;
 mod state;
 mod storage_accounts;
 mod subscribe;

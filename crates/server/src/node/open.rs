@@ -11,6 +11,7 @@ use super::blobs::AccountBlobs;
 use super::erase::{self, finish_erasures};
 use super::packages::Packages;
 use super::secrets::Secrets;
+use super::stacks;
 use super::tokens::Tokens;
 use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
 use crate::telemetry::Telemetry;
@@ -130,7 +131,12 @@ async fn open_log(data: &Path, environment: &Environment, options: LogOptions) -
 /// The product's own topics are there from the first start.
 async fn make_system_topics(log: &EventLog, environment: &Environment) -> Result<()> {
     let dead_letters = foretell_delivery::dead_letter::DEAD_LETTERS;
-    for name in [config::CONFIG, dead_letters, erase::ERASURES] {
+    for name in [
+        config::CONFIG,
+        dead_letters,
+        erase::ERASURES,
+        stacks::STACKS,
+    ] {
         match log.topic(name) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
