@@ -15,6 +15,8 @@ mod replace;
 mod report;
 mod secret;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use deployment::{Deployment, Settings};
 pub use goal::{Alias, AliasParent, Goal, Options, ReadGoal, Registered, Timeouts};
