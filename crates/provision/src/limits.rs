@@ -1,19 +1,16 @@
-//! The limits of provisioning.
+//! Limits of this crate alone; those that users see are in `foretell_types::limits`.
 
 use std::time::Duration;
 
-/// One message between a program and its engine.
-pub const MESSAGE_BYTES: usize = 256 << 20;
-/// Resources that are made, changed or read at the same time.
-pub const PARALLEL_STEPS: usize = 16;
+pub use foretell_types::limits::{
+    PROGRAM_ARCHIVE_FILES as ARCHIVE_FILES, PROGRAM_MESSAGE_BYTES as MESSAGE_BYTES,
+    PROGRAM_PARALLEL_STEPS as PARALLEL_STEPS, PROGRAM_YAML_DEPTH as YAML_DEPTH,
+};
+
 /// One asset, or all files of one archive.
-pub const ASSET_BYTES: u64 = 1 << 30;
-/// Files of one archive.
-pub const ARCHIVE_FILES: usize = 100_000;
+pub const ASSET_BYTES: u64 = foretell_types::limits::PROGRAM_ASSET_BYTES as u64;
 /// A Pulumi.yaml or Pulumi.STACK.yaml.
-pub const PROJECT_BYTES: u64 = 4 << 20;
-/// How deep values of a Pulumi YAML program lie in each other.
-pub const YAML_DEPTH: usize = 64;
+pub const PROJECT_BYTES: u64 = foretell_types::limits::PROGRAM_YAML_BYTES as u64;
 /// Installing what a program requires.
 pub const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// What is kept of an installer's output for the message of its failure.

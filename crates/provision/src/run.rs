@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foretell_types::{Error, Result};
 
-use crate::engine::{Deployment, Report, Reporter, Settings};
+use crate::engine::{Deployment, Phase, Report, Reporter, Settings};
 use crate::language::{Cache, Program};
 use crate::project::{Flags, Project, configuration, full_flags};
 use crate::stack::{Changes, StackEvent, StackName, StackState, StackStore, UpdateKind};
@@ -38,6 +38,8 @@ pub struct Runner {
 pub struct Outcome {
     pub changes: Changes,
     pub outputs: Properties,
+    /// The program failed in its preview: nothing was begun.
+    pub refused: bool,
     /// Of which resource, and why. Empty: all is as the program says.
     pub failures: Vec<(Option<Urn>, String)>,
 }
@@ -67,13 +69,19 @@ impl Runner {
             .all(|(key, value)| before.config.get(key) == Some(value));
         let idle = preview.changes().none() && after == before && kept && !before.running;
         if failed || idle {
-            for report in held
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .drain(..)
-            {
-                (self.reporter)(report);
-            }
+            let held = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
+            let told = held.into_iter().filter(|report| !failed || is_told(report));
+            told.for_each(|report| (self.reporter)(report));
+        }
+        if failed {
+            return Ok(Outcome {
+                changes: Changes::default(),
+                outputs: before.outputs().cloned().unwrap_or_default(),
+                refused: true,
+                failures: preview.failures(),
+            });
+        }
+        if idle {
             return Ok(outcome(&preview).await);
         }
         drop(preview);
@@ -203,11 +211,20 @@ fn held_back() -> (Reporter, Arc<Mutex<Vec<Report>>>) {
     (Arc::new(reporter), held)
 }
 
+/// Whether it is shown of a preview that failed: not what would have been done.
+fn is_told(report: &Report) -> bool {
+    match report {
+        Report::Step(step) => matches!(step.phase, Phase::Failed(_)),
+        _ => true,
+    }
+}
+
 async fn outcome(deployment: &Deployment) -> Outcome {
     let state = deployment.state().await;
     Outcome {
         changes: deployment.changes(),
         outputs: state.outputs().cloned().unwrap_or_default(),
+        refused: false,
         failures: deployment.failures(),
     }
 }

@@ -110,7 +110,10 @@ pub fn from_json(json: Json) -> Result<Value> {
         Json::String(text) if text == UNKNOWN => Value::Unknown,
         Json::Array(items) => Value::List(items.into_iter().map(from_json).collect::<Result<_>>()?),
         Json::Object(map) => match map.get(SIGNATURE).and_then(Json::as_str) {
-            Some(signature) => signed(&signature.to_owned(), map)?,
+            Some(signature) => {
+                let signature = signature.to_owned();
+                signed(&signature, map)?
+            }
             None => Value::Map(map_from_json(map)?),
         },
         plain => Value::from_json(plain),

@@ -287,6 +287,18 @@ limits! {
     TOKEN_KEYS_WAIT_S = 10, "seconds";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
+    /// One message between a Pulumi program and its engine.
+    PROGRAM_MESSAGE_BYTES = 256 * 1024 * 1024, "bytes";
+    /// Resources of a Pulumi program that are made, changed or read at the same time.
+    PROGRAM_PARALLEL_STEPS = 16, "resources";
+    /// One asset of a Pulumi program, or all files of one archive.
+    PROGRAM_ASSET_BYTES = 1024 * 1024 * 1024, "bytes";
+    /// Files of one archive of a Pulumi program.
+    PROGRAM_ARCHIVE_FILES = 100_000, "files";
+    /// A Pulumi.yaml or Pulumi.STACK.yaml.
+    PROGRAM_YAML_BYTES = 4 * 1024 * 1024, "bytes";
+    /// Nesting of values in a Pulumi YAML program.
+    PROGRAM_YAML_DEPTH = 64, "levels";
 }
 
 #[cfg(test)]

@@ -195,6 +195,10 @@ impl Display {
                 why.lines().for_each(|text| note(&format!("    {text}")));
             }
         }
+        if outcome.refused {
+            note("\nNothing was changed.");
+            return Ok(());
+        }
         let shown = outputs_text(&outcome.outputs, show_secrets);
         if !shown.is_empty() {
             line("\nOutputs:")?;

@@ -59,6 +59,12 @@ pub(super) struct Run {
     pub failures: Vec<(Option<Urn>, String)>,
 }
 
+impl std::fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Deployment({})", self.settings.name)
+    }
+}
+
 impl Deployment {
     pub async fn open(
         settings: Settings,

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use foretell_types::{Error, Result};
 
+use super::file::{Declared, Project, full_key};
 use super::node::{Data, Node, read};
-use super::project::{Declared, Project, full_key};
 use crate::Value;
 use crate::wire::{self, Accepts};
 
