@@ -96,7 +96,12 @@ mod tests {
     fn included_files_count() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), "-r more.txt\n-r requirements.txt").unwrap();
-        assert!(read(dir.path(), LIBRARY).unwrap_err().message().contains("more.txt"));
+        assert!(
+            read(dir.path(), LIBRARY)
+                .unwrap_err()
+                .message()
+                .contains("more.txt")
+        );
         std::fs::write(dir.path().join("more.txt"), "azure-functions==1.20.0").unwrap();
         let first = read(dir.path(), LIBRARY).unwrap();
         assert_eq!(first.arguments, ["-r", FILE]);

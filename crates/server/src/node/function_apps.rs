@@ -171,6 +171,9 @@ impl Node {
         .await?;
         let mut options = self.common_app_options(&app.name, folder);
         options.python_version.clone_from(&app.python);
+        // An app that is made anew has another name, and most often the same requirements.
+        let shared = self.options.data.join("venvs");
+        options.venv_cache.get_or_insert(shared);
         if let Some(text) = settings {
             options.settings = serde_json::from_str(&text).map_err(|error| {
                 let message = format!("the settings of {:?} are malformed: {error}", app.name);
