@@ -4,10 +4,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use foretell_log::Random;
-use foretell_protocol::{Key, MasterKey};
+use foretell_protocol::{Key, KeySlot, MasterKey};
 use foretell_types::{Error, ErrorKind, Result};
 
-const FOLDER: &str = "keys";
+pub(super) const FOLDER: &str = "keys";
 const FILE: &str = "master.key";
 
 /// Reads the master key of a data directory, or makes it on the first start. All other keys
@@ -45,6 +45,11 @@ pub fn master_key(data: &Path, random: &dyn Random) -> Result<MasterKey> {
 /// The admin key of a data directory that has one, for clients on the same machine.
 pub fn admin_key(data: &Path) -> Result<Option<Key>> {
     Ok(read(data)?.map(|master| master.admin_key(0)))
+}
+
+/// The place of a key among two.
+pub(super) fn index(slot: KeySlot) -> usize {
+    usize::from(slot == KeySlot::Key2)
 }
 
 fn read(data: &Path) -> Result<Option<MasterKey>> {
