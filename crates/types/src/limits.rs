@@ -261,6 +261,12 @@ limits! {
     TOKEN_KEYS_AGE_MOST_S = 86_400, "seconds";
     /// The shortest time between two fetches of an issuer's keys.
     TOKEN_KEYS_WAIT_S = 10, "seconds";
+    /// Memory that the events of a dataset take at once; what is beyond is read several times.
+    DATASET_EVENT_BYTES = 384 * 1024 * 1024, "bytes";
+    /// Rows of a dataset that are made at once.
+    DATASET_LABEL_ROWS = 4 * 1024 * 1024, "rows";
+    /// Rows of a file of columns that a dataset reads in place of the log.
+    DATASET_COLUMN_EVENTS = 1024 * 1024, "rows";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
 }
