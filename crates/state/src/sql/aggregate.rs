@@ -8,8 +8,8 @@ use sqlparser::tokenizer::Location;
 use super::compile::Compiler;
 use super::interval;
 use crate::kernel::{Function, TimeUnit, Window};
-use crate::limits::COLLECTED_VALUES;
 use crate::{Aggregate, Expr, Scalar};
+use foretell_types::limits::COLLECTED_VALUES;
 
 /// The aggregate functions, for messages.
 pub(super) const AGGREGATES: &str = "count, sum, avg, stddev, min, max, first, last, nth_last, collect, mode, approx_count_distinct, decayed_sum, decayed_count, time_since_last, time_since_first";
@@ -236,7 +236,9 @@ impl Compiler<'_> {
             WindowFrameBound::Preceding(None) => return Ok(Window::All),
             WindowFrameBound::Preceding(Some(bound)) => bound,
             _ => {
-                return error("a window begins before the instant of the question: write PRECEDING");
+                return error(
+                    "a window begins before the instant of the question: write PRECEDING",
+                );
             }
         };
         match frame.units {

@@ -14,9 +14,9 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use crate::limits::{COLUMNS, TOPICS};
 use crate::{Definition, Expr, Extractor, Input, Output};
 use compile::Compiler;
+use foretell_types::limits::{PROJECTION_COLUMNS, PROJECTION_TOPICS};
 use place::Place;
 use tokens::Tokens;
 
@@ -116,8 +116,11 @@ fn topics(tokens: &mut Tokens<'_>, place: Place<'_>) -> Result<Vec<String>> {
         if !topics.contains(&name) {
             topics.push(name);
         }
-        if topics.len() > TOPICS {
-            return Err(place.error(at, format!("a projection has at most {TOPICS} topics")));
+        if topics.len() > PROJECTION_TOPICS {
+            return Err(place.error(
+                at,
+                format!("a projection has at most {PROJECTION_TOPICS} topics"),
+            ));
         }
         if !tokens.take_comma() {
             break;
@@ -160,8 +163,11 @@ fn outputs(
         if outputs.iter().any(|output| output.name == name) {
             return Err(place.error(at, format!("there are two columns {name:?}: rename one")));
         }
-        if outputs.len() == COLUMNS {
-            return Err(place.error(start, format!("a projection has at most {COLUMNS} columns")));
+        if outputs.len() == PROJECTION_COLUMNS {
+            return Err(place.error(
+                start,
+                format!("a projection has at most {PROJECTION_COLUMNS} columns"),
+            ));
         }
         let expr: Expr = compiler.output(&expr)?;
         outputs.push(Output { name, expr });

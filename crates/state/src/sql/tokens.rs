@@ -4,7 +4,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::place::Place;
-use crate::limits::{EXPRESSION_TOKENS, PROJECTION_BYTES};
+use foretell_types::limits::{EXPRESSION_TOKENS, PROJECTION_BYTES};
 
 /// The words and signs of a projection, without white space and comments.
 pub(super) struct Tokens<'a> {
