@@ -44,7 +44,11 @@ impl Aggregate {
     /// What the aggregate takes of an event: its argument's value, null if the filter holds the
     /// event back.
     pub fn value<'a>(&'a self, inputs: &'a [Scalar<'a>]) -> Scalar<'a> {
-        if self.filter.as_ref().is_some_and(|filter| !filter.is_true(inputs)) {
+        if self
+            .filter
+            .as_ref()
+            .is_some_and(|filter| !filter.is_true(inputs))
+        {
             return Scalar::Null;
         }
         match &self.argument {

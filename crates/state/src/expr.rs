@@ -78,17 +78,13 @@ impl Expr {
             }
             Expr::IsNull(inner) => Scalar::Bool(inner.eval(inputs).is_null()),
             Expr::In(inner, list) => is_in(&inner.eval(inputs), list, inputs),
-            Expr::Like(inner, fold, pattern) => {
-                match (inner.eval(inputs), pattern.eval(inputs)) {
-                    (Scalar::Text(text), Scalar::Text(pattern)) if *fold => {
-                        Scalar::Bool(like(&text.to_lowercase(), &pattern.to_lowercase()))
-                    }
-                    (Scalar::Text(text), Scalar::Text(pattern)) => {
-                        Scalar::Bool(like(&text, &pattern))
-                    }
-                    _ => Scalar::Null,
+            Expr::Like(inner, fold, pattern) => match (inner.eval(inputs), pattern.eval(inputs)) {
+                (Scalar::Text(text), Scalar::Text(pattern)) if *fold => {
+                    Scalar::Bool(like(&text.to_lowercase(), &pattern.to_lowercase()))
                 }
-            }
+                (Scalar::Text(text), Scalar::Text(pattern)) => Scalar::Bool(like(&text, &pattern)),
+                _ => Scalar::Null,
+            },
             Expr::Case(branches, otherwise) => branches
                 .iter()
                 .find(|(condition, _)| condition.is_true(inputs))
@@ -291,7 +287,11 @@ fn is_in(value: &Scalar<'_>, list: &[Expr], inputs: &[Scalar<'_>]) -> Scalar<'st
         }
         unknown |= other.is_null();
     }
-    if unknown { Scalar::Null } else { Scalar::Bool(false) }
+    if unknown {
+        Scalar::Null
+    } else {
+        Scalar::Bool(false)
+    }
 }
 
 /// `%` is any text, `_` any character, after `\` either is itself.
@@ -346,9 +346,9 @@ pub(crate) fn cast<'a>(value: Scalar<'a>, to: ValueType) -> Scalar<'a> {
         (_, Scalar::Null) => Scalar::Null,
         (ValueType::Any, value) => value,
         (ValueType::Text, Scalar::Text(text)) => Scalar::Text(text),
-        (ValueType::Text, value) => value
-            .to_key()
-            .map_or(Scalar::Null, |text| Scalar::Text(Cow::Owned(text.into_owned()))),
+        (ValueType::Text, value) => value.to_key().map_or(Scalar::Null, |text| {
+            Scalar::Text(Cow::Owned(text.into_owned()))
+        }),
         (ValueType::Bool, Scalar::Bool(value)) => Scalar::Bool(value),
         (ValueType::Bool, Scalar::Int(value)) => Scalar::Bool(value != 0),
         (ValueType::Bool, Scalar::Text(text)) => match text.to_ascii_lowercase().as_str() {

@@ -183,7 +183,9 @@ impl<'e> Scanner<'e> {
             b'{' | b'[' => self.skip_nested(),
             _ => {
                 let rest = &self.text.as_bytes()[self.at.min(self.text.len())..];
-                let length = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']'));
+                let length = rest
+                    .iter()
+                    .position(|byte| matches!(byte, b',' | b'}' | b']'));
                 self.at += length.unwrap_or(rest.len());
             }
         }
@@ -256,7 +258,10 @@ mod tests {
         let text = r#"{"a":{"b":[1,{"c":"x"},[]],"a":{}},"é\n":true,"z":"}\"","n":-1.5e3}"#;
         for (steps, expected) in [
             (vec![member("a"), member("b"), Step::Element(0)], "1"),
-            (vec![member("a"), member("b"), Step::Element(1), member("c")], "\"x\""),
+            (
+                vec![member("a"), member("b"), Step::Element(1), member("c")],
+                "\"x\"",
+            ),
             (vec![member("a"), member("b"), Step::Element(2)], "[]"),
             (vec![member("a"), member("b"), Step::Element(3)], "null"),
             (vec![member("a"), member("a")], "{}"),
@@ -269,7 +274,10 @@ mod tests {
             assert_eq!(at_steps(text, &steps).to_json(), expected, "{steps:?}");
         }
         // The last of two, and nothing of the first.
-        assert_eq!(at_steps(r#"{"a":{"b":1},"a":{"c":2}}"#, &[member("a"), member("b")]), Scalar::Null);
+        assert_eq!(
+            at_steps(r#"{"a":{"b":1},"a":{"c":2}}"#, &[member("a"), member("b")]),
+            Scalar::Null
+        );
     }
 
     fn json() -> impl Strategy<Value = Value> {

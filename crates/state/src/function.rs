@@ -132,7 +132,12 @@ impl Scalars {
                 };
                 let inside = |index: usize| (from..until).contains(&(index as i128 + 1));
                 let chars = text.chars().enumerate();
-                owned(chars.filter(|(index, _)| inside(*index)).map(|(_, char)| char).collect())
+                owned(
+                    chars
+                        .filter(|(index, _)| inside(*index))
+                        .map(|(_, char)| char)
+                        .collect(),
+                )
             }
             _ => Scalar::Null,
         }

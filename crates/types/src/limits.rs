@@ -269,6 +269,32 @@ limits! {
     DATASET_COLUMN_EVENTS = 1024 * 1024, "rows";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
+    /// The text of a projection.
+    PROJECTION_BYTES = 256 * 1024, "bytes";
+    /// Projections of one data directory.
+    PROJECTIONS = 100, "projections";
+    /// Columns of a projection.
+    PROJECTION_COLUMNS = 1_000, "columns";
+    /// Topics of a projection.
+    PROJECTION_TOPICS = 64, "topics";
+    /// Words, signs and values in one expression of a projection.
+    EXPRESSION_TOKENS = 1_000, "tokens";
+    /// Values that collect and nth_last keep.
+    COLLECTED_VALUES = 10_000, "values";
+    /// The key of a state; an event whose key is longer touches none, and is counted.
+    KEY_BYTES = 4_096, "bytes";
+    /// Keys that one event touches; one that has more touches none, and is counted.
+    KEYS_PER_EVENT = 10_000, "keys";
+    /// Questions in one request for many states.
+    STATE_BATCH = 10_000, "questions";
+    /// How long a question waits for a projection to be up to date.
+    STATE_WAIT_MS = 10_000, "milliseconds";
+    /// Memory for the states of one projection that were changed or asked for lately.
+    PROJECTION_CACHE_BYTES = 256 * 1024 * 1024, "bytes";
+    /// How long a projection's states are changed in memory before they are stored.
+    PROJECTION_STORE_MS = 5_000, "milliseconds";
+    /// Events of one key after which a snapshot of its state is taken.
+    SNAPSHOT_EVENTS = 4_096, "events";
 }
 
 #[cfg(test)]

@@ -47,7 +47,11 @@ impl ExactSum {
         let at = index - self.first;
         for (offset, limb) in self.limbs[at..at + 3].iter_mut().enumerate() {
             let part = (wide >> (offset * LIMB_BITS)) as u32;
-            *limb += if negative { -i64::from(part) } else { i64::from(part) };
+            *limb += if negative {
+                -i64::from(part)
+            } else {
+                i64::from(part)
+            };
         }
         self.added += 1;
         if self.added == UNTIL_CARRY {
@@ -75,13 +79,20 @@ impl ExactSum {
     pub fn add_int(&mut self, value: i128) {
         let negative = value < 0;
         let magnitude = value.unsigned_abs();
-        let (index, shift) = ((-LOWEST) as usize / LIMB_BITS, (-LOWEST) as usize % LIMB_BITS);
+        let (index, shift) = (
+            (-LOWEST) as usize / LIMB_BITS,
+            (-LOWEST) as usize % LIMB_BITS,
+        );
         self.cover(index, index + 6);
         let at = index - self.first;
         for part in 0..4 {
             let digit = u64::from((magnitude >> (part * LIMB_BITS)) as u32) << shift;
             for (offset, half) in [(0, digit as u32), (1, (digit >> LIMB_BITS) as u32)] {
-                let half = if negative { -i64::from(half) } else { i64::from(half) };
+                let half = if negative {
+                    -i64::from(half)
+                } else {
+                    i64::from(half)
+                };
                 self.limbs[at + part + offset] += half;
             }
         }
@@ -159,10 +170,9 @@ impl ExactSum {
         };
         // Three digits have at least 65 bits; below them it only matters whether anything is left.
         let low = top.saturating_sub(2);
-        let window = digits[low..=top]
-            .iter()
-            .rev()
-            .fold(0u128, |window, digit| window << LIMB_BITS | u128::from(*digit));
+        let window = digits[low..=top].iter().rev().fold(0u128, |window, digit| {
+            window << LIMB_BITS | u128::from(*digit)
+        });
         let rest = digits[..low].iter().any(|digit| *digit != 0);
         let dropped = (128 - window.leading_zeros()).saturating_sub(53);
         let mut mantissa = (window >> dropped) as u64;
@@ -193,7 +203,11 @@ mod tests {
             let bits = value.to_bits();
             let exponent = (bits >> 52 & 0x7ff) as usize;
             let fraction = bits & ((1 << 52) - 1);
-            let (mantissa, shift) = if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
+            let (mantissa, shift) = if exponent == 0 {
+                (fraction, 0)
+            } else {
+                (fraction | 1 << 52, exponent - 1)
+            };
             let mut term = [0u32; WORDS];
             for bit in 0..53 {
                 if mantissa >> bit & 1 == 1 {
@@ -220,7 +234,11 @@ mod tests {
         let (mut low, mut high) = (0u64, f64::INFINITY.to_bits());
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if below_or_equal(f64::from_bits(middle), &words) { low = middle } else { high = middle }
+            if below_or_equal(f64::from_bits(middle), &words) {
+                low = middle
+            } else {
+                high = middle
+            }
         }
         let (a, b) = (f64::from_bits(low), f64::from_bits(high));
         // Nearest of the two neighbours: compare twice the sum with a + b.
@@ -231,10 +249,16 @@ mod tests {
             carry = from >> 31;
         }
         let mut middle = words_of(a);
-        let add = if b.is_finite() { words_of(b) } else {
+        let add = if b.is_finite() {
+            words_of(b)
+        } else {
             let mut top = words_of(2f64.powi(1023));
             let mut carry = 0;
-            for word in &mut top { let next = *word >> 31; *word = *word << 1 | carry; carry = next; }
+            for word in &mut top {
+                let next = *word >> 31;
+                *word = *word << 1 | carry;
+                carry = next;
+            }
             top
         };
         let mut carry = 0u64;
@@ -246,7 +270,13 @@ mod tests {
         let chosen = match twice.iter().rev().cmp(middle.iter().rev()) {
             std::cmp::Ordering::Less => a,
             std::cmp::Ordering::Greater => b,
-            std::cmp::Ordering::Equal => if low & 1 == 0 { a } else { b },
+            std::cmp::Ordering::Equal => {
+                if low & 1 == 0 {
+                    a
+                } else {
+                    b
+                }
+            }
         };
         if negative { -chosen } else { chosen }
     }
@@ -256,7 +286,11 @@ mod tests {
         let bits = value.to_bits();
         let exponent = (bits >> 52 & 0x7ff) as usize;
         let fraction = bits & ((1 << 52) - 1);
-        let (mantissa, shift) = if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
+        let (mantissa, shift) = if exponent == 0 {
+            (fraction, 0)
+        } else {
+            (fraction | 1 << 52, exponent - 1)
+        };
         for bit in 0..53 {
             if mantissa >> bit & 1 == 1 {
                 words[(bit + shift) / 32] |= 1 << ((bit + shift) % 32);
@@ -282,7 +316,17 @@ mod tests {
             any::<f64>().prop_filter("finite", |value| value.is_finite()),
             (-1e6..1e6f64),
             (-1000i32..1000).prop_map(|cents| f64::from(cents) / 100.0),
-            prop::sample::select(vec![0.0, -0.0, 5e-324, -5e-324, f64::MAX, f64::MIN, 2f64.powi(53), 1.0, 2f64.powi(-1022)]),
+            prop::sample::select(vec![
+                0.0,
+                -0.0,
+                5e-324,
+                -5e-324,
+                f64::MAX,
+                f64::MIN,
+                2f64.powi(53),
+                1.0,
+                2f64.powi(-1022)
+            ]),
         ]
     }
 

@@ -1,15 +1,15 @@
 use foretell_types::Result;
 use sqlparser::ast::{
-    self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, WindowFrameBound,
-    WindowFrameUnits, WindowType,
+    self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
+    WindowFrameBound, WindowFrameUnits, WindowType,
 };
 use sqlparser::tokenizer::Location;
 
 use super::compile::Compiler;
 use super::interval;
 use crate::kernel::{Function, TimeUnit, Window};
-use crate::limits::COLLECTED_VALUES;
 use crate::{Aggregate, Expr, Scalar};
+use foretell_types::limits::COLLECTED_VALUES;
 
 /// The aggregate functions, for messages.
 pub(super) const AGGREGATES: &str = "count, sum, avg, stddev, min, max, first, last, nth_last, collect, mode, approx_count_distinct, decayed_sum, decayed_count, time_since_last, time_since_first";
@@ -81,15 +81,28 @@ impl Compiler<'_> {
             match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => call.arguments.push(expr),
                 FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => call.star = true,
-                other => return Err(self.place.error(at, format!("{other} is no argument of {}", call.name))),
+                other => {
+                    return Err(self
+                        .place
+                        .error(at, format!("{other} is no argument of {}", call.name)));
+                }
             }
         }
-        if !list.clauses.is_empty() || function.null_treatment.is_some() || !function.within_group.is_empty() {
-            let what = format!("{} takes no such clause: events are in the order of their times, and nulls are ignored", call.name);
+        if !list.clauses.is_empty()
+            || function.null_treatment.is_some()
+            || !function.within_group.is_empty()
+        {
+            let what = format!(
+                "{} takes no such clause: events are in the order of their times, and nulls are ignored",
+                call.name
+            );
             return Err(self.place.error(at, what));
         }
         if call.distinct && call.name != "count" {
-            return Err(self.place.error(at, format!("DISTINCT stands in count only, not in {}", call.name)));
+            return Err(self.place.error(
+                at,
+                format!("DISTINCT stands in count only, not in {}", call.name),
+            ));
         }
         Ok(call)
     }
@@ -133,9 +146,10 @@ impl Compiler<'_> {
                 _ => wrong("collect(expression) or collect(expression, n)"),
             },
             "decayed_sum" => match call.arguments[..] {
-                [argument, half_life] => {
-                    Ok((Function::DecayedSum(self.length(half_life)?), Some(argument)))
-                }
+                [argument, half_life] => Ok((
+                    Function::DecayedSum(self.length(half_life)?),
+                    Some(argument),
+                )),
                 _ => wrong("decayed_sum(expression, INTERVAL '7 days'): the half-life"),
             },
             "decayed_count" => match call.arguments[..] {
@@ -150,7 +164,7 @@ impl Compiler<'_> {
     fn unit(&self, call: &Call<'_>) -> Result<TimeUnit> {
         let unit = match call.arguments[..] {
             [] if !call.star => return Ok(TimeUnit::Second),
-            [ast::Expr::Value(ref value)] => match &value.value {
+            [ast::Expr::Value(value)] => match &value.value {
                 ast::Value::SingleQuotedString(name) => TimeUnit::parse(name),
                 _ => None,
             },
@@ -185,7 +199,9 @@ impl Compiler<'_> {
 
     fn length(&self, expr: &ast::Expr) -> Result<i64> {
         match expr {
-            ast::Expr::Interval(interval) => interval::nanos(self.place, expr.span().start, interval),
+            ast::Expr::Interval(interval) => {
+                interval::nanos(self.place, expr.span().start, interval)
+            }
             _ => Err(self.place.error(
                 expr.span().start,
                 "expected a length of time, as in INTERVAL '7 days'",
@@ -198,12 +214,17 @@ impl Compiler<'_> {
         let spec = match &function.over {
             None => return Ok(Window::All),
             Some(WindowType::NamedWindow(name)) => {
-                return error(&format!("there is no window {name}: write OVER (RANGE INTERVAL '30 days' PRECEDING)"));
+                return error(&format!(
+                    "there is no window {name}: write OVER (RANGE INTERVAL '30 days' PRECEDING)"
+                ));
             }
             Some(WindowType::WindowSpec(spec)) => spec,
         };
-        if !spec.partition_by.is_empty() || !spec.order_by.is_empty() || spec.window_name.is_some() {
-            return error("PARTITION BY and ORDER BY have no place in a window: the KEY partitions, and events are in the order of their times");
+        if !spec.partition_by.is_empty() || !spec.order_by.is_empty() || spec.window_name.is_some()
+        {
+            return error(
+                "PARTITION BY and ORDER BY have no place in a window: the KEY partitions, and events are in the order of their times",
+            );
         }
         let Some(frame) = &spec.window_frame else {
             return Ok(Window::All);
@@ -214,7 +235,11 @@ impl Compiler<'_> {
         let bound = match &frame.start_bound {
             WindowFrameBound::Preceding(None) => return Ok(Window::All),
             WindowFrameBound::Preceding(Some(bound)) => bound,
-            _ => return error("a window begins before the instant of the question: write PRECEDING"),
+            _ => {
+                return error(
+                    "a window begins before the instant of the question: write PRECEDING",
+                );
+            }
         };
         match frame.units {
             WindowFrameUnits::Rows => {
@@ -227,12 +252,18 @@ impl Compiler<'_> {
     }
 
     /// The value of an aggregate in an output expression.
-    pub(super) fn aggregate_value(&mut self, function: &ast::Function, at: Location) -> Result<Expr> {
+    pub(super) fn aggregate_value(
+        &mut self,
+        function: &ast::Function,
+        at: Location,
+    ) -> Result<Expr> {
         let index = self.aggregate(function, at)?;
         let input = Expr::Input(index);
         // A decayed count of nothing is none, as a count is.
         Ok(match self.aggregates[index].function {
-            Function::DecayedCount(_) => Expr::Coalesce(vec![input, Expr::Literal(Scalar::Float(0.0))]),
+            Function::DecayedCount(_) => {
+                Expr::Coalesce(vec![input, Expr::Literal(Scalar::Float(0.0))])
+            }
             _ => input,
         })
     }

@@ -56,7 +56,8 @@ impl<'a> Compiler<'a> {
 
     pub(super) fn expr(&mut self, expr: &ast::Expr, level: Level) -> Result<Expr> {
         let at = expr.span().start;
-        let boxed = |compiler: &mut Self, expr: &ast::Expr| compiler.expr(expr, level).map(Box::new);
+        let boxed =
+            |compiler: &mut Self, expr: &ast::Expr| compiler.expr(expr, level).map(Box::new);
         let negate = |negated: bool, expr: Expr| match negated {
             true => Expr::Not(Box::new(expr)),
             false => expr,
@@ -71,7 +72,9 @@ impl<'a> Compiler<'a> {
             ast::Expr::Interval(length) => {
                 // Where it isn't added to a time, a length of time is a number of seconds.
                 let nanos = interval::nanos(self.place, at, length)?;
-                Expr::Literal(Scalar::float(crate::kernel::TimeUnit::Second.of_nanos(nanos)))
+                Expr::Literal(Scalar::float(
+                    crate::kernel::TimeUnit::Second.of_nanos(nanos),
+                ))
             }
             ast::Expr::UnaryOp { op, expr } => match op {
                 UnaryOperator::Not => Expr::Not(boxed(self, expr)?),
@@ -81,75 +84,137 @@ impl<'a> Compiler<'a> {
                     other => Expr::Negate(Box::new(other)),
                 },
                 UnaryOperator::Plus => self.expr(expr, level)?,
-                other => return Err(self.place.error(at, format!("there is no operator {other}"))),
+                other => {
+                    return Err(self
+                        .place
+                        .error(at, format!("there is no operator {other}")));
+                }
             },
             ast::Expr::BinaryOp { left, op, right } => self.binary(left, op, right, level, at)?,
             ast::Expr::IsNull(inner) => Expr::IsNull(boxed(self, inner)?),
             ast::Expr::IsNotNull(inner) => Expr::Not(Box::new(Expr::IsNull(boxed(self, inner)?))),
             ast::Expr::IsTrue(inner) => is_certainly(self.expr(inner, level)?, true),
             ast::Expr::IsFalse(inner) => is_certainly(self.expr(inner, level)?, false),
-            ast::Expr::In { expr, target: InTarget::List(list), negated, .. } => {
+            ast::Expr::In {
+                expr,
+                target: InTarget::List(list),
+                negated,
+                ..
+            } => {
                 let list = list.iter().map(|expr| self.expr(expr, level));
                 let list = list.collect::<Result<Vec<Expr>>>()?;
                 negate(*negated, Expr::In(boxed(self, expr)?, list))
             }
-            ast::Expr::Between { expr, negated, low, high } => {
+            ast::Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
                 let from = self.binary(expr, &BinaryOperator::GtEq, low, level, at)?;
                 let until = self.binary(expr, &BinaryOperator::LtEq, high, level, at)?;
-                negate(*negated, Expr::Binary(Operator::And, Box::new(from), Box::new(until)))
+                negate(
+                    *negated,
+                    Expr::Binary(Operator::And, Box::new(from), Box::new(until)),
+                )
             }
-            ast::Expr::Like { negated, any: false, expr, pattern, escape_char: None } => {
+            ast::Expr::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char: None,
+            } => {
                 let like = Expr::Like(boxed(self, expr)?, false, boxed(self, pattern)?);
                 negate(*negated, like)
             }
-            ast::Expr::ILike { negated, any: false, expr, pattern, escape_char: None } => {
+            ast::Expr::ILike {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char: None,
+            } => {
                 let like = Expr::Like(boxed(self, expr)?, true, boxed(self, pattern)?);
                 negate(*negated, like)
             }
-            ast::Expr::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref(), level)?
-            }
-            ast::Expr::Cast { expr, data_type, .. } => {
-                Expr::Cast(boxed(self, expr)?, self.value_type(data_type, at)?)
-            }
+            ast::Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(
+                operand.as_deref(),
+                conditions,
+                else_result.as_deref(),
+                level,
+            )?,
+            ast::Expr::Cast {
+                expr, data_type, ..
+            } => Expr::Cast(boxed(self, expr)?, self.value_type(data_type, at)?),
             ast::Expr::Extract { field, expr, .. } => {
                 let part = Expr::Literal(Scalar::Text(field.to_string().into()));
                 let time = self.expr(expr, level)?;
                 self.call_named("date_part", vec![part, time], at)?
             }
-            ast::Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(_) } => {
+            ast::Expr::Ceil {
+                expr,
+                field: CeilFloorKind::DateTimeField(_),
+            } => {
                 let value = self.expr(expr, level)?;
                 self.call_named("ceil", vec![value], at)?
             }
-            ast::Expr::Floor { expr, field: CeilFloorKind::DateTimeField(_) } => {
+            ast::Expr::Floor {
+                expr,
+                field: CeilFloorKind::DateTimeField(_),
+            } => {
                 let value = self.expr(expr, level)?;
                 self.call_named("floor", vec![value], at)?
             }
-            ast::Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
+            ast::Expr::Trim {
+                trim_where: None,
+                trim_what: None,
+                expr,
+                trim_characters: None,
+            } => {
                 let value = self.expr(expr, level)?;
                 self.call_named("trim", vec![value], at)?
             }
-            ast::Expr::Substring { expr, substring_from: Some(from), substring_for, .. } => {
-                let mut arguments = vec![self.expr(expr, level)?, self.expr(from, level)?];
-                if let Some(count) = substring_for {
-                    arguments.push(self.expr(count, level)?);
+            ast::Expr::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                ..
+            } => {
+                let mut arguments = vec![self.expr(expr, level)?];
+                for bound in [substring_from, substring_for].into_iter().flatten() {
+                    arguments.push(self.expr(bound, level)?);
                 }
                 self.call_named("substr", arguments, at)?
             }
             ast::Expr::Function(function) => self.function_call(function, level, at)?,
             other => {
-                let what = format!("{other} is more than a projection can tell: use paths, arithmetic, comparisons, CASE, CAST, functions and aggregates");
+                let what = format!(
+                    "{other} is more than a projection can tell: use paths, arithmetic, comparisons, CASE, CAST, functions and aggregates"
+                );
                 return Err(self.place.error(at, what));
             }
         })
     }
 
-    fn function_call(&mut self, function: &ast::Function, level: Level, at: Location) -> Result<Expr> {
+    fn function_call(
+        &mut self,
+        function: &ast::Function,
+        level: Level,
+        at: Location,
+    ) -> Result<Expr> {
         let name = function.name.to_string().to_ascii_lowercase();
         match (is_aggregate(&name), level) {
             (true, Level::Output) => self.aggregate_value(function, at),
             (true, Level::Row) => {
-                let what = format!("the aggregate {name} can't stand inside an aggregate, a key or a condition on events");
+                let what = format!(
+                    "the aggregate {name} can't stand inside an aggregate, a key or a condition on events"
+                );
                 Err(self.place.error(at, what))
             }
             (false, _) => self.scalar_call(function, level, at),
@@ -160,7 +225,9 @@ impl<'a> Compiler<'a> {
         let steps = self.steps(expr, at)?;
         let shown = expr.to_string();
         if level == Level::Output {
-            let what = format!("{shown} stands outside an aggregate: which event's is meant? Write last({shown}), or another aggregate of it");
+            let what = format!(
+                "{shown} stands outside an aggregate: which event's is meant? Write last({shown}), or another aggregate of it"
+            );
             return Err(self.place.error(at, what));
         }
         let input = match &steps[..] {
@@ -168,7 +235,9 @@ impl<'a> Compiler<'a> {
             [Step::Member(name), rest @ ..] if name == "data" => Input::Data(rest.to_vec()),
             [Step::Member(name)] => Input::Attribute(name.clone()),
             _ => {
-                let what = format!("{shown} is no attribute of an event: what lies in its data begins with data, as in data.{shown}");
+                let what = format!(
+                    "{shown} is no attribute of an event: what lies in its data begins with data, as in data.{shown}"
+                );
                 return Err(self.place.error(at, what));
             }
         };
@@ -178,7 +247,8 @@ impl<'a> Compiler<'a> {
     fn steps(&self, expr: &ast::Expr, at: Location) -> Result<Vec<Step>> {
         let member = |ident: &Ident| Step::Member(ident.value.clone());
         let wrong = || {
-            let what = format!("{expr} is no path: write data.name, data.\"odd name\" or data.list[0]");
+            let what =
+                format!("{expr} is no path: write data.name, data.\"odd name\" or data.list[0]");
             self.place.error(at, what)
         };
         match expr {
@@ -189,9 +259,13 @@ impl<'a> Compiler<'a> {
                 for access in access_chain {
                     match access {
                         AccessExpr::Dot(ast::Expr::Identifier(ident)) => steps.push(member(ident)),
-                        AccessExpr::Subscript(Subscript::Index { index: ast::Expr::Value(value) }) => {
+                        AccessExpr::Subscript(Subscript::Index {
+                            index: ast::Expr::Value(value),
+                        }) => {
                             steps.push(match &value.value {
-                                Value::Number(text, _) => Step::Element(text.parse().map_err(|_| wrong())?),
+                                Value::Number(text, _) => {
+                                    Step::Element(text.parse().map_err(|_| wrong())?)
+                                }
                                 Value::SingleQuotedString(name) => Step::Member(name.clone()),
                                 _ => return Err(wrong()),
                             });
@@ -258,7 +332,9 @@ impl<'a> Compiler<'a> {
             DataType::Boolean | DataType::Bool => ValueType::Bool,
             DataType::Timestamp(..) | DataType::Datetime(_) | DataType::Date => ValueType::Time,
             other => {
-                let what = format!("there is no type {other}: use BIGINT, DOUBLE, TEXT, BOOLEAN or TIMESTAMP");
+                let what = format!(
+                    "there is no type {other}: use BIGINT, DOUBLE, TEXT, BOOLEAN or TIMESTAMP"
+                );
                 return Err(self.place.error(at, what));
             }
         })
@@ -312,7 +388,11 @@ impl<'a> Compiler<'a> {
             BinaryOperator::GtEq => Operator::GreaterOrEqual,
             BinaryOperator::And => Operator::And,
             BinaryOperator::Or => Operator::Or,
-            other => return Err(self.place.error(at, format!("there is no operator {other}"))),
+            other => {
+                return Err(self
+                    .place
+                    .error(at, format!("there is no operator {other}")));
+            }
         };
         let mut first = self.expr(left, level)?;
         // A time and a length of time.
@@ -341,14 +421,19 @@ impl<'a> Compiler<'a> {
     /// A text that is compared with a time is one.
     fn text_to_time(&self, expr: &mut Expr, at: Location) -> Result<()> {
         if let Expr::Literal(Scalar::Text(text)) = expr {
-            let time = Timestamp::from_text_or_date(text).map_err(|error| self.place.error(at, error.message()))?;
+            let time = Timestamp::from_text_or_date(text)
+                .map_err(|error| self.place.error(at, error.message()))?;
             *expr = Expr::Literal(Scalar::time(time.instant()));
         }
         Ok(())
     }
 
     fn type_of(&self, expr: &Expr, level: Level) -> ValueType {
-        let input = |index: usize| self.inputs.get(index).map_or(ValueType::Any, Input::value_type);
+        let input = |index: usize| {
+            self.inputs
+                .get(index)
+                .map_or(ValueType::Any, Input::value_type)
+        };
         match level {
             Level::Row => expr.value_type(&input),
             Level::Output => expr.value_type(&|index| {
@@ -362,6 +447,10 @@ impl<'a> Compiler<'a> {
 
 /// Whether a condition is known, and this.
 fn is_certainly(condition: Expr, wanted: bool) -> Expr {
-    let condition = if wanted { condition } else { Expr::Not(Box::new(condition)) };
+    let condition = if wanted {
+        condition
+    } else {
+        Expr::Not(Box::new(condition))
+    };
     Expr::Coalesce(vec![condition, Expr::Literal(Scalar::Bool(false))])
 }

@@ -61,7 +61,12 @@ fn parse(text: &str, unit: Option<&str>) -> Result<i64, String> {
 fn scaled(number: &str, unit: i128) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 18 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
+    if whole.is_empty()
+        || whole.len() > 18
+        || fraction.len() > 9
+        || !digits(whole)
+        || !digits(fraction)
+    {
         return None;
     }
     let scale = 10i128.pow(fraction.len() as u32);

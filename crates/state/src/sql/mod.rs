@@ -12,11 +12,11 @@ use foretell_types::{Result, TopicName};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use crate::limits::{COLUMNS, TOPICS};
 use crate::{Definition, Expr, Extractor, Input, Output};
 use compile::Compiler;
+use foretell_types::limits::{PROJECTION_COLUMNS, PROJECTION_TOPICS};
 use place::Place;
 use tokens::Tokens;
 
@@ -26,7 +26,10 @@ const NAME_CHARS: usize = 64;
 impl Definition {
     /// Compiles the text of a projection. Errors say where in `file` what is wrong, and what to do.
     pub fn parse(text: &str, file: &str) -> Result<Definition> {
-        let place = Place { file };
+        let place = Place {
+            file,
+            end: end_of(text),
+        };
         let mut tokens = Tokens::read(text, place)?;
         tokens.expect_word("CREATE")?;
         tokens.expect_word("PROJECTION")?;
@@ -54,7 +57,7 @@ impl Definition {
         } else {
             None
         };
-        parser.consume_token(&Token::SemiColon);
+        let _ = parser.consume_token(&Token::SemiColon);
         end(&mut parser, place, "a comma, WHERE or the end")?;
         let inputs = compiler.inputs;
         Ok(Definition {
@@ -90,9 +93,15 @@ fn end(parser: &mut Parser<'_>, place: Place<'_>, expected: &str) -> Result<()> 
                 }
                 token => format!("expected {expected}, found {token}"),
             };
-            Err(place.error(next.span.start, what))
+            Err(place.error(place.next(parser), what))
         }
     }
+}
+
+fn end_of(text: &str) -> Location {
+    let line = text.lines().count().max(1) as u64;
+    let column = text.lines().last().map_or(0, |line| line.chars().count()) as u64 + 1;
+    Location::new(line, column)
 }
 
 fn topics(tokens: &mut Tokens<'_>, place: Place<'_>) -> Result<Vec<String>> {
@@ -107,8 +116,11 @@ fn topics(tokens: &mut Tokens<'_>, place: Place<'_>) -> Result<Vec<String>> {
         if !topics.contains(&name) {
             topics.push(name);
         }
-        if topics.len() > TOPICS {
-            return Err(place.error(at, format!("a projection has at most {TOPICS} topics")));
+        if topics.len() > PROJECTION_TOPICS {
+            return Err(place.error(
+                at,
+                format!("a projection has at most {PROJECTION_TOPICS} topics"),
+            ));
         }
         if !tokens.take_comma() {
             break;
@@ -130,8 +142,11 @@ fn outputs(
         if !parser.parse_keyword(Keyword::AS) {
             let next = parser.peek_token();
             return Err(place.error(
-                next.span.start,
-                format!("a column needs a name: write AS name after its expression (found {})", next.token),
+                place.next(parser),
+                format!(
+                    "a column needs a name: write AS name after its expression (found {})",
+                    next.token
+                ),
             ));
         }
         let at = parser.peek_token().span.start;
@@ -140,13 +155,19 @@ fn outputs(
             .map_err(|error| place.parser(&error))?
             .value;
         if name.is_empty() || name.chars().count() > NAME_CHARS {
-            return Err(place.error(at, format!("a column's name has 1 to {NAME_CHARS} characters")));
+            return Err(place.error(
+                at,
+                format!("a column's name has 1 to {NAME_CHARS} characters"),
+            ));
         }
         if outputs.iter().any(|output| output.name == name) {
             return Err(place.error(at, format!("there are two columns {name:?}: rename one")));
         }
-        if outputs.len() == COLUMNS {
-            return Err(place.error(start, format!("a projection has at most {COLUMNS} columns")));
+        if outputs.len() == PROJECTION_COLUMNS {
+            return Err(place.error(
+                start,
+                format!("a projection has at most {PROJECTION_COLUMNS} columns"),
+            ));
         }
         let expr: Expr = compiler.output(&expr)?;
         outputs.push(Output { name, expr });
@@ -159,7 +180,9 @@ fn outputs(
 fn check_name(name: &str) -> Result<(), String> {
     let fits = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
     if name == "merge" {
-        return Err("\"merge\" is the projection that needs no definition: choose another name".into());
+        return Err(
+            "\"merge\" is the projection that needs no definition: choose another name".into(),
+        );
     }
     if (1..=NAME_CHARS).contains(&name.len()) && name.chars().all(fits) {
         return Ok(());

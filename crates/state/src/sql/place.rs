@@ -1,11 +1,13 @@
 use foretell_types::Error;
-use sqlparser::parser::ParserError;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Location;
 
 /// Where the text of a projection comes from, for errors that point into it.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) file: &'a str,
+    /// Where the text ends.
+    pub(super) end: Location,
 }
 
 impl Place<'_> {
@@ -14,6 +16,14 @@ impl Place<'_> {
         match at.line {
             0 => Error::invalid(format!("{file}: {what}")),
             line => Error::invalid(format!("{file}:{line}:{}: {what}", at.column)),
+        }
+    }
+
+    /// Where the parser's next token begins.
+    pub(super) fn next(self, parser: &Parser<'_>) -> Location {
+        match parser.peek_token_ref().span.start {
+            at if at.line == 0 => self.end,
+            at => at,
         }
     }
 
@@ -27,7 +37,7 @@ impl Place<'_> {
             }
         };
         let Some((what, at)) = text.rsplit_once(" at Line: ") else {
-            return self.error(Location::empty(), lower(text));
+            return self.error(self.end, lower(text));
         };
         let mut numbers = at
             .split(", Column: ")

@@ -4,7 +4,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::place::Place;
-use crate::limits::{EXPRESSION_TOKENS, PROJECTION_BYTES};
+use foretell_types::limits::{EXPRESSION_TOKENS, PROJECTION_BYTES};
 
 /// The words and signs of a projection, without white space and comments.
 pub(super) struct Tokens<'a> {
@@ -26,7 +26,11 @@ impl<'a> Tokens<'a> {
             .into_iter()
             .filter(|token| !matches!(token.token, Token::Whitespace(_)))
             .collect();
-        Ok(Tokens { tokens, at: 0, place })
+        Ok(Tokens {
+            tokens,
+            at: 0,
+            place,
+        })
     }
 
     fn peek(&self) -> Option<&TokenWithSpan> {
@@ -37,7 +41,10 @@ impl<'a> Tokens<'a> {
     fn location(&self) -> Location {
         match self.peek() {
             Some(token) => token.span.start,
-            None => self.tokens.last().map_or(Location::new(1, 1), |token| token.span.end),
+            None => self
+                .tokens
+                .last()
+                .map_or(Location::new(1, 1), |token| token.span.end),
         }
     }
 
@@ -49,7 +56,9 @@ impl<'a> Tokens<'a> {
     }
 
     pub(super) fn take_word(&mut self, wanted: &str) -> bool {
-        let there = self.peek().is_some_and(|token| is_word(&token.token, wanted));
+        let there = self
+            .peek()
+            .is_some_and(|token| is_word(&token.token, wanted));
         self.at += usize::from(there);
         there
     }
