@@ -43,7 +43,10 @@ pub(crate) fn values(field: &Field, column: &ArrayRef) -> Values {
         DataType::Float16 => floats(flat::<Float16Type, f64>(column)),
         _ => {
             let rows = 0..column.len();
-            compact(rows.map(|row| scalar_of(field, column, row).into_owned()).collect())
+            compact(
+                rows.map(|row| scalar_of(field, column, row).into_owned())
+                    .collect(),
+            )
         }
     }
 }
@@ -64,7 +67,9 @@ fn floats(mut flat: Flat<f64>) -> Values {
     if flat.values.iter().all(|value| value.is_finite()) {
         return Values::Floats(flat);
     }
-    let valid = flat.valid.get_or_insert_with(|| vec![true; flat.values.len()]);
+    let valid = flat
+        .valid
+        .get_or_insert_with(|| vec![true; flat.values.len()]);
     for (valid, value) in valid.iter_mut().zip(&flat.values) {
         *valid &= value.is_finite();
     }
@@ -113,7 +118,9 @@ pub(crate) fn int64(column: &ArrayRef) -> Result<&[i64]> {
         DataType::Int64 if column.null_count() == 0 => {
             Ok(column.as_primitive::<Int64Type>().values())
         }
-        other => Err(Error::invalid(format!("expected int64 without nulls, found {other}"))),
+        other => Err(Error::invalid(format!(
+            "expected int64 without nulls, found {other}"
+        ))),
     }
 }
 
@@ -138,9 +145,7 @@ fn scalar(column: &ArrayRef, row: usize) -> Scalar<'_> {
         DataType::UInt16 => int::<UInt16Type>(column, row),
         DataType::UInt8 => int::<UInt8Type>(column, row),
         DataType::Float64 => Scalar::float(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Float32 => {
-            Scalar::float(column.as_primitive::<Float32Type>().value(row).into())
-        }
+        DataType::Float32 => Scalar::float(column.as_primitive::<Float32Type>().value(row).into()),
         DataType::Boolean => Scalar::Bool(column.as_boolean().value(row)),
         DataType::Utf8 => Scalar::text(column.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => Scalar::text(column.as_string::<i64>().value(row)),

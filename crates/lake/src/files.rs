@@ -76,7 +76,9 @@ impl Files<'_> {
         while let Some(columns) = labels.next(DATASET_LABEL_ROWS, means.threads)? {
             let at = |error: Error| {
                 let (path, column) = (self.labels.display(), self.label_time);
-                error.context(format_args!("{path}, column {column:?}, from row {rows} on"))
+                error.context(format_args!(
+                    "{path}, column {column:?}, from row {rows} on"
+                ))
             };
             let instants = Instants {
                 keys: columns[key].clone(),
@@ -102,7 +104,10 @@ impl Files<'_> {
     }
 
     fn label_columns(&self, labels: &Labels) -> Result<(usize, usize)> {
-        let (key, time) = (labels.column(self.label_key)?, labels.column(self.label_time)?);
+        let (key, time) = (
+            labels.column(self.label_key)?,
+            labels.column(self.label_time)?,
+        );
         let wrong = |column: usize, wanted: &str| {
             let schema = labels.schema();
             let field = schema.field(column);

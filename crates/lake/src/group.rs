@@ -80,7 +80,9 @@ fn collect(pieces: &[Piece], partition: usize, places: &[u32]) -> Events {
     Events {
         keys: Vec::new(),
         times: spread(
-            events.iter().map(|(events, range)| &events.times[range.clone()]),
+            events
+                .iter()
+                .map(|(events, range)| &events.times[range.clone()]),
             places,
         ),
         known: known(&events, places),
@@ -92,12 +94,15 @@ fn collect(pieces: &[Piece], partition: usize, places: &[u32]) -> Events {
 
 /// A piece may be without known times if all of them are its event times.
 fn known(events: &[(&Events, std::ops::Range<usize>)], places: &[u32]) -> Option<Vec<i64>> {
-    events.iter().any(|(events, _)| events.known.is_some()).then(|| {
-        let parts = events
-            .iter()
-            .map(|(events, range)| &events.known.as_ref().unwrap_or(&events.times)[range.clone()]);
-        spread(parts, places)
-    })
+    events
+        .iter()
+        .any(|(events, _)| events.known.is_some())
+        .then(|| {
+            let parts = events.iter().map(|(events, range)| {
+                &events.known.as_ref().unwrap_or(&events.times)[range.clone()]
+            });
+            spread(parts, places)
+        })
 }
 
 fn input(events: &[(&Events, std::ops::Range<usize>)], index: usize, places: &[u32]) -> Input {

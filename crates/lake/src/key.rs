@@ -19,7 +19,10 @@ pub(crate) const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) enum KeyIndex {
     /// The number is the distance from the first; those that are there are marked.
-    Dense { first: i64, there: Vec<bool> },
+    Dense {
+        first: i64,
+        there: Vec<bool>,
+    },
     Sparse(HashMap<i64, u32>),
     Texts(HashMap<Box<str>, u32>),
 }
@@ -121,7 +124,10 @@ fn each_int(column: &ArrayRef, mut take: impl FnMut(Option<i64>)) -> Result<()> 
     {
         let array = column.as_primitive::<T>();
         if array.null_count() == 0 {
-            array.values().iter().for_each(|value| take(Some((*value).into())));
+            array
+                .values()
+                .iter()
+                .for_each(|value| take(Some((*value).into())));
         } else {
             array.iter().for_each(|value| take(value.map(Into::into)));
         }
@@ -137,12 +143,18 @@ fn each_int(column: &ArrayRef, mut take: impl FnMut(Option<i64>)) -> Result<()> 
         DataType::UInt64 => {
             for value in column.as_primitive::<UInt64Type>() {
                 let key = value.map(i64::try_from).transpose().map_err(|_| {
-                    Error::invalid("a key is above 9223372036854775807, the largest that is understood")
+                    Error::invalid(
+                        "a key is above 9223372036854775807, the largest that is understood",
+                    )
                 })?;
                 take(key);
             }
         }
-        other => return Err(Error::invalid(format!("keys of type {other} are not integers"))),
+        other => {
+            return Err(Error::invalid(format!(
+                "keys of type {other} are not integers"
+            )));
+        }
     }
     Ok(())
 }

@@ -20,7 +20,10 @@ const INFERRED_ROWS: usize = 100_000;
 /// A label table, read a block of rows at a time.
 #[derive(Debug)]
 pub(crate) enum Labels {
-    Parquet { table: Table, next: u64 },
+    Parquet {
+        table: Table,
+        next: u64,
+    },
     Csv(Box<Csv>),
     /// Rows that are there already; `None` once they are read.
     Rows(SchemaRef, Option<Vec<ArrayRef>>),
@@ -94,7 +97,11 @@ impl Labels {
     pub(crate) fn column(&self, name: &str) -> Result<usize> {
         let schema = self.schema();
         schema.index_of(name).map_err(|_| {
-            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let names: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
             Error::invalid(format!(
                 "the label table has no column {name:?}; it has: {}",
                 names.join(", ")

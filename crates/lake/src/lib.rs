@@ -3,7 +3,7 @@
 
 mod asks;
 mod batch;
-mod columns;
+mod describe;
 mod files;
 mod fold;
 mod group;
@@ -20,6 +20,6 @@ mod time;
 mod values;
 mod write;
 
-pub use columns::{ColumnStore, Row};
+pub use describe::{ColumnDescription, Description, Distribution, Leak};
 pub use files::{Built, Files};
 pub use fold::Progress;

@@ -30,7 +30,12 @@ impl Output {
     /// The column, over all rows.
     pub(crate) fn array(&self, folded: &Folded, rows: usize) -> Result<ArrayRef> {
         if let Some((feature, otherwise)) = self.plain() {
-            let parts = || folded.parts.iter().map(|(rows, values)| (rows, &values[feature]));
+            let parts = || {
+                folded
+                    .parts
+                    .iter()
+                    .map(|(rows, values)| (rows, &values[feature]))
+            };
             if self.value_type == ValueType::Int
                 && let Some(array) = ints(parts(), rows, otherwise)
             {
@@ -55,7 +60,8 @@ impl Output {
                 all[*row as usize] = self.expr.eval(&inputs).into_owned();
             }
         }
-        array(&all, self.value_type).map_err(|error| error.context(format_args!("column {:?}", self.name)))
+        array(&all, self.value_type)
+            .map_err(|error| error.context(format_args!("column {:?}", self.name)))
     }
 
     /// The feature that it is, as it stands or with an integer in place of null.

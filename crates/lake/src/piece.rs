@@ -68,10 +68,7 @@ impl Events {
         Events {
             keys: place(keys, places, count),
             times: place(&self.times, places, count),
-            known: self
-                .known
-                .as_ref()
-                .map(|known| place(known, places, count)),
+            known: self.known.as_ref().map(|known| place(known, places, count)),
             inputs: self
                 .inputs
                 .iter()

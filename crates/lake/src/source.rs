@@ -78,14 +78,21 @@ impl Source {
     /// Whether keys are text in any of the tables.
     pub(crate) fn has_text_keys(&self) -> bool {
         self.tables.iter().any(|table| {
-            let column = table.column(&self.columns.key).map(|column| table.field(column));
+            let column = table
+                .column(&self.columns.key)
+                .map(|column| table.field(column));
             column.is_ok_and(|field| !field.data_type().is_integer())
         })
     }
 
     /// The types of the arguments, as far as all tables have them.
     pub(crate) fn argument_types(&self) -> Vec<ValueType> {
-        let inputs: Vec<ValueType> = self.columns.inputs.iter().map(|input| self.type_of(input)).collect();
+        let inputs: Vec<ValueType> = self
+            .columns
+            .inputs
+            .iter()
+            .map(|input| self.type_of(input))
+            .collect();
         let input = |index: usize| inputs.get(index).copied().unwrap_or(ValueType::Any);
         let arguments = self.columns.arguments.iter();
         arguments
@@ -99,9 +106,7 @@ impl Source {
     fn type_of(&self, input: &Named) -> ValueType {
         let of_table = |table: &Table| match input_column(table, input) {
             Ok(None) => ValueType::Time,
-            Ok(Some((column, steps))) if steps.is_empty() => {
-                value_type(table.field(column))
-            }
+            Ok(Some((column, steps))) if steps.is_empty() => value_type(table.field(column)),
             _ => ValueType::Any,
         };
         let types = self.tables.iter().map(of_table);
@@ -175,8 +180,15 @@ impl Reading {
         }
         let time = time_column(&columns.time)?;
         let known = columns.known.as_deref().map(time_column).transpose()?;
-        let until = columns.until.as_ref().map(|(name, _)| table.column(name)).transpose()?;
-        let inputs = columns.inputs.iter().map(|input| input_column(table, input));
+        let until = columns
+            .until
+            .as_ref()
+            .map(|(name, _)| table.column(name))
+            .transpose()?;
+        let inputs = columns
+            .inputs
+            .iter()
+            .map(|input| input_column(table, input));
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
         let named = inputs.iter().flatten().map(|(column, _)| *column);
         let more = known.into_iter().chain(until).chain(named);
@@ -199,7 +211,8 @@ impl Reading {
 
     fn events(&self, batch: &RecordBatch, keys: &KeyIndex, columns: &Columns) -> Result<Events> {
         let times = |column: usize, name: &str| {
-            nanos(batch.column(column)).map_err(|error| error.context(format_args!("column {name:?}")))
+            nanos(batch.column(column))
+                .map_err(|error| error.context(format_args!("column {name:?}")))
         };
         let schema = batch.schema();
         let arrays: Vec<Option<(&Field, &ArrayRef, &[Step])>> = self
@@ -207,7 +220,11 @@ impl Reading {
             .iter()
             .map(|input| {
                 let (column, steps) = input.as_ref()?;
-                Some((schema.field(*column), batch.column(*column), steps.as_slice()))
+                Some((
+                    schema.field(*column),
+                    batch.column(*column),
+                    steps.as_slice(),
+                ))
             })
             .collect();
         let times_of_events = times(self.time, &columns.time)?;
@@ -262,9 +279,16 @@ fn input_column(table: &Table, input: &Named) -> Result<Option<(usize, Vec<Step>
     }
     let column = table.column(name)?;
     let found = table.field(column).data_type();
-    let is_text = matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let is_text = matches!(
+        found,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    );
     if !steps.is_empty() && !is_text {
-        return Err(table.wrong_type(name, found, &format!("JSON text, since {input} goes into it")));
+        return Err(table.wrong_type(
+            name,
+            found,
+            &format!("JSON text, since {input} goes into it"),
+        ));
     }
     if found.is_nested() {
         return Err(table.wrong_type(name, found, "numbers, text, booleans, times or JSON text"));

@@ -28,7 +28,10 @@ pub(crate) fn sweep(features: &[Feature], group: &Group, asks: &Asks) -> Vec<Val
     let mut out = Vec::with_capacity(features.len());
     for feature in features {
         let input = &group.events.inputs[feature.input];
-        let place = match bounds.iter().position(|(window, _)| *window == feature.window) {
+        let place = match bounds
+            .iter()
+            .position(|(window, _)| *window == feature.window)
+        {
             Some(place) => place,
             None => {
                 let from = from(feature.window, group, asks);
@@ -319,9 +322,6 @@ fn fits(values: &[i64]) -> bool {
     bound.is_some_and(|bound| bound <= i64::MAX as u64)
 }
 
-fn chosen<T: Copy + Default>(
-    places: &[Option<usize>],
-    value: impl Fn(usize) -> T,
-) -> Flat<T> {
+fn chosen<T: Copy + Default>(places: &[Option<usize>], value: impl Fn(usize) -> T) -> Flat<T> {
     places.iter().map(|place| place.map(&value)).collect()
 }

@@ -54,7 +54,11 @@ impl Table {
 
     /// A text of the file's own metadata.
     pub(crate) fn note(&self, key: &str) -> Option<&str> {
-        let notes = self.metadata.metadata().file_metadata().key_value_metadata()?;
+        let notes = self
+            .metadata
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()?;
         let note = notes.iter().find(|note| note.key == key)?;
         note.value.as_deref()
     }
@@ -65,7 +69,11 @@ impl Table {
         if let Some((index, _)) = schema.column_with_name(name) {
             return Ok(index);
         }
-        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let names: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
         Err(Error::invalid(format!(
             "{}: there is no column {name:?}; there are: {}",
             self.path.display(),

@@ -66,9 +66,9 @@ fn raw(array: &ArrayRef) -> Result<&[i64]> {
 fn scaled(values: impl ExactSizeIterator<Item = i64> + Clone, unit: i64) -> Result<Vec<i64>> {
     let most = i64::MAX / unit;
     // One pass that only looks is cheaper than a check at each value.
-    let within = values
-        .clone()
-        .fold(true, |within, value| within & (-most..=most).contains(&value));
+    let within = values.clone().fold(true, |within, value| {
+        within & (-most..=most).contains(&value)
+    });
     if !within {
         let row = values
             .clone()
@@ -108,7 +108,10 @@ mod tests {
             let error = nanos(&array).unwrap_err();
             assert!(error.message().contains(expected), "{error}");
         };
-        check(Arc::new(Int64Array::from(vec![Some(1), None])), "row 1 has no time");
+        check(
+            Arc::new(Int64Array::from(vec![Some(1), None])),
+            "row 1 has no time",
+        );
         let far = TimestampSecondArray::from(vec![1, 2, i64::MAX / 1_000]);
         check(Arc::new(far), "row 2 has a time before 1677");
         check(Arc::new(StringArray::from(vec!["x"])), "no times");

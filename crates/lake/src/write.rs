@@ -27,12 +27,24 @@ const ROW_GROUP: usize = 256 * 1024;
 /// A file in the making. It has its name once it is whole.
 pub(crate) struct TableWriter {
     path: PathBuf,
-    partial: PathBuf,
+    partial: Partial,
     schema: SchemaRef,
     writer: SerializedFileWriter<BufWriter<File>>,
     factory: ArrowRowGroupWriterFactory,
     row_groups: usize,
     threads: usize,
+}
+
+/// A file without its name. It is removed unless it gets that.
+struct Partial(Option<PathBuf>);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // What is left over is written anew by the next try.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl std::fmt::Debug for TableWriter {
@@ -54,7 +66,9 @@ impl TableWriter {
             .set_created_by("foretell".to_owned());
         for field in schema.fields() {
             // Numbers rarely repeat so often that a dictionary is worth its time.
-            if field.data_type().is_numeric() || matches!(field.data_type(), DataType::Timestamp(..)) {
+            if field.data_type().is_numeric()
+                || matches!(field.data_type(), DataType::Timestamp(..))
+            {
                 let column = ColumnPath::new(vec![field.name().clone()]);
                 properties = properties.set_column_dictionary_enabled(column, false);
             }
@@ -68,7 +82,7 @@ impl TableWriter {
         .map_err(|error| failed(path, error))?;
         Ok(TableWriter {
             path: path.to_owned(),
-            partial,
+            partial: Partial(Some(partial)),
             schema,
             writer,
             factory,
@@ -94,7 +108,9 @@ impl TableWriter {
                 .create_column_writers(self.row_groups + group)
                 .map_err(wrong)?;
             if made.len() != fields {
-                return Err(Error::invalid("columns that hold columns can't be kept in a dataset"));
+                return Err(Error::invalid(
+                    "columns that hold columns can't be kept in a dataset",
+                ));
             }
             for (column, writer) in made.into_iter().enumerate() {
                 writers[column].push(writer);
@@ -144,15 +160,20 @@ impl TableWriter {
     }
 
     /// Ends the file and gives it its name, in place of one that has it.
-    pub(crate) fn finish(self) -> Result<u64> {
+    pub(crate) fn finish(mut self) -> Result<u64> {
         let at = |error| Error::io(format_args!("can't write {}", self.path.display()), error);
         let writer = self
             .writer
             .into_inner()
             .map_err(|error| failed(&self.path, error))?;
-        let file = writer.into_inner().map_err(|error| at(error.into_error()))?;
+        let file = writer
+            .into_inner()
+            .map_err(|error| at(error.into_error()))?;
         let bytes = file.metadata().map_err(at)?.len();
-        std::fs::rename(&self.partial, &self.path).map_err(at)?;
+        if let Some(partial) = self.partial.0.as_ref() {
+            std::fs::rename(partial, &self.path).map_err(at)?;
+        }
+        self.partial.0 = None;
         Ok(bytes)
     }
 }
