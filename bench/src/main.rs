@@ -4,6 +4,7 @@ mod awake;
 mod cdnow;
 mod client;
 mod compare;
+mod dataset;
 mod delivery;
 mod inprocess;
 mod log;
@@ -38,6 +39,7 @@ const USAGE: &str = "\
 usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)
        foretell-bench log [--quick] [--results DIR]
        foretell-bench delivery [--quick] [--long] [--only drain|latency|many|faults] [--results DIR]   (FORETELL_BIN too)
+       foretell-bench dataset [--quick] [--data DIR] [--without PEER]... [--results DIR]   (FORETELL_BIN too)
        foretell-bench memory [--quick] [--results DIR]
        foretell-bench log-server [--quick] [--without PEER]... [--results DIR]   (FORETELL_BIN too)";
 
@@ -62,6 +64,7 @@ enum Bench {
     Memory,
     LogServer,
     Delivery,
+    Dataset,
 }
 
 struct Options {
@@ -71,11 +74,9 @@ struct Options {
     long: bool,
     /// One part of the bench of delivery; then no results are written.
     only: Option<delivery::Part>,
+    /// A folder with events and labels, in place of made ones.
+    data: Option<PathBuf>,
     /// Peers that are left out.
-    #[cfg_attr(
-        not(feature = "log-server"),
-        expect(dead_code, reason = "only that bench reads it")
-    )]
     without: Vec<String>,
     results: PathBuf,
 }
@@ -83,7 +84,7 @@ struct Options {
 impl Options {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         let (mut bench, mut quick, mut results) = (None, false, PathBuf::from("results"));
-        let mut without = Vec::new();
+        let (mut without, mut data) = (Vec::new(), None);
         let (mut long, mut only) = (false, None);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -92,6 +93,8 @@ impl Options {
                 "memory" if bench.is_none() => bench = Some(Bench::Memory),
                 "log-server" if bench.is_none() => bench = Some(Bench::LogServer),
                 "delivery" if bench.is_none() => bench = Some(Bench::Delivery),
+                "dataset" if bench.is_none() => bench = Some(Bench::Dataset),
+                "--data" => data = Some(PathBuf::from(arguments.next()?)),
                 "--long" => long = true,
                 "--only" => only = Some(delivery::Part::from_name(&arguments.next()?)?),
                 "--quick" => quick = true,
@@ -101,7 +104,10 @@ impl Options {
             }
         }
         let bench = bench?;
-        if !without.is_empty() && !matches!(bench, Bench::LogServer) {
+        if !without.is_empty() && !matches!(bench, Bench::LogServer | Bench::Dataset) {
+            return None;
+        }
+        if data.is_some() && !matches!(bench, Bench::Dataset) {
             return None;
         }
         if (long || only.is_some()) && !matches!(bench, Bench::Delivery) {
@@ -112,6 +118,7 @@ impl Options {
             quick,
             long,
             only,
+            data,
             without,
             results,
         })
@@ -140,6 +147,10 @@ fn run(options: &Options) -> Result<()> {
         }
         #[cfg(not(feature = "log-server"))]
         Bench::LogServer => return Err("it is built without --features log-server".into()),
+        Bench::Dataset => {
+            dataset::run(options.quick, options.data.as_deref(), &options.without, &mut results)?;
+            "dataset"
+        }
         Bench::Delivery => {
             delivering(options, &mut results)?;
             "delivery"

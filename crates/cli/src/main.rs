@@ -89,6 +89,7 @@ enum Command {
     /// The state of a subject, now or at any past time.
     State(cmd::state::State),
     /// Make, list, show or delete subscriptions of a topic.
+    Dataset(cmd::dataset::Dataset),
     Subscription(cmd::subscription::Subscription),
     /// Events that a subscription gave up on.
     Deadletter(cmd::deadletter::Deadletter),
@@ -175,6 +176,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Import(command) => command.run(globals).await,
         Command::Read(command) => command.run(globals).await,
         Command::State(command) => command.run(globals).await,
+        Command::Dataset(command) => command.run(globals).await,
         Command::Subscription(command) => command.run(globals).await,
         Command::Deadletter(command) => command.run(globals).await,
         Command::Function(command) => command.run(globals).await,

@@ -33,13 +33,31 @@
 //! assert_eq!(state(Some("2024-02-15"), Some("2")), r#"{"city":"London","name":"Ada"}"#);
 //! ```
 
+mod definition;
+mod expr;
+mod extract;
 mod fold;
+mod function;
+mod input;
+pub mod kernel;
+mod key_state;
 mod merge;
 mod moment;
 mod patch;
 mod projection;
+mod scalar;
+mod sql;
+mod value_type;
 
+pub use definition::{Aggregate, Definition, Output};
+pub use expr::{Expr, Operator};
+pub use extract::{Extractor, at_steps};
 pub use fold::{Fold, State, fold};
+pub use function::Scalars;
+pub use input::{Input, Source, Step};
+pub use key_state::{KeyState, Keys, Row, RowBase, Stamp, decode_rows, encode_row};
 pub use merge::Merge;
 pub use moment::{KnownAt, Moment};
 pub use projection::Projection;
+pub use scalar::{Number, Scalar};
+pub use value_type::ValueType;

@@ -285,6 +285,12 @@ limits! {
     TOKEN_KEYS_AGE_MOST_S = 86_400, "seconds";
     /// The shortest time between two fetches of an issuer's keys.
     TOKEN_KEYS_WAIT_S = 10, "seconds";
+    /// Memory that the events of a dataset take at once; what is beyond is read several times.
+    DATASET_EVENT_BYTES = 384 * 1024 * 1024, "bytes";
+    /// Rows of a dataset that are made at once.
+    DATASET_LABEL_ROWS = 4 * 1024 * 1024, "rows";
+    /// Rows of a file of columns that a dataset reads in place of the log.
+    DATASET_COLUMN_EVENTS = 1024 * 1024, "rows";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
     /// One message between a Pulumi program and its engine.
@@ -299,6 +305,32 @@ limits! {
     PROGRAM_YAML_BYTES = 4 * 1024 * 1024, "bytes";
     /// Nesting of values in a Pulumi YAML program.
     PROGRAM_YAML_DEPTH = 64, "levels";
+    /// The text of a projection.
+    PROJECTION_BYTES = 256 * 1024, "bytes";
+    /// Projections of one data directory.
+    PROJECTIONS = 100, "projections";
+    /// Columns of a projection.
+    PROJECTION_COLUMNS = 1_000, "columns";
+    /// Topics of a projection.
+    PROJECTION_TOPICS = 64, "topics";
+    /// Words, signs and values in one expression of a projection.
+    EXPRESSION_TOKENS = 1_000, "tokens";
+    /// Values that collect and nth_last keep.
+    COLLECTED_VALUES = 10_000, "values";
+    /// The key of a state; an event whose key is longer touches none, and is counted.
+    KEY_BYTES = 4_096, "bytes";
+    /// Keys that one event touches; one that has more touches none, and is counted.
+    KEYS_PER_EVENT = 10_000, "keys";
+    /// Questions in one request for many states.
+    STATE_BATCH = 10_000, "questions";
+    /// How long a question waits for a projection to be up to date.
+    STATE_WAIT_MS = 10_000, "milliseconds";
+    /// Memory for the states of one projection that were changed or asked for lately.
+    PROJECTION_CACHE_BYTES = 256 * 1024 * 1024, "bytes";
+    /// How long a projection's states are changed in memory before they are stored.
+    PROJECTION_STORE_MS = 5_000, "milliseconds";
+    /// Events of one key after which a snapshot of its state is taken.
+    SNAPSHOT_EVENTS = 4_096, "events";
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod backup;
+pub mod dataset;
 pub mod deadletter;
 pub mod down;
 pub mod erase;
