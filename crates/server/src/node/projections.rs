@@ -147,6 +147,26 @@ impl Node {
         }))
     }
 
+    /// Drops what projections keep of a topic, since some of it was erased: they are built anew,
+    /// and answer when they are.
+    pub async fn forget_projected(&self, topic: &str) -> Result<()> {
+        for name in self.projections.names() {
+            let (projection, _) = self.projections.get(&name)?;
+            let definition = projection.definition().clone();
+            if definition
+                .topics
+                .iter()
+                .any(|of| of.eq_ignore_ascii_case(topic))
+            {
+                drop(projection);
+                self.projections.remove(&name).await?;
+                let projections = self.projections.clone();
+                blocking(move || projections.define(definition)).await?;
+            }
+        }
+        Ok(())
+    }
+
     pub async fn rebuild_projection(&self, name: &str) -> Result<()> {
         let (projections, name) = (self.projections.clone(), name.to_owned());
         blocking(move || projections.rebuild(&name)).await
