@@ -1,5 +1,6 @@
 //! Random logs, questions at random moments: what the follower answers, online and after it was
 //! opened anew, against sums and counts over a plain list.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::time::Duration;
 
