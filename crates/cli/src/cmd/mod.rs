@@ -8,6 +8,7 @@ pub mod function;
 pub mod import;
 pub mod keys;
 pub mod limits;
+pub mod projection;
 pub mod prove;
 pub mod publish;
 pub mod read;

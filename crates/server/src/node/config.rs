@@ -67,6 +67,15 @@ pub struct SubscriptionConfig {
     pub rate: Option<NonZeroU32>,
 }
 
+/// A projection as it was defined.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ProjectionConfig {
+    pub name: String,
+    /// Its SQL.
+    pub text: String,
+    pub owner: Owner,
+}
+
 /// What an endpoint said when it was asked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Asked {
@@ -88,6 +97,7 @@ impl From<Provisioning> for Asked {
 pub struct Config {
     pub topics: BTreeMap<String, TopicConfig>,
     pub subscriptions: BTreeMap<(String, String), SubscriptionConfig>,
+    pub projections: BTreeMap<String, ProjectionConfig>,
 }
 
 impl Config {
@@ -132,6 +142,13 @@ impl Config {
                         config.subscriptions.insert(key, subscription);
                     }
                 }
+                ["projections", name] if deleted => {
+                    config.projections.remove(name);
+                }
+                ["projections", name] => {
+                    let projection = serde_json::from_value(data).map_err(damaged)?;
+                    config.projections.insert(name.to_owned(), projection);
+                }
                 _ => {}
             }
         }
@@ -160,6 +177,19 @@ fn check_version(data: &Value, subject: &str) -> Result<()> {
             "the definition of {subject:?} has version {version}, this program knows {VERSION}: use a newer foretell"
         ),
     ))
+}
+
+impl ProjectionConfig {
+    /// The event that tells what became of this definition.
+    pub fn event(&self, id: uuid::Uuid, change: Change<'_, ProjectionConfig>) -> Result<NewEvent> {
+        event(
+            id,
+            format!("projections/{}", self.name),
+            self,
+            "projection",
+            change,
+        )
+    }
 }
 
 impl TopicConfig {

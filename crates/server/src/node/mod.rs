@@ -16,6 +16,7 @@ mod lag;
 mod lookup;
 mod notice;
 mod open;
+mod projections;
 mod publish;
 mod quota;
 mod state;
@@ -48,6 +49,7 @@ pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
 pub use keys::admin_key;
 pub use lag::Lag;
 pub use lookup::resource_id;
+pub use projections::StateQuestion;
 pub use publish::Conditions;
 pub use state::StateAnswer;
 use tokens::Tokens;
@@ -98,6 +100,7 @@ pub struct Node {
     /// The same account, for calls that block.
     pub blobs: Arc<dyn Blobs>,
     pub counters: Counters,
+    pub projections: Arc<foretell_projections::Projections>,
     options: NodeOptions,
     environment: Environment,
     master: MasterKey,
