@@ -93,6 +93,8 @@ enum Command {
     Subscription(cmd::subscription::Subscription),
     /// Events that a subscription gave up on.
     Deadletter(cmd::deadletter::Deadletter),
+    /// Projections: events folded into the states of keys.
+    Projection(cmd::projection::Projection),
     /// Functions that run on events.
     Function(cmd::function::Function),
     /// Read everything again and check every byte of it.
@@ -179,6 +181,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dataset(command) => command.run(globals).await,
         Command::Subscription(command) => command.run(globals).await,
         Command::Deadletter(command) => command.run(globals).await,
+        Command::Projection(command) => command.run(globals).await,
         Command::Function(command) => command.run(globals).await,
         Command::Verify(command) => command.run(globals).await,
         Command::Prove(command) => command.run(globals).await,

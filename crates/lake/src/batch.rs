@@ -8,14 +8,12 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field};
 use foretell_state::{Scalar, ValueType};
-use foretell_types::{Error, Result};
 
 use crate::values::{Flat, Values};
 
 /// The type of a column's values.
 pub(crate) fn value_type(field: &Field) -> ValueType {
     match field.data_type() {
-        _ if is_json(field) => ValueType::Any,
         found if found.is_integer() => ValueType::Int,
         DataType::Decimal128(_, 0) => ValueType::Int,
         DataType::Boolean => ValueType::Bool,
@@ -29,7 +27,7 @@ pub(crate) fn value_type(field: &Field) -> ValueType {
 }
 
 /// A whole column as values.
-pub(crate) fn values(field: &Field, column: &ArrayRef) -> Values {
+pub(crate) fn values(column: &ArrayRef) -> Values {
     match column.data_type() {
         DataType::Int64 => Values::Ints(flat::<Int64Type, i64>(column)),
         DataType::Int32 => Values::Ints(flat::<Int32Type, i64>(column)),
@@ -43,10 +41,7 @@ pub(crate) fn values(field: &Field, column: &ArrayRef) -> Values {
         DataType::Float16 => floats(flat::<Float16Type, f64>(column)),
         _ => {
             let rows = 0..column.len();
-            compact(
-                rows.map(|row| scalar_of(field, column, row).into_owned())
-                    .collect(),
-            )
+            compact(rows.map(|row| scalar(column, row).into_owned()).collect())
         }
     }
 }
@@ -97,35 +92,8 @@ pub(crate) fn compact(values: Vec<Scalar<'static>>) -> Values {
     Values::Scalars(values)
 }
 
-/// Marks a column of text whose values are JSON.
-pub(crate) const JSON: &str = "foretell:json";
-
-fn is_json(field: &Field) -> bool {
-    field.metadata().contains_key(JSON)
-}
-
-/// One value of a column.
-pub(crate) fn scalar_of<'a>(field: &Field, column: &'a ArrayRef, row: usize) -> Scalar<'a> {
-    match scalar(column, row) {
-        Scalar::Text(std::borrow::Cow::Borrowed(text)) if is_json(field) => Scalar::from_json(text),
-        value => value,
-    }
-}
-
-/// The values of a column of integers that has no nulls.
-pub(crate) fn int64(column: &ArrayRef) -> Result<&[i64]> {
-    match column.data_type() {
-        DataType::Int64 if column.null_count() == 0 => {
-            Ok(column.as_primitive::<Int64Type>().values())
-        }
-        other => Err(Error::invalid(format!(
-            "expected int64 without nulls, found {other}"
-        ))),
-    }
-}
-
 /// One value. A type that no expression knows is null.
-fn scalar(column: &ArrayRef, row: usize) -> Scalar<'_> {
+pub(crate) fn scalar(column: &ArrayRef, row: usize) -> Scalar<'_> {
     if column.is_null(row) {
         return Scalar::Null;
     }

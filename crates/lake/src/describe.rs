@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use foretell_state::Scalar;
-use foretell_types::{Error, Result};
+use foretell_types::Result;
 use hashbrown::HashSet;
 
-use crate::batch::{scalar_of, values};
+use crate::batch::{scalar, values};
 use crate::table::Table;
 use crate::threads::{cores, spread};
 use crate::values::Values;
@@ -102,11 +102,10 @@ impl Description {
 
 /// The values of a column as numbers; `None` if they are none.
 fn numbers(table: &Table, column: usize) -> Result<Option<Vec<Option<f64>>>> {
-    let field = table.field(column);
     let mut all = Vec::new();
     for batch in table.read_rows(column, 0, table.rows())? {
         let batch = batch.map_err(|error| table.failed(error))?;
-        let column = values(field, batch.column(0));
+        let column = values(batch.column(0));
         for row in 0..batch.num_rows() {
             all.push(match column.get(row) {
                 Scalar::Null => None,
@@ -143,7 +142,7 @@ fn describe(table: &Table, column: usize) -> Result<ColumnDescription> {
     for batch in table.read_rows(column, 0, table.rows())? {
         let batch = batch.map_err(|error| table.failed(error))?;
         for row in 0..batch.num_rows() {
-            match scalar_of(field, batch.column(0), row).to_key() {
+            match scalar(batch.column(0), row).to_key() {
                 None => described.nulls += 1,
                 Some(text) if seen.len() <= DISTINCT => {
                     seen.insert(text.into_owned());

@@ -59,7 +59,6 @@ impl Files<'_> {
             inputs: self.definition.inputs.clone(),
             filter: self.definition.filter.clone(),
             arguments: plan.arguments.clone(),
-            until: None,
         };
         let source = Source::open(self.events, columns)?;
         let plan = plan.typed(&source.argument_types());

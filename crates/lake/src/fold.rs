@@ -85,7 +85,7 @@ pub(crate) fn fold(
             if asks.times.is_empty() {
                 return Ok((Vec::new(), Vec::new()));
             }
-            let group = Group::gather(&pieces, partition, keys);
+            let group = Group::gather(&pieces, partition, keys, plan.arguments.len());
             let values = sweep(&plan.features, &group, &asks);
             progress("folding", index as u64 + 1, mine.len() as u64)?;
             Ok((asks.rows, values))

@@ -13,7 +13,7 @@ pub(crate) struct Group {
 
 impl Group {
     /// Gathers a partition out of pieces that are in the order of events.
-    pub(crate) fn gather(pieces: &[Piece], partition: usize, keys: usize) -> Group {
+    pub(crate) fn gather(pieces: &[Piece], partition: usize, keys: usize, inputs: usize) -> Group {
         let mut starts = vec![0u32; keys + 1];
         for piece in pieces {
             for key in &piece.events.keys[piece.range(partition)] {
@@ -33,7 +33,7 @@ impl Group {
                 *place += 1;
             }
         }
-        let events = collect(pieces, partition, &places);
+        let events = collect(pieces, partition, inputs, &places);
         let mut group = Group { starts, events };
         group.order();
         group
@@ -71,12 +71,11 @@ impl Group {
     }
 }
 
-fn collect(pieces: &[Piece], partition: usize, places: &[u32]) -> Events {
+fn collect(pieces: &[Piece], partition: usize, inputs: usize, places: &[u32]) -> Events {
     let events: Vec<(&Events, std::ops::Range<usize>)> = pieces
         .iter()
         .map(|piece| (&piece.events, piece.range(partition)))
         .collect();
-    let inputs = pieces.first().map_or(0, |piece| piece.events.inputs.len());
     Events {
         keys: Vec::new(),
         times: spread(

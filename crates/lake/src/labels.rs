@@ -20,13 +20,8 @@ const INFERRED_ROWS: usize = 100_000;
 /// A label table, read a block of rows at a time.
 #[derive(Debug)]
 pub(crate) enum Labels {
-    Parquet {
-        table: Table,
-        next: u64,
-    },
+    Parquet { table: Table, next: u64 },
     Csv(Box<Csv>),
-    /// Rows that are there already; `None` once they are read.
-    Rows(SchemaRef, Option<Vec<ArrayRef>>),
 }
 
 pub(crate) struct Csv {
@@ -77,7 +72,6 @@ impl Labels {
         match self {
             Labels::Parquet { table, .. } => table.schema().clone(),
             Labels::Csv(csv) => csv.schema.clone(),
-            Labels::Rows(schema, _) => schema.clone(),
         }
     }
 
@@ -86,10 +80,6 @@ impl Labels {
         match self {
             Labels::Parquet { table, .. } => Some(table.rows()),
             Labels::Csv(_) => None,
-            Labels::Rows(_, columns) => {
-                let column = columns.as_ref().and_then(|columns| columns.first());
-                column.map(|column| column.len() as u64)
-            }
         }
     }
 
@@ -125,7 +115,6 @@ impl Labels {
                 Ok(Some(columns))
             }
             Labels::Csv(csv) => csv.next(rows),
-            Labels::Rows(_, columns) => Ok(columns.take()),
         }
     }
 }

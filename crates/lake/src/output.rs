@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, TimestampNanosecondArray, UInt64Array,
-};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, TimestampNanosecondArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, TimeUnit};
 use foretell_state::{Expr, Scalar, ValueType};
@@ -195,9 +193,4 @@ pub(crate) fn array(values: &[Scalar<'_>], value_type: ValueType) -> Result<Arra
             Arc::new(builder.finish())
         }
     })
-}
-
-/// Numbers as an array, for columns of our own.
-pub(crate) fn counts(values: Vec<u64>) -> ArrayRef {
-    Arc::new(UInt64Array::from(values))
 }

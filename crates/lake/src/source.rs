@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field};
+use arrow_schema::DataType;
 use foretell_state::{Expr, Input as Named, Scalar, Step, ValueType, at_steps};
 use foretell_types::{Error, Result};
 
-use crate::batch::{compact, int64, scalar_of, value_type, values};
+use crate::batch::{compact, scalar, value_type, values};
 use crate::key::{KEYS, KeyIndex, NONE, is_key};
 use crate::piece::{Events, Input};
 use crate::plan::Argument;
@@ -38,8 +38,19 @@ pub(crate) struct Columns {
     pub(crate) arguments: Vec<Argument>,
     /// Events that don't pass are nobody's.
     pub(crate) filter: Option<Expr>,
-    /// A column of integers, and the largest that is looked at.
-    pub(crate) until: Option<(String, i64)>,
+}
+
+impl Columns {
+    /// Which inputs the arguments and the filter read.
+    fn used(&self) -> Vec<bool> {
+        let mut used = vec![false; self.inputs.len()];
+        let of_arguments = self.arguments.iter();
+        let exprs = of_arguments.flat_map(|argument| argument.value.iter().chain(&argument.filter));
+        for expr in exprs.chain(&self.filter) {
+            expr.visit_inputs(&mut |input| used[input] = true);
+        }
+        used
+    }
 }
 
 impl Source {
@@ -158,7 +169,6 @@ struct Reading {
     key: usize,
     time: usize,
     known: Option<usize>,
-    until: Option<usize>,
     /// For each input its column and the steps into its values; `None` for the event's time.
     inputs: Vec<Option<(usize, Vec<Step>)>>,
 }
@@ -180,18 +190,18 @@ impl Reading {
         }
         let time = time_column(&columns.time)?;
         let known = columns.known.as_deref().map(time_column).transpose()?;
-        let until = columns
-            .until
-            .as_ref()
-            .map(|(name, _)| table.column(name))
-            .transpose()?;
-        let inputs = columns
-            .inputs
-            .iter()
-            .map(|input| input_column(table, input));
+        let used = columns.used();
+        let inputs = columns.inputs.iter().zip(used).map(|(input, used)| {
+            // The key has a column of its own.
+            if used {
+                input_column(table, input)
+            } else {
+                Ok(None)
+            }
+        });
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
         let named = inputs.iter().flatten().map(|(column, _)| *column);
-        let more = known.into_iter().chain(until).chain(named);
+        let more = known.into_iter().chain(named);
         let mut read: Vec<usize> = [key, time].into_iter().chain(more).collect();
         read.sort_unstable();
         read.dedup();
@@ -200,7 +210,6 @@ impl Reading {
             key: place(key),
             time: place(time),
             known: known.map(place),
-            until: until.map(place),
             inputs: inputs
                 .into_iter()
                 .map(|input| input.map(|(column, steps)| (place(column), steps)))
@@ -214,17 +223,12 @@ impl Reading {
             nanos(batch.column(column))
                 .map_err(|error| error.context(format_args!("column {name:?}")))
         };
-        let schema = batch.schema();
-        let arrays: Vec<Option<(&Field, &ArrayRef, &[Step])>> = self
+        let arrays: Vec<Option<(&ArrayRef, &[Step])>> = self
             .inputs
             .iter()
             .map(|input| {
                 let (column, steps) = input.as_ref()?;
-                Some((
-                    schema.field(*column),
-                    batch.column(*column),
-                    steps.as_slice(),
-                ))
+                Some((batch.column(*column), steps.as_slice()))
             })
             .collect();
         let times_of_events = times(self.time, &columns.time)?;
@@ -238,11 +242,6 @@ impl Reading {
             times: &times_of_events,
         };
         let mut numbers = keys.numbers(batch.column(self.key))?;
-        if let (Some(column), Some((_, most))) = (self.until, &columns.until) {
-            for (number, value) in numbers.iter_mut().zip(int64(batch.column(column))?) {
-                *number = if *value <= *most { *number } else { NONE };
-            }
-        }
         if let Some(filter) = &columns.filter {
             let passes = rows.evaluate(filter, &numbers, false, |inputs| filter.is_true(inputs));
             for (number, passes) in numbers.iter_mut().zip(passes) {
@@ -298,7 +297,7 @@ fn input_column(table: &Table, input: &Named) -> Result<Option<(usize, Vec<Step>
 
 /// The rows of a batch, as expressions see them.
 struct Rows<'a> {
-    arrays: Vec<Option<(&'a Field, &'a ArrayRef, &'a [Step])>>,
+    arrays: Vec<Option<(&'a ArrayRef, &'a [Step])>>,
     times: &'a [i64],
 }
 
@@ -308,7 +307,7 @@ impl Rows<'_> {
         let direct = match &argument.value {
             None => Some(Values::None),
             Some(Expr::Input(input)) => match self.arrays.get(*input) {
-                Some(Some((field, array, []))) => Some(values(field, array)),
+                Some(Some((array, []))) => Some(values(array)),
                 _ => None,
             },
             Some(_) => None,
@@ -356,8 +355,8 @@ impl Rows<'_> {
     fn get(&self, input: usize, row: usize) -> Scalar<'_> {
         match &self.arrays[input] {
             None => Scalar::Time(self.times[row]),
-            Some((field, array, [])) => scalar_of(field, array, row),
-            Some((field, array, steps)) => match scalar_of(field, array, row) {
+            Some((array, [])) => scalar(array, row),
+            Some((array, steps)) => match scalar(array, row) {
                 Scalar::Text(std::borrow::Cow::Borrowed(text)) => at_steps(text, steps),
                 _ => Scalar::Null,
             },

@@ -180,9 +180,14 @@ impl Sweep<'_> {
                 let since = self.last().into_iter().zip(&self.asks.times);
                 let since = since.map(|(last, time)| {
                     let last = last.map(|index| self.group.events.times[index]);
-                    last.map(|last| unit.of_nanos(time.saturating_sub(last)))
+                    last.map(|last| time.saturating_sub(last))
                 });
-                Values::Floats(since.collect())
+                if unit.is_counted_whole() {
+                    let whole = |nanos: i64| nanos.div_euclid(unit.nanos());
+                    Values::Ints(since.map(|nanos| nanos.map(whole)).collect())
+                } else {
+                    Values::Floats(since.map(|nanos| nanos.map(|n| unit.of_nanos(n))).collect())
+                }
             }
             _ => self.slots(),
         }

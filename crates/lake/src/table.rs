@@ -52,17 +52,6 @@ impl Table {
         u64::try_from(rows).unwrap_or(0)
     }
 
-    /// A text of the file's own metadata.
-    pub(crate) fn note(&self, key: &str) -> Option<&str> {
-        let notes = self
-            .metadata
-            .metadata()
-            .file_metadata()
-            .key_value_metadata()?;
-        let note = notes.iter().find(|note| note.key == key)?;
-        note.value.as_deref()
-    }
-
     /// The place of a column, by its name.
     pub(crate) fn column(&self, name: &str) -> Result<usize> {
         let schema = self.schema();

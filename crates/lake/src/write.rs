@@ -13,7 +13,6 @@ use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
 use parquet::basic::Compression;
-use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
@@ -151,12 +150,6 @@ impl TableWriter {
         }
         self.row_groups += groups;
         Ok(())
-    }
-
-    /// Adds a text to the file's own metadata.
-    pub(crate) fn note(&mut self, key: &str, value: String) {
-        self.writer
-            .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
     /// Ends the file and gives it its name, in place of one that has it.

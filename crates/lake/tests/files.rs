@@ -1,5 +1,11 @@
 //! Datasets out of tables, beside the replay of single keys and beside a plain reference.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,7 +57,9 @@ fn write_events(path: &Path, events: &[Event], text_keys: bool, row_group: usize
     let key: ArrayRef = match text_keys {
         false => ints(|event| event.key),
         true => {
-            let keys = events.iter().map(|event| event.key.map(|key| key.to_string()));
+            let keys = events
+                .iter()
+                .map(|event| event.key.map(|key| key.to_string()));
             Arc::new(keys.collect::<StringArray>())
         }
     };
@@ -73,7 +81,9 @@ fn write_events(path: &Path, events: &[Event], text_keys: bool, row_group: usize
 fn write_labels(path: &Path, labels: &[(Option<i64>, i64)]) {
     let keys: Int64Array = labels.iter().map(|(key, _)| *key).collect();
     let times: Int64Array = labels.iter().map(|(_, time)| Some(*time)).collect();
-    let names: StringArray = (0..labels.len()).map(|row| Some(format!("row {row}"))).collect();
+    let names: StringArray = (0..labels.len())
+        .map(|row| Some(format!("row {row}")))
+        .collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("name", Arc::new(names)),
         ("entity", Arc::new(keys)),
@@ -90,7 +100,12 @@ fn read(path: &Path) -> RecordBatch {
     arrow_select::concat::concat_batches(&schema, &batches).unwrap()
 }
 
-fn files<'a>(folder: &Path, events: &'a [PathBuf], labels: &'a Path, definition: &'a Definition) -> Files<'a> {
+fn files<'a>(
+    folder: &Path,
+    events: &'a [PathBuf],
+    labels: &'a Path,
+    definition: &'a Definition,
+) -> Files<'a> {
     assert!(folder.exists());
     Files {
         events,
@@ -106,7 +121,9 @@ fn files<'a>(folder: &Path, events: &'a [PathBuf], labels: &'a Path, definition:
 
 /// The value in a column, as the replay tells it.
 fn value(batch: &RecordBatch, name: &str, row: usize) -> Scalar<'static> {
-    let array = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
+    let array = batch
+        .column_by_name(name)
+        .unwrap_or_else(|| panic!("no column {name}"));
     if array.is_null(row) {
         return Scalar::Null;
     }
@@ -124,10 +141,14 @@ fn value(batch: &RecordBatch, name: &str, row: usize) -> Scalar<'static> {
 
 fn input(name: &str, event: &Event) -> Scalar<'static> {
     match name {
-        "amount" => event.amount.map_or(Scalar::Null, |amount| Scalar::Int(i128::from(amount))),
+        "amount" => event
+            .amount
+            .map_or(Scalar::Null, |amount| Scalar::Int(i128::from(amount))),
         "weight" => Scalar::float(event.weight),
         "kind" => Scalar::text(event.kind),
         "flag" => event.flag.map_or(Scalar::Null, Scalar::Bool),
+        // The key that a projection has without KEY: --key takes its place.
+        "subject" => Scalar::Null,
         other => panic!("no input {other}"),
     }
 }
@@ -144,7 +165,12 @@ fn visible<'e>(events: &'e [Event], key: Option<i64>, at: i64) -> Vec<(usize, &'
     seen
 }
 
-fn replay(definition: &Definition, events: &[Event], key: Option<i64>, at: i64) -> Vec<Scalar<'static>> {
+fn replay(
+    definition: &Definition,
+    events: &[Event],
+    key: Option<i64>,
+    at: i64,
+) -> Vec<Scalar<'static>> {
     let mut state = KeyState::new(definition);
     for (row, event) in visible(events, key, at) {
         let inputs: Vec<Scalar<'static>> = definition
@@ -155,7 +181,11 @@ fn replay(definition: &Definition, events: &[Event], key: Option<i64>, at: i64) 
                 named => input(named.column().unwrap().0, event),
             })
             .collect();
-        if definition.filter.as_ref().is_some_and(|filter| !filter.is_true(&inputs)) {
+        if definition
+            .filter
+            .as_ref()
+            .is_some_and(|filter| !filter.is_true(&inputs))
+        {
             continue;
         }
         let stamp = Stamp {
@@ -200,7 +230,7 @@ const WINDOWS: [&str; 6] = [
     "OVER (RANGE INTERVAL '10 microseconds' PRECEDING)",
     "OVER (RANGE INTERVAL '40 microseconds' PRECEDING)",
     "OVER (ROWS 2 PRECEDING)",
-    "OVER (GROUPS INTERVAL '7 microseconds' PRECEDING)",
+    "OVER (SESSION INTERVAL '7 microseconds')",
 ];
 
 fn event() -> impl Strategy<Value = Event> {
@@ -232,7 +262,10 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn label() -> impl Strategy<Value = (Option<i64>, i64)> {
-    (prop_oneof![9 => (0i64..5).prop_map(Some), 1 => Just(None)], -1i64..120)
+    (
+        prop_oneof![9 => (0i64..5).prop_map(Some), 1 => Just(None)],
+        -1i64..120,
+    )
 }
 
 proptest! {
@@ -359,13 +392,22 @@ fn small(folder: &Path) -> (PathBuf, PathBuf) {
         flag: None,
     };
     let (events, labels) = (folder.join("events.parquet"), folder.join("labels.parquet"));
-    write_events(&events, &[event(1, 10, 5), event(1, 20, 7), event(2, 15, 1)], false, 2);
+    write_events(
+        &events,
+        &[event(1, 10, 5), event(1, 20, 7), event(2, 15, 1)],
+        false,
+        2,
+    );
     write_labels(&labels, &[(Some(1), 20), (Some(2), 14), (Some(3), 50)]);
     (events, labels)
 }
 
 fn definition(select: &str) -> Definition {
-    Definition::parse(&format!("CREATE PROJECTION p ON events AS SELECT {select}"), "p.sql").unwrap()
+    Definition::parse(
+        &format!("CREATE PROJECTION p ON events AS SELECT {select}"),
+        "p.sql",
+    )
+    .unwrap()
 }
 
 #[test]
@@ -380,20 +422,43 @@ fn errors_say_what_was_wrong_and_what_there_is() {
         change(&mut files);
         let error = files.build(&out, &|_, _, _| Ok(())).unwrap_err();
         assert!(error.message().contains(expected), "{error}");
-        assert!(std::fs::read_dir(folder.path()).unwrap().count() == 2, "nothing is left over");
+        assert!(
+            std::fs::read_dir(folder.path()).unwrap().count() == 2,
+            "nothing is left over"
+        );
     };
-    check(&|files| files.key = "id", "there is no column \"id\"; there are: entity, ts, known");
-    check(&|files| files.time = "kind", "column \"kind\" is of type Utf8: expected a timestamp");
+    check(
+        &|files| files.key = "id",
+        "there is no column \"id\"; there are: entity, ts, known",
+    );
+    check(
+        &|files| files.time = "kind",
+        "column \"kind\" is of type Utf8: expected a timestamp",
+    );
     check(&|files| files.key = "weight", "expected integers or text");
-    check(&|files| files.label_time = "when", "the label table has no column \"when\"; it has: name, entity, ts");
-    check(&|files| files.labels = Path::new("/nowhere.parquet"), "there is no file /nowhere.parquet");
+    check(
+        &|files| files.label_time = "when",
+        "the label table has no column \"when\"; it has: name, entity, ts",
+    );
+    check(
+        &|files| files.labels = Path::new("/nowhere.parquet"),
+        "there is no file /nowhere.parquet",
+    );
     let name = definition("count(*) AS name");
-    check(&|files| files.definition = Box::leak(Box::new(name.clone())), "column \"name\" already");
+    check(
+        &|files| files.definition = Box::leak(Box::new(name.clone())),
+        "column \"name\" already",
+    );
     let missing = definition("sum(price) AS p");
-    check(&|files| files.definition = Box::leak(Box::new(missing.clone())), "there is no column \"price\"");
+    check(
+        &|files| files.definition = Box::leak(Box::new(missing.clone())),
+        "there is no column \"price\"",
+    );
     let broken = files(folder.path(), &events, &labels, &count);
     let error = broken
-        .build(&out, &|_, _, _| Err(foretell_types::Error::unavailable("interrupted")))
+        .build(&out, &|_, _, _| {
+            Err(foretell_types::Error::unavailable("interrupted"))
+        })
         .unwrap_err();
     assert_eq!(error.message(), "interrupted");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
@@ -404,21 +469,32 @@ fn times_and_keys_of_other_types_meet() {
     let folder = tempfile::tempdir().unwrap();
     let (events, _) = small(folder.path());
     let labels = folder.path().join("labels.csv");
-    std::fs::write(&labels, "entity,ts\n1,1970-01-01T00:00:00.000020\n2,1970-01-01T00:00:00.000014\n").unwrap();
+    std::fs::write(
+        &labels,
+        "entity,ts\n1,1970-01-01T00:00:00.000020\n2,1970-01-01T00:00:00.000014\n",
+    )
+    .unwrap();
     let out = folder.path().join("out.parquet");
     let events = [events];
     let counts = definition("count(*) AS n, last(amount) AS last");
-    let built = files(folder.path(), &events, &labels, &counts).build(&out, &|_, _, _| Ok(())).unwrap();
+    let built = files(folder.path(), &events, &labels, &counts)
+        .build(&out, &|_, _, _| Ok(()))
+        .unwrap();
     assert_eq!((built.rows, built.columns, built.events), (2, 4, 3));
     let batch = read(&out);
     assert_eq!(value(&batch, "n", 0), Scalar::Int(2));
-    assert_eq!((value(&batch, "n", 1), value(&batch, "last", 1)), (Scalar::Int(0), Scalar::Null));
+    assert_eq!(
+        (value(&batch, "n", 1), value(&batch, "last", 1)),
+        (Scalar::Int(0), Scalar::Null)
+    );
 
     let labels = folder.path().join("zoned.parquet");
     let times = TimestampMillisecondArray::from(vec![1]).with_timezone("+01:00");
     let keys: ArrayRef = Arc::new(StringArray::from(vec!["1"]));
     write(&labels, vec![("entity", keys), ("ts", Arc::new(times))], 10);
-    files(folder.path(), &events, &labels, &counts).build(&out, &|_, _, _| Ok(())).unwrap();
+    files(folder.path(), &events, &labels, &counts)
+        .build(&out, &|_, _, _| Ok(()))
+        .unwrap();
     assert_eq!(value(&read(&out), "n", 0), Scalar::Int(2));
 }
 
@@ -428,9 +504,21 @@ fn a_file_is_described() {
     let (events, _) = small(folder.path());
     let described = Description::of(&events, Some("amount")).unwrap();
     assert_eq!(described.rows, 3);
-    let column = |name: &str| described.columns.iter().find(|column| column.name == name).unwrap();
+    let column = |name: &str| {
+        described
+            .columns
+            .iter()
+            .find(|column| column.name == name)
+            .unwrap()
+    };
     assert_eq!(column("amount").distribution.unwrap().max, 7.0);
-    assert_eq!((column("flag").nulls, column("kind").distinct), (3, Some(1)));
+    assert_eq!(
+        (column("flag").nulls, column("kind").distinct),
+        (3, Some(1))
+    );
     let error = Description::of(&events, Some("kind")).unwrap_err();
-    assert!(error.message().contains("expected numbers or booleans"), "{error}");
+    assert!(
+        error.message().contains("expected numbers or booleans"),
+        "{error}"
+    );
 }

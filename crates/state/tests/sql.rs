@@ -1,4 +1,5 @@
 //! Projections as text: what compiles to what, and how errors point into the file.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use foretell_state::kernel::{Function, TimeUnit, Window};
 use foretell_state::{Definition, Expr, Scalar, ValueType};

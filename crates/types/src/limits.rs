@@ -289,8 +289,6 @@ limits! {
     DATASET_EVENT_BYTES = 384 * 1024 * 1024, "bytes";
     /// Rows of a dataset that are made at once.
     DATASET_LABEL_ROWS = 4 * 1024 * 1024, "rows";
-    /// Rows of a file of columns that a dataset reads in place of the log.
-    DATASET_COLUMN_EVENTS = 1024 * 1024, "rows";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
     /// One message between a Pulumi program and its engine.

@@ -10,6 +10,7 @@ pub mod import;
 pub mod keys;
 pub mod limits;
 pub mod preview;
+pub mod projection;
 pub mod prove;
 pub mod publish;
 pub mod read;

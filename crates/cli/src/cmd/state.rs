@@ -1,5 +1,6 @@
 use clap::Args;
 use foretell_state::Moment;
+use futures::StreamExt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -10,7 +11,9 @@ use crate::output::{Failure, line, pretty};
 #[derive(Args, Debug)]
 pub struct State {
     topic: String,
-    subject: String,
+    /// The subject, or the key of the projection; left out with --all.
+    #[arg(required_unless_present = "all")]
+    subject: Option<String>,
     /// What was true at this time (RFC 3339, or a date), or as known at this position.
     #[arg(long, value_name = "TIME|POSITION")]
     at: Option<String>,
@@ -20,6 +23,12 @@ pub struct State {
     /// The projection that folds the events.
     #[arg(long, default_value = "merge", value_name = "NAME")]
     projection: String,
+    /// The instant that windows end at, if no time is asked for.
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+    /// The states of all keys of a projection, one JSON object a line.
+    #[arg(long, conflicts_with = "subject")]
+    all: bool,
 }
 
 /// The part of the answer whose numbers keep their digits.
@@ -31,9 +40,20 @@ struct Shown<'a> {
 
 impl State {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
-        Moment::parse(self.at.as_deref(), self.known_at.as_deref())
+        // topic=position is for the server to read: it knows the projection's topics.
+        let known_at = self.known_at.as_deref().filter(|text| !text.contains('='));
+        Moment::parse(self.at.as_deref(), known_at)
             .map_err(|error| Failure::Usage(error.message().to_owned()))?;
+        if self.all && self.projection == "merge" {
+            let message = "--all takes the keys of a projection: name one with --projection";
+            return Err(Failure::Usage(message.to_owned()));
+        }
         let client = Client::connect(globals, false).await?;
+        if self.all {
+            let listed = self.list(&client).await;
+            client.close().await;
+            return listed;
+        }
         let answer = client.send(Request::get(self.path())).await;
         let text = match answer {
             Ok(answer) => answer.bytes().await,
@@ -57,7 +77,7 @@ impl State {
         };
         line(&format!(
             "{} in {}, at {}, known at {}: position {}, revision {}",
-            self.subject,
+            self.subject.as_deref().unwrap_or(""),
             self.topic,
             answer["at"].as_str().unwrap_or("any time"),
             or_dash(&answer["known_at"]),
@@ -67,18 +87,37 @@ impl State {
         line(&pretty(&state))
     }
 
+    async fn list(&self, client: &Client) -> Result<(), Failure> {
+        let mut path = format!("/projections/{}/state?", encode(&self.projection));
+        self.add_moment(&mut path);
+        let mut lines = client.send(Request::get(path)).await?.lines();
+        while let Some(text) = lines.next().await {
+            line(&text?)?;
+        }
+        Ok(())
+    }
+
     fn path(&self) -> String {
         let mut path = format!(
             "/topics/{}/state?subject={}&projection={}",
             encode(&self.topic),
-            encode(&self.subject),
+            encode(self.subject.as_deref().unwrap_or("")),
             encode(&self.projection)
         );
-        for (name, value) in [("at", &self.at), ("known_at", &self.known_at)] {
+        self.add_moment(&mut path);
+        path
+    }
+
+    fn add_moment(&self, path: &mut String) {
+        let moment = [
+            ("at", &self.at),
+            ("known_at", &self.known_at),
+            ("as_of", &self.as_of),
+        ];
+        for (name, value) in moment {
             if let Some(value) = value {
                 path.push_str(&format!("&{name}={}", encode(value)));
             }
         }
-        path
     }
 }

@@ -366,6 +366,21 @@ impl<'a> EventRef<'a> {
             .unwrap_or("")
     }
 
+    /// An extension attribute.
+    pub fn extension(&self, name: &str) -> Option<ExtensionView<'a>> {
+        self.raw_extensions()
+            .find(|(known, ..)| *known == name.as_bytes())
+            .and_then(|(_, kind, value)| view_extension(kind, value))
+    }
+
+    /// The known time that an import declared.
+    pub fn declared_known_time(&self) -> Option<Instant> {
+        let Some(ExtensionView::String(text)) = self.extension(foretell_types::KNOWN_TIME) else {
+            return None;
+        };
+        text.parse::<Timestamp>().ok().map(|time| time.instant())
+    }
+
     fn raw_extensions(&self) -> impl Iterator<Item = (&'a [u8], u8, &'a [u8])> + use<'a> {
         let mut rest = self.extensions;
         std::iter::from_fn(move || {

@@ -16,6 +16,7 @@ mod openapi;
 mod parameters;
 mod path;
 mod progress;
+mod projections;
 mod prove;
 mod publish;
 mod pull;
@@ -140,6 +141,16 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         )
         .route("/topics/{topic}/proofs/{position}", get(prove::prove))
         .route("/topics/{topic}/erasures", post(erase::erase))
+        .route("/projections", get(projections::list))
+        .route(
+            "/projections/{name}",
+            get(projections::show)
+                .put(projections::put)
+                .delete(projections::delete),
+        )
+        .route("/projections/{name}/state", get(projections::state))
+        .route("/projections/{name}/rebuild", post(projections::rebuild))
+        .route("/state:batch", post(projections::batch))
         .route("/deadletters", get(dead_letters::list))
         .route("/deadletters/replay", post(dead_letters::replay))
         .route("/functions", get(functions::list))

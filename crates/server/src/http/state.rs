@@ -5,6 +5,7 @@ use foretell_types::Error;
 
 use super::answer::{Answer, json};
 use super::parameters::{Parameters, topic_and_subject, topic_of};
+use super::projections::question;
 use super::{Server, require};
 
 /// `GET /topics/{topic}/state/{subject}?at=&known_at=&projection=`
@@ -14,12 +15,26 @@ pub async fn state(
     request: Request,
 ) -> Answer {
     require(&node, &request, Permission::Read, topic_of(&path))?;
-    let parameters =
-        Parameters::parse(request.uri(), &["subject", "at", "known_at", "projection"])?;
+    let parameters = Parameters::parse(
+        request.uri(),
+        &["subject", "at", "known_at", "projection", "as_of", "after"],
+    )?;
     let (topic, subject) = topic_and_subject(path, &parameters)?;
-    if let Some(other) = parameters.get("projection").filter(|name| *name != "merge") {
-        return Err(
-            Error::not_found(format!("there is no projection {other:?}; there is: merge")).into(),
+    if let Some(name) = parameters.get("projection").filter(|name| *name != "merge") {
+        let topic = node.readable_topic(&topic)?;
+        let (projection, _) = node.projections.get(name)?;
+        let topics = &projection.definition().topics;
+        if !topics.contains(&topic) {
+            let message = format!(
+                "projection {name:?} does not read topic {topic:?}, but {}",
+                topics.join(", ")
+            );
+            return Err(Error::invalid(message).into());
+        }
+        return json(
+            &node
+                .projected(name, &subject, &question(&parameters)?)
+                .await?,
         );
     }
     let moment = Moment::parse(parameters.get("at"), parameters.get("known_at"))?;

@@ -161,6 +161,37 @@ impl Application {
         Ok(self)
     }
 
+    pub fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// The files below `projections`: their names and texts.
+    pub(super) fn projections(&self) -> Result<Vec<(String, String)>> {
+        let Some(folder) = self
+            .folder
+            .as_ref()
+            .map(|folder| folder.join("projections"))
+        else {
+            return Ok(Vec::new());
+        };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            return Ok(Vec::new());
+        };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|end| end == "sql"));
+        files.sort();
+        files
+            .into_iter()
+            .map(|path| {
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    Error::io(format_args!("can't read {}", path.display()), error)
+                })?;
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                Ok((format!("projections/{name}"), text))
+            })
+            .collect()
+    }
+
     pub fn has_file(&self) -> bool {
         self.file.is_some()
     }

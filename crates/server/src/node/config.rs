@@ -70,6 +70,15 @@ pub struct SubscriptionConfig {
     pub rate: Option<NonZeroU32>,
 }
 
+/// A projection as it was defined.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ProjectionConfig {
+    pub name: String,
+    /// Its SQL.
+    pub text: String,
+    pub owner: Owner,
+}
+
 /// What an endpoint said when it was asked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Asked {
@@ -94,6 +103,7 @@ pub struct Config {
     pub function_apps: BTreeMap<String, FunctionAppConfig>,
     pub storage_accounts: BTreeMap<String, StorageAccountConfig>,
     pub namespaces: BTreeMap<String, NamespaceConfig>,
+    pub projections: BTreeMap<String, ProjectionConfig>,
 }
 
 impl Config {
@@ -132,6 +142,7 @@ impl Config {
                 ["functions", name] => take(&mut config.function_apps, lower(name), data),
                 ["storageAccounts", name] => take(&mut config.storage_accounts, lower(name), data),
                 ["namespaces", name] => take(&mut config.namespaces, lower(name), data),
+                ["projections", name] => take(&mut config.projections, name.to_owned(), data),
                 _ => Ok(()),
             };
             taken.map_err(damaged)?;
@@ -191,6 +202,14 @@ pub trait Definition: Serialize + Sized {
     /// The event that tells what became of this definition.
     fn event(&self, id: uuid::Uuid, change: Change<'_, Self>) -> Result<NewEvent> {
         event(id, self.subject(), self, Self::KIND, change)
+    }
+}
+
+impl Definition for ProjectionConfig {
+    const KIND: &'static str = "projection";
+
+    fn subject(&self) -> String {
+        format!("projections/{}", self.name)
     }
 }
 

@@ -21,6 +21,7 @@ mod namespaces;
 mod notice;
 mod open;
 mod packages;
+mod projections;
 mod publish;
 mod quota;
 mod secrets;
@@ -62,6 +63,7 @@ pub use definitions::{NamespaceConfig, StorageAccountConfig};
 pub use keys::admin_key;
 pub use lag::Lag;
 pub use lookup::resource_id;
+pub use projections::StateQuestion;
 pub use publish::Conditions;
 pub use state::StateAnswer;
 use tokens::Tokens;
@@ -112,6 +114,7 @@ pub struct Node {
     /// The same account, for calls that block.
     pub blobs: Arc<dyn Blobs>,
     pub counters: Counters,
+    pub projections: Arc<foretell_projections::Projections>,
     options: NodeOptions,
     environment: Environment,
     master: MasterKey,

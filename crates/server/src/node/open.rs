@@ -46,6 +46,11 @@ impl Node {
             Config::load(&reading)
         })
         .await?;
+        let projections = foretell_projections::Projections::new(
+            options.data.join("derived").join("projections"),
+            log.clone(),
+            tokio::runtime::Handle::current(),
+        );
         let telemetry = Telemetry::start(options.application.otlp_endpoint())?;
         let keys = options.data.join(keys::FOLDER);
         let node = Node {
@@ -53,6 +58,7 @@ impl Node {
             storage,
             blobs,
             counters: Counters::default(),
+            projections,
             environment,
             admin: master.admin_key(0),
             secrets: Secrets::new(&keys, master.clone()),
@@ -93,6 +99,10 @@ impl Node {
         if self.options.application.has_file() {
             self.apply_application().await?;
         }
+        if self.options.application.has_folder() {
+            self.apply_projections().await?;
+        }
+        self.start_projections();
         let mut phase = self.change().await?;
         if self.options.deliver {
             self.start_function_apps().await;
@@ -114,6 +124,7 @@ impl Node {
             .map(|(_, subscription)| subscription)
             .collect();
         futures::future::join_all(running.into_iter().map(Subscription::stop)).await;
+        self.projections.stop().await;
         for app in self.apps() {
             if let Some(app) = app.running() {
                 app.stop().await;

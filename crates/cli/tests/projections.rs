@@ -1,0 +1,81 @@
+//! Projections as their users meet them: defined, asked for, changed, restarted.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod support;
+
+const SQL: &str = "CREATE PROJECTION customer ON shop KEY data.customer AS SELECT
+    count(*) AS orders, sum(data.total) OVER (RANGE INTERVAL '30 days' PRECEDING) AS spend";
+
+#[test]
+fn a_projection_answers_at_any_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = folder.path().join("customer.sql");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, SQL).unwrap();
+    support::text(&data, &["topic", "create", "shop"]);
+    let server = support::Server::start(&data, &[]);
+    support::text(&data, &["projection", "create", "customer", path]);
+    let events = folder.path().join("events.jsonl");
+    let line = |(n, day, total): (u32, &str, &str)| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{n}\",\"source\":\"/s\",\"type\":\"order\",\"time\":\"2024-{day}T00:00:00Z\",\"data\":{{\"customer\":7,\"total\":{total}}}}}\n"
+        )
+    };
+    let lines = [
+        (1, "01-01", "10"),
+        (2, "01-31", "0.5"),
+        (3, "01-15", "\"x\""),
+    ];
+    std::fs::write(&events, lines.map(line).concat()).unwrap();
+    support::text(&data, &["publish", "shop", events.to_str().unwrap()]);
+    let ask = |more: &[&str]| {
+        support::json(
+            &data,
+            &[&["state", "shop", "7", "--projection", "customer"], more].concat(),
+        )
+    };
+    let found = ask(&["--at", "2024-01-30"]);
+    assert_eq!(
+        found["state"],
+        serde_json::json!({ "orders": 2, "spend": 10 }),
+        "{found}"
+    );
+    assert_eq!(found["not_numbers"]["spend"], 1);
+    // The first is no longer in (t - 30 days, t].
+    assert_eq!(ask(&["--at", "2024-01-31"])["state"]["spend"], 0.5);
+    assert_eq!(
+        ask(&["--at", "2024-01-31", "--known-at", "2"])["state"]["orders"],
+        2
+    );
+    let all = support::text(
+        &data,
+        &["state", "shop", "--all", "--projection", "customer"],
+    );
+    assert!(all.starts_with("{") && all.lines().count() == 1, "{all}");
+    let output = support::run(&data, &["state", "shop", "8", "--projection", "customer"]);
+    assert_eq!(output.status.code(), Some(3));
+    // A wrong text is refused where it is wrong; a changed one takes over.
+    std::fs::write(&file, SQL.replace("count(*)", "median(*)")).unwrap();
+    let output = support::run(&data, &["projection", "create", "customer", path]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("customer.sql:2:5: there is no function median"),
+        "{told}"
+    );
+    std::fs::write(&file, SQL.replace("count(*)", "2 * count(*)")).unwrap();
+    support::text(&data, &["projection", "create", "customer", path]);
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while ask(&[])["state"]["orders"] != 6 {
+        assert!(
+            std::time::Instant::now() < give_up,
+            "the changed projection never answers"
+        );
+    }
+    drop(server);
+    // Without a server, from what was kept.
+    assert_eq!(ask(&[])["state"]["orders"], 6);
+    support::text(&data, &["projection", "delete", "customer"]);
+    let output = support::run(&data, &["state", "shop", "7", "--projection", "customer"]);
+    assert_eq!(output.status.code(), Some(3));
+}

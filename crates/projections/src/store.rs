@@ -1,0 +1,266 @@
+use std::path::Path;
+
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as Batch, PersistMode, Readable,
+    Snapshot,
+};
+use foretell_state::{Definition, KeyState, Row, Stamp, decode_rows};
+use foretell_types::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Entry, unread, unwritten};
+use crate::known::{Known, Span};
+
+/// Memory for what was read lately of one store.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+const META: &str = "meta";
+
+/// How far a projection has folded, in one write with the states.
+#[derive(Clone, Default, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    pub(crate) topics: Vec<TopicMeta>,
+    /// Events that were read.
+    pub(crate) events: u64,
+    /// Events that touched no key since theirs was too large.
+    pub(crate) too_large: u64,
+    /// It has been up to date once.
+    pub(crate) complete: bool,
+}
+
+#[derive(Clone, Default, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TopicMeta {
+    /// A topic that was deleted and made anew is another.
+    pub(crate) uuid: [u8; 16],
+    pub(crate) position: u64,
+    /// The largest event time.
+    pub(crate) frontier: Option<i64>,
+    /// The last event was imported: time stands still at the frontier.
+    pub(crate) imported: bool,
+}
+
+/// Where a projection keeps states, histories and snapshots. All of it can be dropped.
+#[derive(Clone)]
+pub(crate) struct Store {
+    database: Database,
+    states: Keyspace,
+    spans: Keyspace,
+    rows: Keyspace,
+    snapshots: Keyspace,
+    meta: Keyspace,
+}
+
+/// A store as it was at one time.
+pub(crate) struct View {
+    snapshot: Snapshot,
+    store: Store,
+}
+
+impl Store {
+    pub(crate) fn open(folder: &Path) -> Result<Store> {
+        let here = |error| stored(error).context(folder.display());
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .worker_threads(1)
+            .manual_journal_persist(true)
+            .open()
+            .map_err(here)?;
+        let keyspace = |name: &str| {
+            database
+                .keyspace(name, || {
+                    KeyspaceCreateOptions::default().manual_journal_persist(true)
+                })
+                .map_err(here)
+        };
+        Ok(Store {
+            states: keyspace("states")?,
+            spans: keyspace("spans")?,
+            rows: keyspace("rows")?,
+            snapshots: keyspace("snapshots")?,
+            meta: keyspace("meta")?,
+            database,
+        })
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View {
+            snapshot: self.database.snapshot(),
+            store: self.clone(),
+        }
+    }
+
+    pub(crate) fn meta(&self) -> Result<Option<Meta>> {
+        let bytes = self.meta.get(META).map_err(stored)?;
+        bytes
+            .map(|bytes| postcard::from_bytes(&bytes).map_err(unread))
+            .transpose()
+    }
+
+    pub(crate) fn batch(&self) -> Batch {
+        self.database.batch()
+    }
+
+    pub(crate) fn put_entry(&self, batch: &mut Batch, key: &str, entry: &Entry) -> Result<()> {
+        let prefix = prefix(key);
+        for (first, span, rows) in &entry.blocks {
+            let at = numbered(&prefix, *first);
+            batch.insert(
+                &self.spans,
+                at.clone(),
+                postcard::to_extend(span, Vec::new()).map_err(unwritten)?,
+            );
+            batch.insert(&self.rows, at, rows.clone());
+        }
+        batch.insert(&self.states, prefix, entry.encode()?);
+        Ok(())
+    }
+
+    pub(crate) fn put_snapshot(
+        &self,
+        batch: &mut Batch,
+        key: &str,
+        seen: &Span,
+        state: &KeyState,
+    ) -> Result<()> {
+        let out = postcard::to_extend(seen, Vec::new()).map_err(unwritten)?;
+        batch.insert(
+            &self.snapshots,
+            numbered(&prefix(key), seen.rows),
+            state.encode(out)?,
+        );
+        Ok(())
+    }
+
+    /// Writes a batch with how far it goes.
+    pub(crate) fn commit(&self, mut batch: Batch, meta: &Meta) -> Result<()> {
+        batch.insert(
+            &self.meta,
+            META,
+            postcard::to_extend(meta, Vec::new()).map_err(unwritten)?,
+        );
+        batch.commit().map_err(stored)
+    }
+
+    pub(crate) fn persist(&self) -> Result<()> {
+        self.database.persist(PersistMode::Buffer).map_err(stored)
+    }
+
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.database.disk_space().unwrap_or(0)
+    }
+
+    pub(crate) fn entry(&self, definition: &Definition, key: &str) -> Result<Option<Entry>> {
+        let bytes = self.states.get(prefix(key)).map_err(stored)?;
+        bytes
+            .map(|bytes| Entry::decode(definition, &bytes))
+            .transpose()
+    }
+}
+
+impl View {
+    /// Calls for every key and what is kept of it, in the order of the keys, until it says stop.
+    pub(crate) fn each(
+        &self,
+        definition: &Definition,
+        visit: &mut dyn FnMut(String, Entry) -> Result<bool>,
+    ) -> Result<()> {
+        for guard in self.snapshot.iter(&self.store.states) {
+            let (key, bytes) = guard.into_inner().map_err(stored)?;
+            if !visit(unprefix(&key)?, Entry::decode(definition, &bytes)?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The latest snapshot of a key that serves: it is not after `until`, all that it has seen is
+    /// known, and nothing known that it hasn't seen belongs before it.
+    pub(crate) fn snapshot_for(
+        &self,
+        definition: &Definition,
+        key: &str,
+        until: Stamp,
+        known: &Known,
+        later: &dyn Fn(u64, Stamp) -> Result<bool>,
+    ) -> Result<Option<KeyState>> {
+        for guard in self
+            .snapshot
+            .prefix(&self.store.snapshots, prefix(key))
+            .rev()
+        {
+            let (_, bytes) = guard.into_inner().map_err(stored)?;
+            let (seen, rest) = postcard::take_from_bytes::<Span>(&bytes).map_err(unread)?;
+            if !known.covers_all(&seen) {
+                continue;
+            }
+            let (state, _) = KeyState::decode(definition, rest)?;
+            if state
+                .last()
+                .is_some_and(|last| last <= until && matches!(later(seen.rows, last), Ok(true)))
+            {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stored blocks of a key: the number of the first row, and what they span.
+    pub(crate) fn spans(&self, key: &str) -> Result<Vec<(u64, Span)>> {
+        let prefix = prefix(key);
+        let mut spans = Vec::new();
+        for guard in self.snapshot.prefix(&self.store.spans, &prefix) {
+            let (at, bytes) = guard.into_inner().map_err(stored)?;
+            let number = at
+                .get(prefix.len()..)
+                .and_then(|bytes| bytes.try_into().ok());
+            let first = u64::from_be_bytes(number.ok_or_else(misnamed)?);
+            spans.push((first, postcard::from_bytes(&bytes).map_err(unread)?));
+        }
+        Ok(spans)
+    }
+
+    pub(crate) fn rows(&self, key: &str, first: u64, rows: &mut Vec<Row>) -> Result<()> {
+        let at = numbered(&prefix(key), first);
+        let bytes = self.snapshot.get(&self.store.rows, at).map_err(stored)?;
+        decode_rows(&bytes.ok_or_else(misnamed)?, rows)
+    }
+}
+
+/// A key with an end that no other key goes on from.
+fn prefix(key: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len() + 2);
+    for byte in key.bytes() {
+        out.push(byte);
+        if byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+    out
+}
+
+fn unprefix(bytes: &[u8]) -> Result<String> {
+    let mut key = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        if *byte == 0 && rest.next() != Some(&0xff) {
+            break;
+        }
+        key.push(*byte);
+    }
+    String::from_utf8(key).map_err(|_| misnamed())
+}
+
+fn numbered(prefix: &[u8], number: u64) -> Vec<u8> {
+    [prefix, &number.to_be_bytes()].concat()
+}
+
+fn misnamed() -> Error {
+    Error::new(
+        ErrorKind::Damaged,
+        "what a projection keeps is not complete: rebuild it with `foretell projection rebuild`",
+    )
+}
+
+pub(crate) fn stored(error: fjall::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("what a projection keeps: {error}"))
+}

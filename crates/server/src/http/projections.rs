@@ -1,0 +1,173 @@
+//! Projections: their definitions, how far they are, and the states of their keys.
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use foretell_protocol::Permission;
+use foretell_state::{Definition, Moment};
+use foretell_types::limits::{PROJECTION_BYTES, STATE_BATCH, STORE_BODY_BYTES};
+use foretell_types::{Error, Result};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, json as answer_json, json_with};
+use super::body::read_request;
+use super::parameters::Parameters;
+use super::{Server, json_body, require};
+use crate::node::{Owner, StateQuestion, to_the_end};
+
+/// The parameters of a question.
+const QUESTION: [&str; 5] = ["key", "at", "known_at", "as_of", "after"];
+
+/// `GET /projections`
+pub async fn list(State(node): Server, request: Request) -> Answer {
+    require(&node, &request, Permission::Inspect, None)?;
+    let names = node.projections.names();
+    let all: Vec<Value> = names
+        .iter()
+        .filter_map(|name| node.projection_json(name).ok())
+        .collect();
+    answer_json(&all)
+}
+
+/// `GET /projections/{name}`
+pub async fn show(State(node): Server, Path(name): Path<String>, request: Request) -> Answer {
+    require(&node, &request, Permission::Inspect, None)?;
+    answer_json(&node.projection_json(&name)?)
+}
+
+/// `PUT /projections/{name}` with the SQL text of the projection.
+pub async fn put(State(node): Server, Path(name): Path<String>, request: Request) -> Answer {
+    require(&node, &request, Permission::Manage, None)?;
+    let body = read_request(request, PROJECTION_BYTES).await?;
+    let text =
+        std::str::from_utf8(&body).map_err(|_| Error::invalid("the projection is not UTF-8"))?;
+    let definition = Definition::parse(text, &format!("{name}.sql"))?;
+    if definition.name != name {
+        return Err(Error::invalid(format!(
+            "the text defines projection {}, the path says {name}",
+            definition.name
+        ))
+        .into());
+    }
+    let to = node.clone();
+    let made = to_the_end(async move { to.put_projection(definition, Owner::Api).await }).await?;
+    let status = if made {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    json_with(status, &node.projection_json(&name)?)
+}
+
+/// `DELETE /projections/{name}`
+pub async fn delete(State(node): Server, Path(name): Path<String>, request: Request) -> Answer {
+    require(&node, &request, Permission::Manage, None)?;
+    let deleted = name.clone();
+    to_the_end(async move { node.delete_projection(&name, Owner::Api).await }).await?;
+    answer_json(&json!({ "deleted": deleted }))
+}
+
+/// `POST /projections/{name}/rebuild`
+pub async fn rebuild(State(node): Server, Path(name): Path<String>, request: Request) -> Answer {
+    require(&node, &request, Permission::Manage, None)?;
+    node.rebuild_projection(&name).await?;
+    json_with(StatusCode::ACCEPTED, &node.projection_json(&name)?)
+}
+
+/// `GET /projections/{name}/state?key=&at=&known_at=&as_of=&after=`: of one key, or of all as JSON
+/// lines.
+pub async fn state(State(node): Server, Path(name): Path<String>, request: Request) -> Answer {
+    require(&node, &request, Permission::Read, None)?;
+    let parameters = Parameters::parse(request.uri(), &QUESTION)?;
+    let question = question(&parameters)?;
+    if let Some(key) = parameters.get("key") {
+        return answer_json(&node.projected(&name, key, &question).await?);
+    }
+    node.projections.get(&name)?;
+    let (lines, rest) = tokio::sync::mpsc::channel::<Result<Bytes>>(64);
+    tokio::spawn(async move {
+        let to = lines.clone();
+        let visit = move |value: Value| {
+            to.blocking_send(Ok(Bytes::from(format!("{value}\n"))))
+                .is_ok()
+        };
+        if let Err(error) = node.all_projected(&name, question, visit).await {
+            let _ = lines.send(Err(error)).await;
+        }
+    });
+    let lines =
+        futures::stream::unfold(
+            rest,
+            |mut rest| async move { Some((rest.recv().await?, rest)) },
+        );
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response())
+}
+
+/// `POST /state:batch` with `{"projection": …, "questions": [{"key", "at", "known_at"}, …]}`: the
+/// answers in that order, null where nothing was known.
+pub async fn batch(State(node): Server, request: Request) -> Answer {
+    require(&node, &request, Permission::Read, None)?;
+    let body = json_body(&read_request(request, STORE_BODY_BYTES).await?)?;
+    let wrong = || {
+        Error::invalid(
+            "expected {\"projection\": \"NAME\", \"questions\": [{\"key\": …, \"at\": …, \"known_at\": …}, …]}",
+        )
+    };
+    let name = body["projection"].as_str().ok_or_else(wrong)?;
+    let questions = body["questions"].as_array().ok_or_else(wrong)?;
+    if questions.len() > STATE_BATCH {
+        return Err(Error::invalid(format!(
+            "{} questions are too many: at most {STATE_BATCH} in a request",
+            questions.len()
+        ))
+        .into());
+    }
+    let mut answers = Vec::with_capacity(questions.len());
+    for asked in questions {
+        let key = asked["key"].as_str().ok_or_else(wrong)?;
+        let moment = Moment::parse(asked["at"].as_str(), asked["known_at"].as_str())?;
+        let question = StateQuestion {
+            moment,
+            ..StateQuestion::default()
+        };
+        match node.projected(name, key, &question).await {
+            Ok(answer) => answers.push(answer),
+            Err(error)
+                if error.kind() == foretell_types::ErrorKind::NotFound
+                    && node.projections.get(name).is_ok() =>
+            {
+                answers.push(Value::Null)
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    answer_json(&answers)
+}
+
+/// What the parameters ask.
+pub fn question(parameters: &Parameters) -> Result<StateQuestion> {
+    let mut known_positions = Vec::new();
+    let mut known_at = parameters.get("known_at");
+    if let Some(text) = known_at.filter(|text| text.contains('=')) {
+        for pair in text.split(',') {
+            let (topic, position) = pair.split_once('=').unwrap_or((pair, ""));
+            let position = position
+                .parse()
+                .map_err(|_| Error::invalid(format!("known_at: {pair:?} is not topic=position")))?;
+            known_positions.push((topic.trim().to_owned(), position));
+        }
+        known_at = None;
+    }
+    Ok(StateQuestion {
+        moment: Moment::parse(parameters.get("at"), known_at)?,
+        known_positions,
+        as_of: parameters.time("as_of")?,
+        after: parameters.number("after")?,
+    })
+}
