@@ -1,4 +1,5 @@
 //! Datasets out of tables, beside the replay of single keys and beside a plain reference.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,7 +149,7 @@ fn input(name: &str, event: &Event) -> Scalar<'static> {
 }
 
 /// What was known of a key at an instant, in the order of (time, row).
-fn visible<'e>(events: &'e [Event], key: Option<i64>, at: i64) -> Vec<(usize, &'e Event)> {
+fn visible(events: &[Event], key: Option<i64>, at: i64) -> Vec<(usize, &Event)> {
     let mut seen: Vec<(usize, &Event)> = events
         .iter()
         .enumerate()
