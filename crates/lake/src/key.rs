@@ -194,7 +194,7 @@ mod tests {
         let ints = |keys: Vec<Option<i64>>| -> ArrayRef { Arc::new(Int64Array::from(keys)) };
         for far in [3, i64::MAX] {
             let asked = ints(vec![Some(far), Some(-5), None, Some(far)]);
-            let index = KeyIndex::of(&[asked.clone()], false).unwrap();
+            let index = KeyIndex::of(std::slice::from_ref(&asked), false).unwrap();
             let numbers = index.numbers(&asked).unwrap();
             assert_eq!((numbers[0], numbers[2]), (numbers[3], NONE));
             assert_ne!(numbers[0], numbers[1]);
