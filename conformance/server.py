@@ -89,6 +89,11 @@ class Server:
     ) -> None:
         self._stop()
 
+    @property
+    def storage(self) -> Path:
+        """The folder of its storage account."""
+        return self._data / "storage"
+
     def topic(self, name: str) -> Topic:
         keys = self._keys[name]
         return Topic(name, self.base, keys["key1"], keys["key2"], self)

@@ -10,6 +10,7 @@ from scenarios import (
     javascript,
     namespaces,
     proofs,
+    pulumi,
     refusals,
     tokens,
 )
@@ -26,6 +27,7 @@ ALL = [
     *refusals.SCENARIOS,
     *tokens.SCENARIOS,
     *javascript.SCENARIOS,
+    *pulumi.SCENARIOS,
 ]
 
 assert len({scenario.name for scenario in ALL}) == len(ALL), "two scenarios have one name"

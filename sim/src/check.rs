@@ -1,7 +1,7 @@
 //! Compares a log with the model, answer by answer.
 
 use foretell_log::{EventLog, ReadOptions};
-use foretell_types::{Error, Instant, Position, RecordedEvent, Revision};
+use foretell_types::{Data, Error, Instant, NewEvent, Position, RecordedEvent, Revision};
 
 use crate::failure::{Failure, same};
 use crate::model::{Event, Model, Topic};
@@ -31,16 +31,15 @@ fn topics(log: &EventLog, model: &Model) -> Result<(), Failure> {
         .map(|t| {
             let head = Position::as_count(t.head);
             let created = t.created.as_nanos();
-            (t.name, t.uuid, t.reuse_ids, created, head, t.streams)
+            let made = (t.uuid, t.reuse_ids, t.erasable, created);
+            (t.name, made, head, t.streams)
         })
         .collect();
     let of = |(name, t): (&String, &Topic)| {
         let streams = t.streams.len() as u64;
         (
             name.clone(),
-            t.uuid,
-            t.reuse_ids,
-            t.created,
+            (t.uuid, t.reuse_ids, t.erasable, t.created),
             t.head(),
             streams,
         )
@@ -122,7 +121,12 @@ pub fn events(
 pub fn one_event(name: &str, found: &RecordedEvent, there: &Event) -> Result<(), Failure> {
     let position = found.position;
     let what = || format!("position {position} of {name}");
-    same("events", what, &found.event, &*there.event)?;
+    let mut event = NewEvent::clone(&there.event);
+    if there.erased {
+        event.data = Data::None;
+    }
+    same("events", what, &found.event, &event)?;
+    same("erased data", what, &found.erased, &there.erased)?;
     same(
         "revisions",
         what,
@@ -149,11 +153,15 @@ fn proof(log: &EventLog, name: &str, topic: &Topic, random: &Seeded) -> Result<(
         &proven.root,
         &root,
     )?;
-    one_event(
-        name,
-        &proven.event,
-        &topic.events[position.get() as usize - 1],
-    )
+    let there = &topic.events[position.get() as usize - 1];
+    let mut found = proven.event;
+    // A proof needs no key: it shows the event without its data.
+    found.erased |= there.key.is_some();
+    let there = Event {
+        erased: found.erased,
+        ..there.clone()
+    };
+    one_event(name, &found, &there)
 }
 
 fn verify(log: &EventLog, model: &Model) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Proves the log durable and right by simulation: everything happens from a seed, and the same
 //! seed gives the same history, byte for byte. What it does: docs/reliability.md.
 
+pub mod archive;
 #[cfg(feature = "seeded-bugs")]
 pub mod bugs;
 mod check;

@@ -77,7 +77,7 @@ fn bugs(options: &Options) -> ExitCode {
     // What panics is caught and counted; its text would only hide the table.
     std::panic::set_hook(Box::new(|_| {}));
     let bounds = sim::bugs::Bounds {
-        cycles: 20_000,
+        cycles: 60_000,
         seeds: 500,
     };
     let rows = sim::bugs::all(options.seed, bounds);

@@ -9,13 +9,28 @@ use foretell_types::{AppendCondition, ExpectedRevision, NewEvent};
 pub enum Entry {
     Event(String, Arc<NewEvent>),
     Register(String, Option<Vec<u8>>),
-    Create(String, uuid::Uuid, bool),
+    Create(Create),
     Delete(String),
 }
+
+/// A topic that is made.
+#[derive(Clone, Debug)]
+pub struct Create {
+    pub name: String,
+    pub uuid: uuid::Uuid,
+    pub reuse_ids: bool,
+    pub erasable: bool,
+}
+
+/// What the data of an event is encrypted under: the topic, and the generation of the subject's
+/// key.
+pub type Key = (uuid::Uuid, u32);
 
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub entries: Vec<Entry>,
+    /// For each entry, what its data was encrypted under when it was sent.
+    pub keys: Vec<Option<Key>>,
     pub expectations: Vec<(String, String, ExpectedRevision)>,
     pub conditions: Vec<(String, AppendCondition)>,
 }
@@ -23,6 +38,11 @@ pub struct Request {
 impl Request {
     pub fn is_conditional(&self) -> bool {
         !self.expectations.is_empty() || !self.conditions.is_empty()
+    }
+
+    /// What the data of an entry was encrypted under.
+    pub fn key(&self, entry: usize) -> Option<Key> {
+        self.keys.get(entry).copied().flatten()
     }
 
     pub fn events(&self) -> impl Iterator<Item = (&str, &NewEvent)> {
@@ -39,8 +59,11 @@ impl Request {
             append = match entry {
                 Entry::Event(topic, event) => append.events(topic, [NewEvent::clone(event)]),
                 Entry::Register(key, value) => append.register(key.clone(), value.clone()),
-                Entry::Create(name, uuid, reuse) => {
-                    append.create_topic(name.parse()?, *uuid, *reuse)
+                Entry::Create(made) if made.erasable => {
+                    append.create_erasable_topic(made.name.parse()?, made.uuid)
+                }
+                Entry::Create(made) => {
+                    append.create_topic(made.name.parse()?, made.uuid, made.reuse_ids)
                 }
                 Entry::Delete(name) => append.delete_topic(name),
             };

@@ -10,7 +10,7 @@ use foretell_types::{
 
 use crate::model::{Model, Topic};
 use crate::random::Seeded;
-use crate::request::{Entry, Request};
+use crate::request::{Create, Entry, Request};
 
 const TOPICS: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
 const REGISTERS: [&str; 4] = ["checkpoint/a", "checkpoint/b", "import/c", "z"];
@@ -24,15 +24,25 @@ pub struct Workload {
     /// Ids are never used for two events by accident.
     next_id: u64,
     sent: Vec<Request>,
+    /// Some topics are erasable.
+    erasable: bool,
 }
 
 impl Workload {
     pub fn new(random: Seeded) -> Workload {
         Workload {
+            erasable: false,
             random,
             next_id: 0,
             sent: Vec::new(),
         }
+    }
+
+    /// The same, with topics whose subjects can be erased.
+    #[must_use]
+    pub fn with_erasable_topics(mut self) -> Workload {
+        self.erasable = true;
+        self
     }
 
     /// The next append, given what is there.
@@ -54,7 +64,7 @@ impl Workload {
             0..=7 => {
                 // As a client that doesn't know what became of it.
                 if let Some(again) = random.pick(&self.sent) {
-                    return again.clone();
+                    return self.again_sent(again.clone());
                 }
             }
             8..=10 => {
@@ -64,9 +74,13 @@ impl Workload {
             11..=13 => request.entries.push(self.register()),
             n if few || n <= 17 => {
                 let name = self.name(model, 10);
-                let id = uuid::Uuid::from_u128(u128::from(random.number()));
-                let create = Entry::Create(name.clone(), id, random.chance(25));
-                request.entries.push(create);
+                let erasable = self.erasable && random.chance(40);
+                request.entries.push(Entry::Create(Create {
+                    name: name.clone(),
+                    uuid: uuid::Uuid::from_u128(u128::from(random.number())),
+                    reuse_ids: !erasable && random.chance(25),
+                    erasable,
+                }));
                 if random.chance(40) {
                     self.events(&mut request, &name, model);
                 }
@@ -87,6 +101,18 @@ impl Workload {
             }
         }
         self.add_conditions(&mut request, model);
+        request
+    }
+
+    /// An erasable topic is never made twice: its keys are those of its identity.
+    fn again_sent(&self, mut request: Request) -> Request {
+        for entry in &mut request.entries {
+            if let Entry::Create(made) = entry
+                && made.erasable
+            {
+                made.uuid = uuid::Uuid::from_u128(u128::from(self.random.number()));
+            }
+        }
         request
     }
 

@@ -24,7 +24,7 @@ use sim::crash::{answer, poll};
 use sim::disk::Disk;
 use sim::model::{Model, Topic};
 use sim::random::{HandClock, Seeded, environment, seed_of};
-use sim::request::{Entry, Request};
+use sim::request::{Create, Entry, Request};
 use sim::workload::{self, Workload, read_options};
 use sim::{Failure, runner};
 
@@ -102,7 +102,12 @@ impl History {
 
     fn make_topic(&mut self, log: &EventLog) {
         let mut request = Request::default();
-        let create = Entry::Create(TOPIC.to_owned(), uuid::Uuid::nil(), false);
+        let create = Entry::Create(Create {
+            name: TOPIC.to_owned(),
+            uuid: uuid::Uuid::nil(),
+            reuse_ids: false,
+            erasable: false,
+        });
         request.entries.push(create);
         self.model.append(&request, 0).unwrap();
         let mut ticket = log.append(request.append().unwrap()).unwrap();

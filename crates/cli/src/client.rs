@@ -193,6 +193,14 @@ impl Client {
         })
     }
 
+    /// The URL of the server; none where the directory was opened without one.
+    pub fn url(&self) -> Option<&str> {
+        match &self.way {
+            Way::Remote { url, .. } => Some(url),
+            Way::Local { .. } => None,
+        }
+    }
+
     /// Sends a request; an answer that isn't a success becomes the error it tells of.
     pub async fn send(&self, mut request: Request) -> Result<Answer> {
         if let Some(key) = &self.key {

@@ -6,6 +6,7 @@ mod cmd;
 mod demo;
 mod local;
 mod output;
+mod provision;
 mod trust;
 
 use std::io::IsTerminal;
@@ -69,6 +70,14 @@ enum Command {
     Serve(cmd::serve::Serve),
     /// See it all work: real events, a Python function, its results, states at past dates.
     Demo(demo::Demo),
+    /// Make what a Pulumi program declares, on this machine.
+    Up(cmd::up::Up),
+    /// Show what `up` would change.
+    Preview(cmd::preview::Preview),
+    /// Delete what `up` made.
+    Down(cmd::down::Down),
+    /// What Pulumi programs made: their outputs, and which there are.
+    Stack(cmd::stack::Stack),
     /// Make, list, show or delete topics, and show their keys.
     Topic(cmd::topic::Topic),
     /// Publish events to a topic.
@@ -160,6 +169,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(command) => command.run(globals).await,
         Command::Demo(command) => command.run(globals).await,
+        Command::Up(command) => Box::pin(command.run(globals)).await,
+        Command::Preview(command) => Box::pin(command.run(globals)).await,
+        Command::Down(command) => Box::pin(command.run(globals)).await,
+        Command::Stack(command) => command.run(globals).await,
         Command::Topic(command) => command.run(globals).await,
         Command::Publish(command) => command.run(globals).await,
         Command::Import(command) => command.run(globals).await,

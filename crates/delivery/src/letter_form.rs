@@ -2,7 +2,7 @@
 //! Sources: "Dead-letter and retry policies", "Dead lettering for event subscriptions" of
 //! namespaces.
 
-use foretell_types::{Instant, RecordedEvent, Timestamp, cloudevents, eventgrid};
+use foretell_types::{Instant, RecordedEvent, Timestamp, cloudevents, eventgrid, in_namespace};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::dead_letter::DeadLetter;
 use crate::webhook::WebhookSchema;
 
-/// The namespace that our topics are in where a path has one.
+/// The namespace that a topic of none is in where a path has one.
 const NAMESPACE: &str = "foretell";
 
 /// The attributes that a CloudEvent gets as a dead letter.
@@ -40,7 +40,10 @@ impl LetterForm {
         let (topic, name) = (&context.options.topic, &context.options.name);
         let folder = match self {
             LetterForm::Pushed(_) => name.to_uppercase(),
-            LetterForm::Pulled => format!("{NAMESPACE}/{topic}/{name}"),
+            LetterForm::Pulled => {
+                let (namespace, topic) = in_namespace(topic).unwrap_or((NAMESPACE, topic));
+                format!("{namespace}/{topic}/{name}")
+            }
         };
         format!("{folder}/{year}/{month}/{day}/{hour}/{id}.json")
     }

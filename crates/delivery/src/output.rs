@@ -1,6 +1,6 @@
 //! What a handler returned: whether it can be applied, and where it came from.
 
-use foretell_storage::{check_blob, check_container};
+use foretell_storage::{check_blob, check_container_of};
 use foretell_types::limits::{CAUSATION_DEPTH, INVOCATION_OUTPUT_BYTES, INVOCATION_OUTPUTS};
 use foretell_types::{Error, ErrorKind, ExtensionValue, RecordedEvent, Result};
 
@@ -15,7 +15,7 @@ const CAUSE: &str = "causationid";
 /// Refuses what could be journaled but never applied.
 pub(crate) fn check(outcome: &Outcome) -> Result<(), Error> {
     for blob in &outcome.blobs {
-        check_container(&blob.container)?;
+        check_container_of(&blob.container)?;
         check_blob(&blob.name)?;
     }
     let outputs = outcome.blobs.len() + outcome.events.len();

@@ -66,7 +66,7 @@ impl DeadLetterPolicy {
                 self.delay.as_secs()
             )));
         }
-        foretell_storage::check_container(&self.container)
+        foretell_storage::check_container_of(&self.container)
     }
 }
 

@@ -2,17 +2,20 @@
 
 use bytes::Bytes;
 use foretell_delivery::{Failure, FailureKind, Invocation};
-use foretell_storage::{Account, check_blob, check_container};
-use foretell_types::{Error, ErrorKind, Result, Timestamp, cloudevents, eventgrid};
+use foretell_storage::check_blob;
+use foretell_types::{
+    Error, ErrorKind, Result, Timestamp, check_container, cloudevents, eventgrid,
+};
 
-use crate::expression::{Scope, Template};
-use crate::plan::{Plan, Source};
+use crate::AppOptions;
+use crate::expression::Scope;
+use crate::plan::{BlobPath, Plan, Source};
 
 /// The inputs of an invocation in their order; `None` for a blob that isn't there.
 pub(crate) async fn read(
     plan: &Plan,
     invocation: &Invocation,
-    storage: &Account,
+    options: &AppOptions,
 ) -> Result<Vec<Option<Bytes>>, Failure> {
     let mut inputs = Vec::with_capacity(plan.inputs.len());
     for source in &plan.inputs {
@@ -21,11 +24,15 @@ pub(crate) async fn read(
             Source::Blob(path) => {
                 let (container, name) = {
                     let scope = Scope::new(&plan.info.name, invocation);
-                    blob(path, &scope).map_err(|error| unresolved(&error))?
+                    blob(path, &scope, options).map_err(|error| unresolved(&error))?
                 };
-                storage.get(&container, &name).await.map_err(|error| {
-                    Failure::new(FailureKind::Aborted, format!("blob input: {error}"))
-                })?
+                options
+                    .storage
+                    .get(&container, &name)
+                    .await
+                    .map_err(|error| {
+                        Failure::new(FailureKind::Aborted, format!("blob input: {error}"))
+                    })?
             }
         });
     }
@@ -46,9 +53,14 @@ fn event(plan: &Plan, invocation: &Invocation) -> Bytes {
     cloudevents::to_json(&event).into()
 }
 
-/// Container and name of a path, checked.
-pub(crate) fn blob(path: &Template, scope: &Scope<'_>) -> Result<(String, String)> {
-    let path = path.resolve(scope)?;
+/// Container and name of a path, checked. An account that isn't there is the default one, so that
+/// an app runs here with the connection string that it has on Azure.
+pub(crate) fn blob(
+    place: &BlobPath,
+    scope: &Scope<'_>,
+    options: &AppOptions,
+) -> Result<(String, String)> {
+    let path = place.path.resolve(scope)?;
     let (container, name) = path.split_once('/').ok_or_else(|| {
         Error::invalid(format!(
             "the blob path {path:?} names no blob: expected container/name"
@@ -56,7 +68,12 @@ pub(crate) fn blob(path: &Template, scope: &Scope<'_>) -> Result<(String, String
     })?;
     check_container(container)?;
     check_blob(name)?;
-    Ok((container.to_owned(), name.to_owned()))
+    let account = place.account.as_deref();
+    let container = match account.filter(|account| (options.is_account)(account)) {
+        Some(account) => format!("{account}:{container}"),
+        None => container.to_owned(),
+    };
+    Ok((container, name.to_owned()))
 }
 
 /// The event doesn't hold what a binding expression names, or what it holds is no blob name.

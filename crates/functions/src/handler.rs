@@ -88,7 +88,7 @@ impl Function {
     ) -> Result<Option<Outcome>, Failure> {
         let plan = &*self.plan(worker)?;
         let options = &self.app.shared.options;
-        let inputs = bindings::read(plan, invocation, &options.storage).await?;
+        let inputs = bindings::read(plan, invocation, options).await?;
         let id = invocation.id.to_string();
         let event = &invocation.event.event;
         let header = CallHeader {
@@ -101,7 +101,7 @@ impl Function {
         let aborted = |message: String| Err(Failure::new(FailureKind::Aborted, message));
         match worker.call(plan, header, inputs).await {
             Ok(Reply::Done(names, body)) => {
-                outputs::collect(plan, invocation, names, body, &*options.topic_id).map(Some)
+                outputs::collect(plan, invocation, names, body, options).map(Some)
             }
             Ok(Reply::Raised(last, traceback)) => aborted(format!("{last}\n{traceback}")),
             Ok(Reply::Refused) => Ok(None),

@@ -32,18 +32,22 @@ pub(crate) struct Interpreter {
     pub path: PathBuf,
     /// Implementation, version and prefix: a virtual environment fits no other.
     pub identity: String,
+    /// Major and minor version, such as `3.11`.
+    pub version: String,
     /// Its own pip can install into a virtual environment, which then needs none: making it takes
     /// a fifth of the time.
     pub pip_elsewhere: bool,
 }
 
-/// The interpreter that was asked for, or the first on the path that will do.
-pub(crate) async fn find(wanted: Option<&Path>) -> Result<Interpreter> {
+/// The interpreter that was asked for, or the first on the path that will do: one of this version,
+/// if there is one.
+pub(crate) async fn find(wanted: Option<&Path>, version: Option<&str>) -> Result<Interpreter> {
     if let Some(path) = wanted {
         return probe(path).await;
     }
     let mut found = Vec::new();
-    for name in NAMES {
+    let asked_for = version.map(|version| format!("python{version}"));
+    for name in asked_for.as_deref().into_iter().chain(NAMES) {
         match probe(Path::new(name)).await {
             Ok(interpreter) => return Ok(interpreter),
             Err(error) => found.push(error),
@@ -84,6 +88,7 @@ async fn probe(path: &Path) -> Result<Interpreter> {
         (Some(version), Some(identity)) if version >= OLDEST => Ok(Interpreter {
             path: path.to_owned(),
             identity: identity.to_owned(),
+            version: format!("{}.{}", version.0, version.1),
             pip_elsewhere: pip.is_some_and(|pip| pip >= PIP_ELSEWHERE),
         }),
         (Some((major, minor)), _) => Err(Error::invalid(format!(

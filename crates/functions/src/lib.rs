@@ -53,3 +53,4 @@ pub use info::{FunctionInfo, FunctionStatus, Status};
 pub use logs::{Level, LogLine};
 pub use logs_file::read_logs;
 pub use options::AppOptions;
+pub use venv::environment;

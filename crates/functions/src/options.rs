@@ -33,6 +33,11 @@ pub struct AppOptions {
     /// The interpreter to make the virtual environment with. `None`: the first of `python3`,
     /// `python3.13`, … that is recent enough.
     pub python: Option<PathBuf>,
+    /// The version of Python that the app asks for, such as `3.11`. Where it isn't installed
+    /// another is taken, which the log says.
+    pub python_version: Option<String>,
+    /// Whether there is a storage account of this name beside the default one.
+    pub is_account: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Time that invocations in flight have when the app is stopped.
     pub stop_grace: Duration,
     /// The resource id of a topic, which becomes the source of Event Grid events that functions
@@ -58,6 +63,8 @@ impl AppOptions {
             workers: 1,
             threads: THREADS,
             python: None,
+            python_version: None,
+            is_account: Arc::new(|_| false),
             stop_grace: STOP_GRACE,
             topic_id: Arc::new(|name| format!("/topics/{name}")),
         }

@@ -10,6 +10,7 @@ use foretell_types::{
 };
 use serde_json::value::RawValue;
 
+use crate::AppOptions;
 use crate::bindings;
 use crate::expression::Scope;
 use crate::plan::{Plan, Target};
@@ -26,7 +27,7 @@ pub(crate) fn collect(
     invocation: &Invocation,
     names: Vec<(String, String, usize)>,
     mut body: Bytes,
-    topic_id: &dyn Fn(&str) -> String,
+    options: &AppOptions,
 ) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let mut bytes = 0;
@@ -42,8 +43,8 @@ pub(crate) fn collect(
         match plan.outputs.get(&name) {
             Some(Target::Blob(path)) => {
                 let scope = Scope::new(&plan.info.name, invocation);
-                let (container, name) =
-                    bindings::blob(path, &scope).map_err(|error| bindings::unresolved(&error))?;
+                let (container, name) = bindings::blob(path, &scope, options)
+                    .map_err(|error| bindings::unresolved(&error))?;
                 outcome.blobs.push(OutputBlob {
                     container,
                     name,
@@ -51,7 +52,7 @@ pub(crate) fn collect(
                 });
             }
             Some(Target::Topic(topic)) => {
-                let found = events(&content, &topic_id(topic), invocation)
+                let found = events(&content, &(options.topic_id)(topic), invocation)
                     .map_err(|error| wrong_event(&name, &error))?;
                 let output = |event| OutputEvent {
                     topic: topic.clone(),

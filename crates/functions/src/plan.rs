@@ -28,13 +28,20 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) enum Source {
     Event,
-    Blob(Template),
+    Blob(BlobPath),
+}
+
+/// Where a blob is: the account that the binding's connection names, and the path.
+#[derive(Debug)]
+pub(crate) struct BlobPath {
+    pub account: Option<String>,
+    pub path: Template,
 }
 
 /// Where an output goes.
 #[derive(Debug)]
 pub(crate) enum Target {
-    Blob(Template),
+    Blob(BlobPath),
     Topic(String),
 }
 
@@ -92,7 +99,11 @@ impl Plan {
                 text("direction").eq_ignore_ascii_case("out"),
             );
             let at = |error: Error| error.context(format_args!("binding {name:?}"));
-            let path = || Template::parse(text("path"), |key| settings.get(key)).map_err(at);
+            let path = || -> Result<BlobPath> {
+                let path = Template::parse(text("path"), |key| settings.get(key)).map_err(at)?;
+                let account = settings.account(text("connection"));
+                Ok(BlobPath { account, path })
+            };
             match (kind.as_str(), out) {
                 _ if name == trigger_name && !out => self.inputs.push(Source::Event),
                 ("blob", false) => self.inputs.push(Source::Blob(path()?)),

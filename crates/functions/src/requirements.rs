@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use foretell_types::{Error, Result};
 
 const FILE: &str = "requirements.txt";
-const LIBRARY: &str = "azure-functions";
+/// What every app needs.
+pub(crate) const LIBRARY: &str = "azure-functions";
 
 /// The requirements of an app.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -18,16 +19,16 @@ pub(crate) struct Requirements {
 }
 
 /// Reads `requirements.txt`, which may be missing; the library is added if it isn't named.
-pub(crate) fn read(dir: &Path) -> Result<Requirements> {
+pub(crate) fn read(dir: &Path, library: &str) -> Result<Requirements> {
     let mut found = Requirements::default();
     let path = dir.join(FILE);
     if path.exists() {
         collect(&path, &mut found.text, &mut HashSet::new())?;
         found.arguments.extend(["-r".to_owned(), FILE.to_owned()]);
     }
-    if !found.text.lines().any(|line| package(line) == LIBRARY) {
-        found.arguments.push(LIBRARY.to_owned());
-        found.text.push_str(LIBRARY);
+    if !found.text.lines().any(|line| package(line) == library) {
+        found.arguments.push(library.to_owned());
+        found.text.push_str(library);
     }
     Ok(found)
 }
@@ -80,7 +81,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             std::fs::write(dir.path().join(FILE), text).unwrap();
-            let found = read(dir.path()).unwrap();
+            let found = read(dir.path(), LIBRARY).unwrap();
             assert_eq!(
                 found.arguments.contains(&LIBRARY.to_owned()),
                 added,
@@ -88,18 +89,23 @@ mod tests {
             );
         }
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap().arguments, [LIBRARY]);
+        assert_eq!(read(dir.path(), LIBRARY).unwrap().arguments, [LIBRARY]);
     }
 
     #[test]
     fn included_files_count() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), "-r more.txt\n-r requirements.txt").unwrap();
-        assert!(read(dir.path()).unwrap_err().message().contains("more.txt"));
+        assert!(
+            read(dir.path(), LIBRARY)
+                .unwrap_err()
+                .message()
+                .contains("more.txt")
+        );
         std::fs::write(dir.path().join("more.txt"), "azure-functions==1.20.0").unwrap();
-        let first = read(dir.path()).unwrap();
+        let first = read(dir.path(), LIBRARY).unwrap();
         assert_eq!(first.arguments, ["-r", FILE]);
         std::fs::write(dir.path().join("more.txt"), "azure-functions==1.21.0").unwrap();
-        assert_ne!(read(dir.path()).unwrap().text, first.text);
+        assert_ne!(read(dir.path(), LIBRARY).unwrap().text, first.text);
     }
 }

@@ -15,6 +15,9 @@ use crate::limits::UNLIMITED;
 /// change the interpreter.
 const WITHHELD: [&str; 3] = ["FORETELL_", "PYTHON", "VIRTUAL_ENV"];
 
+/// The app setting that goes before `functionTimeout` of host.json, as on Azure.
+const TIMEOUT: &str = "AzureFunctionsJobHost__functionTimeout";
+
 /// What the files beside `function_app.py` say, read at each start of the worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -54,12 +57,37 @@ impl Settings {
                 ))
             })?,
         };
-        let timeout = timeout(&options.dir)?;
+        let timeout = match environment.get(TIMEOUT) {
+            Some(text) => timeout_of(text, &format!("app setting {TIMEOUT}"))?,
+            None => timeout(&options.dir)?,
+        };
         Ok(Settings {
             environment,
             timeout,
             threads: threads.clamp(1, 256),
         })
+    }
+
+    /// The storage account of a blob binding, from the connection string in the app setting that
+    /// its `connection` names (or `AzureWebJobs` and the name). `None` if it names no account.
+    pub(crate) fn account(&self, connection: &str) -> Option<String> {
+        let connection = match connection {
+            "" => "AzureWebJobsStorage",
+            name => name.trim_matches('%'),
+        };
+        let names = [connection.to_owned(), format!("AzureWebJobs{connection}")];
+        for name in names {
+            if let Some(text) = self.get(&name) {
+                return account_of(&text);
+            }
+            if let Some(account) = self.get(&format!("{name}__accountName")) {
+                return Some(account.trim().to_ascii_lowercase());
+            }
+            if let Some(url) = self.get(&format!("{name}__blobServiceUri")) {
+                return host_account(&url);
+            }
+        }
+        None
     }
 
     /// An app setting, as binding expressions and `connection` name it.
@@ -73,6 +101,31 @@ impl Settings {
             found.map(|(_, value)| value.clone())
         })
     }
+}
+
+/// The account that a connection string is for.
+fn account_of(connection: &str) -> Option<String> {
+    let mut pairs = connection
+        .split(';')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim()));
+    let mut endpoint = None;
+    let named = pairs.find_map(|(name, value)| {
+        if name.eq_ignore_ascii_case("BlobEndpoint") {
+            endpoint = host_account(value);
+        }
+        name.eq_ignore_ascii_case("AccountName")
+            .then(|| value.to_ascii_lowercase())
+    });
+    named.or(endpoint)
+}
+
+/// The account in an address such as `https://ACCOUNT.blob.core.windows.net`.
+fn host_account(url: &str) -> Option<String> {
+    let host = url.split_once("://")?.1.split(['/', ':', '?']).next()?;
+    let (account, rest) = host.split_once('.')?;
+    rest.starts_with("blob.")
+        .then(|| account.to_ascii_lowercase())
 }
 
 /// A JSON object in a file of the app; empty if there is no such file.
@@ -122,14 +175,15 @@ fn timeout(dir: &Path) -> Result<Duration> {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
+    timeout_of(&text, "host.json: functionTimeout")
+}
+
+fn timeout_of(text: &str, what: &str) -> Result<Duration> {
     if text == "-1" {
         return Ok(UNLIMITED);
     }
-    parse_timeout(&text).ok_or_else(|| {
-        Error::invalid(format!(
-            "host.json: functionTimeout is {text:?}: expected \"hh:mm:ss\""
-        ))
-    })
+    parse_timeout(text)
+        .ok_or_else(|| Error::invalid(format!("{what} is {text:?}: expected \"hh:mm:ss\"")))
 }
 
 fn parse_timeout(text: &str) -> Option<Duration> {
@@ -142,6 +196,25 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connection_strings_name_their_account() {
+        for (text, account) in [
+            (
+                "DefaultEndpointsProtocol=https;AccountName=Events1;AccountKey=a==;EndpointSuffix=core.windows.net",
+                Some("events1"),
+            ),
+            (
+                "BlobEndpoint=https://events2.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=a",
+                Some("events2"),
+            ),
+            ("UseDevelopmentStorage=true", None),
+            ("", None),
+            ("BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1", None),
+        ] {
+            assert_eq!(account_of(text).as_deref(), account, "{text}");
+        }
+    }
 
     #[test]
     fn timeouts() {

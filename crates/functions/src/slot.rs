@@ -220,8 +220,17 @@ async fn start(shared: &Shared) -> Result<(Arc<Worker>, Process)> {
     }
     std::fs::create_dir_all(&work_dir).map_err(|error| Error::io(work_dir.display(), error))?;
     let settings = Settings::read(options)?;
-    let interpreter = interpreter::find(options.python.as_deref()).await?;
-    let requirements = requirements::read(&app_dir)?;
+    let version = options.python_version.as_deref();
+    let interpreter = interpreter::find(options.python.as_deref(), version).await?;
+    if let Some(version) = version.filter(|version| *version != interpreter.version) {
+        let message = format!(
+            "there is no Python {version} on this machine: {} is used, which is {}",
+            interpreter.path.display(),
+            interpreter.version
+        );
+        shared.logs.app(Level::Warn, message);
+    }
+    let requirements = requirements::read(&app_dir, requirements::LIBRARY)?;
     let cache = match &options.venv_cache {
         Some(cache) => absolute(cache)?,
         None => work_dir.join("venvs"),

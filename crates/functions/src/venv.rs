@@ -11,13 +11,27 @@ use std::process::Stdio;
 use foretell_types::{Error, Result};
 use tokio::process::Command;
 
-use crate::interpreter::Interpreter;
+use crate::interpreter::{self, Interpreter};
 use crate::limits::{INSTALL_OUTPUT_BYTES, INSTALL_TIMEOUT};
-use crate::requirements::Requirements;
+use crate::requirements::{self, Requirements};
 
 /// Part of every name; another way of making them needs another number.
 const LAYOUT: &str = "2";
 const MARKER: &str = "foretell-complete";
+
+/// The Python of a virtual environment with what the requirements.txt of a folder names, and with
+/// a library even if that doesn't name it. It is made in `cache` unless it is there; `progress` is
+/// told before anything that takes long.
+pub async fn environment(
+    cache: &Path,
+    dir: &Path,
+    library: &str,
+    progress: impl Fn(String),
+) -> Result<PathBuf> {
+    let interpreter = interpreter::find(None, None).await?;
+    let requirements = requirements::read(dir, library)?;
+    prepare(cache, dir, &interpreter, &requirements, progress).await
+}
 
 /// Returns the interpreter of the virtual environment for these requirements, made in `cache` if
 /// it isn't there. `progress` is told before anything that takes long.

@@ -1,6 +1,12 @@
 //! Datasets out of tables, beside the replay of single keys and beside a plain reference.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -6,10 +6,11 @@ use foretell_types::{
     TopicName, validate,
 };
 
+use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, SealedData, data_parts, encode_event, encode_register};
 use crate::erasure::Context;
 use crate::hashes::{self, Digest};
-use crate::index::{IdentityKeys, content_hash};
+use crate::index::{IdentityKeys, content_of, content_of_filled};
 use crate::log::Shared;
 
 /// An atomic batch: events of any topics, registers, new and deleted topics, under conditions.
@@ -116,15 +117,15 @@ impl Append {
         entries.any(|entry| matches!(entry, Entry::CreateTopic { erasable: true, .. }))
     }
 
-    /// The identity of a topic that this append makes, if it is erasable.
-    fn made_erasable(&self, topic: &str) -> Option<uuid::Uuid> {
+    /// If this append makes the topic: its identity, if it is erasable.
+    fn made(&self, topic: &str) -> Option<Option<uuid::Uuid>> {
         self.entries.iter().find_map(|entry| match entry {
             Entry::CreateTopic {
                 name,
                 uuid,
-                erasable: true,
+                erasable,
                 ..
-            } if name.as_str() == topic => Some(*uuid),
+            } if name.as_str() == topic => Some(erasable.then_some(*uuid)),
             _ => None,
         })
     }
@@ -187,12 +188,15 @@ pub(crate) struct Encoded {
     pub bytes: Vec<u8>,
     /// For each entry: where its frame ends in `bytes`, and the identity of an event.
     pub frames: Vec<EncodedFrame>,
+    /// Whether two of its events may have the same identity.
+    pub twins: bool,
 }
 
 pub(crate) struct EncodedFrame {
     pub end: usize,
     pub key: u128,
-    pub content: u64,
+    /// Of an event: equal for equal content.
+    pub content: u128,
     /// The topic and the generation of the key that the data is encrypted under.
     pub sealed: Option<(uuid::Uuid, u32)>,
     /// Of its body, if the writer isn't the one who encodes it.
@@ -211,17 +215,18 @@ impl Encoded {
         let mut frames = Vec::with_capacity(append.entries.len());
         let mut keys = IdentityKeys::default();
         for entry in &append.entries {
-            let start = bytes.len();
-            let (mut content, mut sealed) = (0, None);
+            let (mut filled, mut sealed) = (None, None);
             match entry {
                 Entry::Event { topic, event } => {
                     validate(event)?;
                     if may_be_erasable {
                         let keys = match last {
                             Some((of, keys)) if Arc::ptr_eq(of, topic) => keys,
+                            // Not that of a topic of this name which is there still.
                             _ => append
-                                .made_erasable(topic)
-                                .or_else(|| shared.erasable_topic(topic)),
+                                .made(topic)
+                                .filter(|made| made.is_some() || !bugs::on(Bug::KeysOfFormerTopic))
+                                .unwrap_or_else(|| shared.erasable_topic(topic)),
                         };
                         last = Some((topic, keys));
                         sealed = keys
@@ -235,8 +240,7 @@ impl Encoded {
                     });
                     encode_event(&mut bytes, event, data);
                     keys.add(&event.source, &event.id);
-                    let filled = event.time_filled.then_some(event);
-                    content = content_hash(&bytes[start + FRAME_HEADER..], filled, data, seed);
+                    filled = (event.time_filled).then(|| content_of_filled(event, data));
                 }
                 Entry::Register { key, value } => {
                     check_register(key, value.as_deref())?;
@@ -248,7 +252,7 @@ impl Encoded {
             frames.push(EncodedFrame {
                 end: bytes.len(),
                 key: 0,
-                content,
+                content: filled.unwrap_or(0),
                 sealed: sealed.map(|(topic, generation, _)| (topic, generation)),
                 digest: Digest::default(),
             });
@@ -265,8 +269,11 @@ impl Encoded {
         let mut keys = keys.of_seed(seed);
         for ((frame, entry), digest) in frames.iter_mut().zip(&append.entries).zip(digests) {
             frame.digest = digest;
-            if matches!(entry, Entry::Event { .. }) {
+            if let Entry::Event { event, .. } = entry {
                 frame.key = keys.next().unwrap_or_default();
+                if !event.time_filled {
+                    frame.content = content_of(&digest);
+                }
             }
         }
         if bytes.len() > COMMIT_BYTES {
@@ -278,12 +285,31 @@ impl Encoded {
                 ),
             ));
         }
+        let twins = may_have_twins(&frames);
         Ok(Encoded {
             append,
             bytes,
             frames,
+            twins,
         })
     }
+}
+
+/// Whether any two keys may be the same. What isn't an event has key 0.
+fn may_have_twins(frames: &[EncodedFrame]) -> bool {
+    if frames.len() < 2 {
+        return false;
+    }
+    // A part of each key, at a place that another part of it gives, or the next free one.
+    let mut seen = vec![0u32; (frames.len() * 2).next_power_of_two()];
+    let last = seen.len() - 1;
+    frames.iter().filter(|frame| frame.key != 0).any(|frame| {
+        let (part, mut at) = (frame.key as u32 | 1, (frame.key >> 32) as usize & last);
+        while seen[at] != 0 && seen[at] != part {
+            at = (at + 1) & last;
+        }
+        std::mem::replace(&mut seen[at], part) == part
+    })
 }
 
 /// Encrypts the data of an event under the key that its subject has now.

@@ -38,6 +38,11 @@ pub enum Bug {
     DeletedTopicComesBack,
     DeletedFlagNotSealed,
     OldRevisionsUnderNewName,
+    KeyFolderNotSynced,
+    KeysNotSynced,
+    KeysOfFormerTopic,
+    KeysDestroyedBeforeRecord,
+    ArchivedFileRemovedFirst,
 }
 
 /// Whether a bug is switched on.
@@ -47,7 +52,7 @@ pub(crate) const fn on(_: Bug) -> bool {
 }
 
 #[cfg(feature = "seeded-bugs")]
-pub use switch::{on, switch_on};
+pub use switch::{on, switch_on, switched_on};
 
 #[cfg(feature = "seeded-bugs")]
 mod switch {
@@ -64,13 +69,18 @@ mod switch {
         ON.get() == Some(bug)
     }
 
+    /// The bug that is switched on, for this thread.
+    pub fn switched_on() -> Option<Bug> {
+        ON.get()
+    }
+
     /// Switches a bug on, or all off, for this thread.
     pub fn switch_on(bug: Option<Bug>) {
         ON.set(bug);
     }
 
     impl Bug {
-        pub const ALL: [Bug; 34] = [
+        pub const ALL: [Bug; 39] = [
             Bug::AckBeforeSync,
             Bug::FailedSyncTriedAgain,
             Bug::WriterGoesOnAfterError,
@@ -105,6 +115,11 @@ mod switch {
             Bug::DeletedTopicComesBack,
             Bug::DeletedFlagNotSealed,
             Bug::OldRevisionsUnderNewName,
+            Bug::KeyFolderNotSynced,
+            Bug::KeysNotSynced,
+            Bug::KeysOfFormerTopic,
+            Bug::KeysDestroyedBeforeRecord,
+            Bug::ArchivedFileRemovedFirst,
         ];
     }
 }

@@ -1,8 +1,12 @@
 //! The decoders of stored bytes, for fuzzing: any bytes are read or refused, never more.
 
+use std::io;
+use std::sync::Arc;
+
 use foretell_types::cloudevents::recorded_to_json;
 
 use crate::codec::{EventRef, Frame, Take, register_parts, topic_parts};
+use crate::files::File;
 use crate::index::Catalog;
 use crate::journal::disk_decoders;
 use crate::merkle::{Hash, MountainRange};
@@ -47,6 +51,39 @@ pub fn sealed_metadata(bytes: &[u8]) {
     let _ = MountainRange::take(&mut Take(bytes));
 }
 
+/// A key store of any nodes.
+pub fn keys(nodes: &[u8]) {
+    crate::erasure::decoder(nodes, |bytes| Arc::new(Bytes(bytes)));
+}
+
+/// A file that is only read.
+struct Bytes(Vec<u8>);
+
+impl File for Bytes {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = self.0.get(offset as usize..).unwrap_or(&[]);
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
 /// A proof over any frame.
 pub fn proof(frame: &[u8], leaf: u64, leaves: u64, hashes: &[[u8; 32]]) {
     let at = (leaf as usize) % (hashes.len() + 1);
@@ -77,6 +114,7 @@ mod tests {
             frame(&bytes);
             headers(&bytes);
             sealed_metadata(&bytes);
+            keys(&bytes);
             let hashes: Vec<[u8; 32]> = bytes.as_chunks().0.to_vec();
             proof(&bytes, leaf, leaves, &hashes);
             proof(&bytes, leaf % 8, 1 << hashes.len().min(3), &hashes);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foretell_types::{NewEvent, Position, Query, Result, Revision};
 
-use crate::index::{Index, recorded_content_hash};
+use crate::index::{Index, content_of_recorded};
 use crate::log::Shared;
 use crate::read::{ReadOptions, Reader};
 
@@ -13,8 +13,8 @@ use crate::read::{ReadOptions, Reader};
 pub(crate) struct KnownEvent {
     pub position: u64,
     pub revision: Option<u64>,
-    /// A hash of its content.
-    pub content: u64,
+    /// Equal for equal content.
+    pub content: u128,
 }
 
 impl Shared {
@@ -119,7 +119,7 @@ impl Shared {
         let Some(known) = known else {
             return Ok(None);
         };
-        let content = recorded_content_hash(&known, self.seed)?;
+        let content = content_of_recorded(&known)?;
         Ok(Some(KnownEvent {
             position: known.position.get(),
             revision: known.revision.map(Revision::get),

@@ -303,7 +303,9 @@ impl Reader {
                             next.map(|(position, _)| position)
                         }
                         Some(Err(error)) if error.kind() == ErrorKind::NotFound => {
-                            self.plan_again(next.map_or(0, |(position, _)| position));
+                            if let Some((position, place)) = next {
+                                self.plan_again(position, place)?;
+                            }
                             None
                         }
                         Some(Err(error)) => return Err(error),
@@ -320,14 +322,23 @@ impl Reader {
         }
     }
 
-    /// The segment that held a position was sealed meanwhile: its part is planned again.
-    fn plan_again(&mut self, position: u64) {
+    /// The segment that held a position was sealed meanwhile: its part is planned again. A segment
+    /// goes only after the index says where else its events are.
+    fn plan_again(&mut self, position: u64, place: Place) -> Result<()> {
+        let index = self.shared.index.read_recursive();
+        let part = index.recent_of(self.topic_id, position);
+        let still = part.and_then(|part| part.place(position)) == Some(place);
+        drop(index);
+        if still {
+            return Err(self.damaged(position, "the segment that holds it is missing"));
+        }
         self.plan = Plan::Nothing;
         if self.options.backward {
             self.until = position;
         } else {
             self.from = position;
         }
+        Ok(())
     }
 
     /// Plans the next stretch; false if there is none.

@@ -111,6 +111,36 @@ fn a_read_takes_what_it_needs() {
     }
 }
 
+/// A scan fetches several blocks with each call, forward and backward.
+#[test]
+fn a_scan_reads_ahead() {
+    let (disk, blobs) = (FaultDisk::new(), MemoryBlobs::default());
+    let options = LogOptions {
+        segment_bytes: 4 * 1024 * 1024,
+        cache_bytes: 16 * 1024 * 1024,
+        ..options(&blobs, keep(0))
+    };
+    let log = open_with(&disk, 1, &options).unwrap();
+    make(&log);
+    fill(&log, 1, 30_000);
+    seal_all(&log);
+    assert!(log.sealing().archived_segments >= 1);
+    let here = log.sealing().archived_segments;
+    drop(log);
+    for backward in [false, true] {
+        let log = open_with(&disk, 2, &options).unwrap();
+        let before = blobs.calls();
+        let all = ReadOptions {
+            backward,
+            ..ReadOptions::default()
+        };
+        assert_eq!(read(&log, all).len(), 30_000);
+        // A segment has more than fifty blocks: two to begin with, then sixteen at once.
+        let calls = blobs.calls() - before;
+        assert!(calls < here * 12, "{calls} calls for {here} segments");
+    }
+}
+
 struct Hands(AtomicU64);
 
 impl Clock for Hands {

@@ -426,3 +426,29 @@ fn what_is_appended_meanwhile_is_erased_only_by_what_comes_behind_it() {
         assert_eq!(event.erased, behind, "position {}", event.position);
     }
 }
+
+/// A topic is made anew while one of its name, whose events are encrypted, is there still.
+#[test]
+fn a_topic_made_anew_is_encrypted_as_it_says() {
+    let disk = FaultDisk::new();
+    let options = LogOptions {
+        write_in_background: false,
+        ..options()
+    };
+    let log = open_with(&disk, 1, &options).unwrap();
+    let make = Append::new().create_erasable_topic(people(), uuid::Uuid::from_u128(9));
+    let make = log.append(make).unwrap();
+    assert!(log.write());
+    make.wait().unwrap();
+    let delete = log.append(Append::new().delete_topic("people")).unwrap();
+    let again = Append::new()
+        .create_topic(people(), uuid::Uuid::from_u128(10), false)
+        .events("people", [event(4)]);
+    let again = log.append(again).unwrap();
+    assert!(log.write());
+    delete.wait().unwrap();
+    again.wait().unwrap();
+    drop(log);
+    let log = open(&disk, 2).unwrap();
+    assert_eq!(read(&log)[0].event, event(4));
+}

@@ -274,7 +274,7 @@ advancedFilters = [
         .iter()
         .filter(|e| e["subject"] == "topics/shop/eventSubscriptions/tills");
     let versions: Vec<_> = written.map(|e| e["data"]["version"].clone()).collect();
-    assert_eq!(versions, [3, 3]);
+    assert_eq!(versions, [4, 4]);
 }
 
 #[tokio::test]

@@ -165,5 +165,5 @@ async fn system_topics_are_read_only() {
     world.get("/topics/foretell.nothing/events").await.is(404);
     let list = |answer: Answer| answer.json().as_array().unwrap().len();
     assert_eq!(list(world.get("/topics").await), 1);
-    assert_eq!(list(world.get("/topics?system=true").await), 4);
+    assert_eq!(list(world.get("/topics?system=true").await), 5);
 }

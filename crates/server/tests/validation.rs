@@ -210,7 +210,7 @@ async fn who_says_nothing_is_confirmed_by_hand() {
         .collect();
     assert_eq!(
         versions,
-        [3, 3],
+        [4, 4],
         "older programs would deliver to who did not say yes"
     );
     let config = config.text();
@@ -414,7 +414,7 @@ async fn an_endpoint_that_says_yes_later_says_its_rate_too() {
     let config = world.get("/topics/foretell.config/events").await.json();
     assert_eq!(
         config.as_array().unwrap().last().unwrap()["data"]["version"],
-        3
+        4
     );
     world.node.close().await;
 }

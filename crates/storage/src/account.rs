@@ -4,17 +4,23 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foretell_types::{Error, ErrorKind, Instant, Result};
+use foretell_types::{Error, ErrorKind, Instant, Result, check_storage_account};
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::threads::Threads;
-use crate::{check_blob, check_container};
+use crate::{check_blob, check_container_of};
+
+/// Where the storage accounts that were made by themselves lie within the default one: no
+/// container can have this name.
+const ACCOUNTS: &str = "_accounts";
 
 /// A storage account: named containers of blobs. Writes are atomic: a reader sees the old blob
 /// or the new one, whole. A blob is durable once [`Account::sync`] has returned.
+///
+/// It holds others, each a folder of its own: a container of theirs is named `ACCOUNT:CONTAINER`.
 #[derive(Clone)]
 pub struct Account {
     store: Arc<dyn ObjectStore>,
@@ -129,8 +135,7 @@ impl Account {
 
     /// The blobs of a container whose names begin with `prefix`, in order of their names.
     pub async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobInfo>> {
-        check_container(container)?;
-        let root = Path::from(container);
+        let root = root(container)?;
         let found: Vec<_> = self
             .store
             .list(Some(&root))
@@ -157,6 +162,25 @@ impl Account {
         Ok(blobs)
     }
 
+    /// Removes all blobs of a container.
+    pub async fn clear(&self, container: &str) -> Result<()> {
+        for blob in self.list(container, "").await? {
+            self.delete(container, &blob.name).await?;
+        }
+        Ok(())
+    }
+
+    /// The containers that hold blobs of an account that was made by itself, as
+    /// `ACCOUNT:CONTAINER`.
+    pub async fn containers_of(&self, account: &str) -> Result<Vec<String>> {
+        check_storage_account(account)?;
+        let root = Path::from_iter([ACCOUNTS, account]);
+        let listed = self.store.list_with_delimiter(Some(&root)).await;
+        let listed = listed.map_err(|error| failed("list", &root, error))?;
+        let names = listed.common_prefixes.iter().filter_map(Path::filename);
+        Ok(names.map(|name| format!("{account}:{name}")).collect())
+    }
+
     /// Returns when every blob written so far is durable. On a local folder one sync of its file
     /// system serves all blobs; an object store is durable without it.
     pub async fn sync(&self) -> Result<()> {
@@ -175,11 +199,17 @@ impl Account {
 }
 
 fn place(container: &str, name: &str) -> Result<Path> {
-    check_container(container)?;
     check_blob(name)?;
-    Ok(Path::from_iter(
-        std::iter::once(container).chain(name.split('/')),
-    ))
+    let root = root(container)?;
+    Ok(name.split('/').fold(root, |path, part| path.join(part)))
+}
+
+fn root(container: &str) -> Result<Path> {
+    check_container_of(container)?;
+    Ok(match container.split_once(':') {
+        Some((account, container)) => Path::from_iter([ACCOUNTS, account, container]),
+        None => Path::from(container),
+    })
 }
 
 /// A path part as the name that it encodes (`object_store` percent-encodes what a store may not
@@ -250,6 +280,28 @@ mod tests {
         account.delete("results", "a.json").await.unwrap();
         account.delete("results", "a.json").await.unwrap();
         assert_eq!(account.list("results", "").await.unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn accounts_are_kept_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let account = Account::local(folder.path()).unwrap();
+        for container in ["results", "north:results", "south:results", "north:other"] {
+            let content = Bytes::from(container.to_owned());
+            account.put(container, "a/b", content).await.unwrap();
+        }
+        assert!(folder.path().join("_accounts/north/results/a/b").is_file());
+        let get = async |container| account.get(container, "a/b").await.unwrap();
+        assert_eq!(get("north:results").await.unwrap(), "north:results");
+        let mut listed = account.containers_of("north").await.unwrap();
+        listed.sort();
+        assert_eq!(listed, ["north:other", "north:results"]);
+        account.clear("north:results").await.unwrap();
+        assert_eq!(get("north:results").await, None);
+        assert_eq!(get("results").await.unwrap(), "results");
+        assert_eq!(get("south:results").await.unwrap(), "south:results");
+        assert!(account.containers_of("none").await.unwrap().is_empty());
+        assert!(account.containers_of("../x").await.is_err());
     }
 
     #[tokio::test]

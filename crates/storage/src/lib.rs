@@ -15,5 +15,5 @@ mod name;
 mod threads;
 
 pub use account::{Account, BlobInfo};
-pub use foretell_types::check_container;
+pub use foretell_types::check_container_of;
 pub use name::check_blob;

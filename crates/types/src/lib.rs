@@ -32,7 +32,10 @@ pub use compact::compact_json;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Data, ExtensionValue, NewEvent, RecordedEvent};
 pub use members::JsonMembers;
-pub use names::{SubscriptionName, TopicName, check_container, is_system_topic};
+pub use names::{
+    NamespaceName, SubscriptionName, TopicName, check_container, check_container_of,
+    check_function_app, check_storage_account, in_namespace, is_system_topic,
+};
 pub use number::{Position, Revision};
 pub use query::{AppendCondition, ExpectedRevision, Query, QueryItem};
 pub use timestamp::{Instant, Timestamp};

@@ -98,6 +98,30 @@ limits! {
     NAME_MIN_CHARS = 3, "characters";
     /// The longest topic name (service).
     TOPIC_NAME_CHARS = 50, "characters";
+    /// The longest name of a namespace, whose topics are named NAMESPACE.TOPIC (service).
+    NAMESPACE_NAME_CHARS = 50, "characters";
+    /// Namespaces of one data directory.
+    NAMESPACES = 1_000, "namespaces";
+    /// The longest name of a storage account (service).
+    STORAGE_ACCOUNT_NAME_CHARS = 24, "characters";
+    /// Storage accounts of one data directory, beside the default one.
+    STORAGE_ACCOUNTS = 250, "accounts";
+    /// Containers of one storage account that are made by themselves.
+    STORAGE_CONTAINERS = 10_000, "containers";
+    /// The longest name of a function app (service).
+    FUNCTION_APP_NAME_CHARS = 60, "characters";
+    /// Function apps of one data directory that were made through the API.
+    FUNCTION_APPS = 100, "apps";
+    /// App settings of one function app.
+    FUNCTION_SETTINGS = 1_000, "settings";
+    /// All app settings of one function app, names and values.
+    FUNCTION_SETTINGS_BYTES = 1024 * 1024, "bytes";
+    /// The code of a function app, as a zip.
+    PACKAGE_BYTES = 128 * 1024 * 1024, "bytes";
+    /// The same unpacked.
+    PACKAGE_UNPACKED_BYTES = 512 * 1024 * 1024, "bytes";
+    /// Files of the code of a function app.
+    PACKAGE_FILES = 50_000, "files";
     /// The longest subscription name (service).
     SUBSCRIPTION_NAME_CHARS = 64, "characters";
     /// Topics of one data directory, deleted ones included.
@@ -267,6 +291,18 @@ limits! {
     DATASET_LABEL_ROWS = 4 * 1024 * 1024, "rows";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
+    /// One message between a Pulumi program and its engine.
+    PROGRAM_MESSAGE_BYTES = 256 * 1024 * 1024, "bytes";
+    /// Resources of a Pulumi program that are made, changed or read at the same time.
+    PROGRAM_PARALLEL_STEPS = 16, "resources";
+    /// One asset of a Pulumi program, or all files of one archive.
+    PROGRAM_ASSET_BYTES = 1024 * 1024 * 1024, "bytes";
+    /// Files of one archive of a Pulumi program.
+    PROGRAM_ARCHIVE_FILES = 100_000, "files";
+    /// A Pulumi.yaml or Pulumi.STACK.yaml.
+    PROGRAM_YAML_BYTES = 4 * 1024 * 1024, "bytes";
+    /// Nesting of values in a Pulumi YAML program.
+    PROGRAM_YAML_DEPTH = 64, "levels";
     /// The text of a projection.
     PROJECTION_BYTES = 256 * 1024, "bytes";
     /// Projections of one data directory.

@@ -1,10 +1,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::limits::{NAME_MIN_CHARS, SUBSCRIPTION_NAME_CHARS, TOPIC_NAME_CHARS};
+use crate::limits::{
+    FUNCTION_APP_NAME_CHARS, NAME_MIN_CHARS, NAMESPACE_NAME_CHARS, STORAGE_ACCOUNT_NAME_CHARS,
+    SUBSCRIPTION_NAME_CHARS, TOPIC_NAME_CHARS,
+};
 use crate::{Error, Result};
 
 const SYSTEM_PREFIX: &str = "foretell.";
+const SYSTEM_NAMESPACE: &str = "foretell";
 
 /// Whether a topic is one of the product's own (`foretell.config`, `foretell.predictions`, …).
 pub fn is_system_topic(name: &str) -> bool {
@@ -27,7 +31,7 @@ macro_rules! name_type {
             type Err = Error;
 
             fn from_str(text: &str) -> Result<$name> {
-                check_name($what, text, $max)?;
+                check_name($what, part_of($what, text), $max)?;
                 Ok($name(text.to_owned()))
             }
         }
@@ -54,8 +58,14 @@ macro_rules! name_type {
 
 name_type! {
     /// The name of a topic: 3 to 50 letters, digits and hyphens, as Azure Event Grid has it.
-    /// The product's own topics begin with `foretell.`.
+    /// The product's own topics begin with `foretell.`; those of an Event Grid namespace are
+    /// named `NAMESPACE.TOPIC`.
     TopicName, "topic", TOPIC_NAME_CHARS
+}
+
+name_type! {
+    /// The name of an Event Grid namespace: 3 to 50 letters, digits and hyphens, not `foretell`.
+    NamespaceName, "namespace", NAMESPACE_NAME_CHARS
 }
 
 name_type! {
@@ -63,18 +73,42 @@ name_type! {
     SubscriptionName, "subscription", SUBSCRIPTION_NAME_CHARS
 }
 
+/// The namespace of a topic and its name there; `None` for a topic of no namespace.
+pub fn in_namespace(topic: &str) -> Option<(&str, &str)> {
+    topic.split_once('.').filter(|_| !is_system_topic(topic))
+}
+
+/// What is left of a topic's name once what is before its dot is known to be good.
+fn part_of<'a>(what: &str, text: &'a str) -> &'a str {
+    if what != "topic" {
+        return text;
+    }
+    match text.split_once('.') {
+        Some((namespace, name)) if !name.contains('.') => {
+            match check_name("namespace", namespace, NAMESPACE_NAME_CHARS) {
+                Ok(()) => name,
+                // Its own system's topics are in no namespace.
+                Err(_) if namespace == SYSTEM_NAMESPACE => name,
+                Err(_) => text,
+            }
+        }
+        _ => text,
+    }
+}
+
 fn check_name(what: &str, text: &str, max: usize) -> Result<()> {
-    let own = text
-        .strip_prefix(SYSTEM_PREFIX)
-        .filter(|_| what == "topic")
-        .unwrap_or(text);
     let length = text.chars().count();
     if !(NAME_MIN_CHARS..=max).contains(&length) {
         return Err(Error::invalid(format!(
             "{what} name {text:?} has {length} characters: expected {NAME_MIN_CHARS} to {max}"
         )));
     }
-    match own
+    if what == "namespace" && text.eq_ignore_ascii_case(SYSTEM_NAMESPACE) {
+        return Err(Error::invalid(format!(
+            "namespace name {text:?} is the product's own: choose another"
+        )));
+    }
+    match text
         .chars()
         .find(|c| !c.is_ascii_alphanumeric() && *c != '-')
     {
@@ -82,6 +116,46 @@ fn check_name(what: &str, text: &str, max: usize) -> Result<()> {
             "{what} name {text:?} holds {wrong:?}: only letters, digits and hyphens are allowed"
         ))),
         None => Ok(()),
+    }
+}
+
+/// Checks the name of a function app: letters, digits, hyphens, underscores and dots, as a folder
+/// may be named.
+pub fn check_function_app(name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = (1..=FUNCTION_APP_NAME_CHARS).contains(&name.len())
+        && name.chars().all(allowed)
+        && !name.starts_with(['.', '_']);
+    if good {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{name:?} is not the name of a function app: 1 to {FUNCTION_APP_NAME_CHARS} letters, digits, '-', '_' and '.', beginning with a letter, a digit or '-'"
+    )))
+}
+
+/// Checks the name of a storage account by Azure's rules: 3 to 24 lower-case letters and digits.
+pub fn check_storage_account(name: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if (NAME_MIN_CHARS..=STORAGE_ACCOUNT_NAME_CHARS).contains(&name.len())
+        && name.bytes().all(allowed)
+    {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{name:?} is not the name of a storage account: {NAME_MIN_CHARS} to {STORAGE_ACCOUNT_NAME_CHARS} lower-case letters and digits"
+    )))
+}
+
+/// Checks where a container is: `CONTAINER` of the default storage account, or
+/// `ACCOUNT:CONTAINER`.
+pub fn check_container_of(place: &str) -> Result<()> {
+    match place.split_once(':') {
+        Some((account, container)) => {
+            check_storage_account(account)?;
+            check_container(container)
+        }
+        None => check_container(place),
     }
 }
 
@@ -108,7 +182,7 @@ mod tests {
 
     #[test]
     fn topic_names() {
-        for good in ["abc", "Shop-1", "foretell.config"] {
+        for good in ["abc", "Shop-1", "foretell.config", "north.orders"] {
             assert!(good.parse::<TopicName>().is_ok(), "{good}");
         }
         let long = "x".repeat(51);
@@ -116,6 +190,11 @@ mod tests {
             "",
             "ab",
             "a.b",
+            "abc.b",
+            "abc.def.ghi",
+            "Foretell.abc",
+            ".abc",
+            "abc.",
             "a/b",
             "ümlaut",
             "a b c",
@@ -123,6 +202,33 @@ mod tests {
             long.as_str(),
         ] {
             assert!(bad.parse::<TopicName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn namespaces_and_accounts() {
+        assert_eq!(in_namespace("north.orders"), Some(("north", "orders")));
+        assert_eq!(in_namespace("orders"), None);
+        assert_eq!(in_namespace("foretell.config"), None);
+        assert!("foretell".parse::<NamespaceName>().is_err());
+        assert!("north".parse::<NamespaceName>().is_ok());
+        for good in ["results", "events1:results"] {
+            assert!(check_container_of(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            ":results",
+            "Events:results",
+            "a-b:results",
+            "events1:",
+            "a:b:c",
+            "ab:abc",
+        ] {
+            assert!(check_container_of(bad).is_err(), "{bad}");
+        }
+        assert!(check_function_app("shop_1.x").is_ok());
+        for bad in ["", "../x", ".", "a/b", "_x"] {
+            assert!(check_function_app(bad).is_err(), "{bad}");
         }
     }
 }

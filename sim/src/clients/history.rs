@@ -7,7 +7,7 @@ use foretell_types::{ErrorKind, RecordedEvent};
 use uuid::Uuid;
 
 use crate::model::Placed;
-use crate::request::{Entry, Request};
+use crate::request::{Create, Entry, Request};
 
 #[derive(Clone, Debug)]
 pub enum Kind {
@@ -74,7 +74,9 @@ impl Op {
             }
         };
         let entries = request.entries.iter().filter_map(|entry| match entry {
-            Entry::Event(name, _) | Entry::Create(name, ..) | Entry::Delete(name) => Some(&**name),
+            Entry::Event(name, _) | Entry::Create(Create { name, .. }) | Entry::Delete(name) => {
+                Some(&**name)
+            }
             Entry::Register(..) => None,
         });
         let expectations = request.expectations.iter().map(|(name, ..)| &**name);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::history::{Facts, Kind, Lived, Outcome};
 use super::schedule::{Schedule, TOPICS};
 use crate::failure::Failure;
-use crate::request::{Entry, Request};
+use crate::request::{Create, Entry, Request};
 
 /// How it stands with a name.
 #[derive(Default)]
@@ -51,9 +51,13 @@ impl Schedule {
 
     fn make(&mut self, log: &EventLog, client: usize, name: &str) -> Result<(), Failure> {
         let uuid = Uuid::from_u128(u128::from(self.random.number()));
-        let create = Entry::Create(name.to_owned(), uuid, false);
         let mut request = Request::default();
-        request.entries.push(create);
+        request.entries.push(Entry::Create(Create {
+            name: name.to_owned(),
+            uuid,
+            reuse_ids: false,
+            erasable: false,
+        }));
         if self.random.chance(50) {
             let event = self.workload.event().into();
             request.entries.push(Entry::Event(name.to_owned(), event));

@@ -10,7 +10,8 @@ use super::{Cycle, Held};
 use crate::check;
 use crate::disk::{Fault, SECTOR};
 use crate::failure::Failure;
-use crate::request::{Entry, Request};
+use crate::model::Model;
+use crate::request::{Create, Entry, Request};
 use crate::workload::read_options;
 
 /// Whether a life goes on.
@@ -75,7 +76,9 @@ impl Cycle {
             60..=79 => self.seal(log),
             80..=89 => self.query(log),
             90..=93 => self.hold(log),
-            94..=98 => self.read_on(),
+            94..=96 => self.read_on(),
+            97..=98 if self.waiting.is_empty() => self.erase(log),
+            97..=98 => Ok(Next::GoOn),
             _ => match self.waiting.is_empty() {
                 true => self.examine(log),
                 false => Ok(Next::GoOn),
@@ -92,14 +95,26 @@ impl Cycle {
         self.submit(log, request)
     }
 
-    fn submit(&mut self, log: &EventLog, request: Request) -> Result<Next, Failure> {
+    fn submit(&mut self, log: &EventLog, mut request: Request) -> Result<Next, Failure> {
         self.say(|| format!("submits {}", brief(&request)));
-        let ticket = request
-            .append()
-            .and_then(|append| log.append(append))
-            .map_err(|error| Failure::said("submitting", &error))?;
-        self.waiting.push((request, ticket));
-        Ok(Next::GoOn)
+        let before = self.disk.struck();
+        let expected = self.model.send(&mut request);
+        let ticket = request.append().and_then(|append| log.append(append));
+        match (ticket, expected) {
+            (Ok(ticket), Ok(())) => {
+                Model::name_keys(&mut request, log.key_store());
+                self.waiting.push((request, ticket));
+                Ok(Next::GoOn)
+            }
+            (Err(error), Err(expected)) if error.kind() == expected => Ok(Next::GoOn),
+            // Keys are made, or read, before anything waits.
+            (Err(_), _) if self.disk.struck().is_some() => Ok(self.after(before)),
+            (Err(error), _) => Err(Failure::said("submitting", &error)),
+            (Ok(_), Err(expected)) => {
+                let message = format!("{} is taken, not {expected:?}", brief(&request));
+                Err(Failure::new("submitting", message))
+            }
+        }
     }
 
     /// A register so long that its group ends where a sector does. Layout: docs/format.md.
@@ -135,7 +150,7 @@ impl Cycle {
     }
 
     /// Whether a fault that may have struck leaves the log in use.
-    fn after(&self, before: Option<(Fault, crate::disk::Struck)>) -> Next {
+    pub(super) fn after(&self, before: Option<(Fault, crate::disk::Struck)>) -> Next {
         match self.disk.struck() {
             Some((Fault::Stop, _)) => Next::End,
             struck if struck == before => Next::GoOn,
@@ -251,7 +266,7 @@ fn brief(request: &Request) -> String {
             event.data.len()
         ),
         Entry::Register(key, value) => format!("{key}={:?}", value.as_ref().map(Vec::len)),
-        Entry::Create(name, ..) => format!("+{name}"),
+        Entry::Create(Create { name, .. }) => format!("+{name}"),
         Entry::Delete(name) => format!("-{name}"),
     });
     let entries: Vec<String> = entries.collect();

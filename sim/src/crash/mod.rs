@@ -1,14 +1,18 @@
 //! Cycles of work, fault, crash and recovery, each from its own seed.
 
+mod erase;
 mod life;
 mod recover;
 mod write;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 pub use self::write::{answer, poll};
-use foretell_log::{EventLog, LogOptions, Reader, Ticket};
+use foretell_log::{ArchiveRule, EventLog, LogOptions, Reader, Ticket};
 
+use self::recover::KEYS;
+use crate::archive::Archive;
 use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::model::Model;
@@ -29,6 +33,10 @@ pub struct Counts {
     pub refused: u64,
     /// Pieces of work in the background: segments sealed, runs merged.
     pub sealed: u64,
+    /// Segments that lie in the archive at the end of a life.
+    pub archived: u64,
+    /// Subjects that were erased.
+    pub erased: u64,
     /// Groups without an answer that were found there, or not there.
     pub unknown_there: u64,
     pub unknown_gone: u64,
@@ -43,6 +51,8 @@ impl Counts {
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
         self.sealed += other.sealed;
+        self.archived += other.archived;
+        self.erased += other.erased;
         self.unknown_there += other.unknown_there;
         self.unknown_gone += other.unknown_gone;
     }
@@ -60,6 +70,9 @@ struct Cycle {
     random: Seeded,
     workload: Workload,
     disk: Disk,
+    archive: Archive,
+    /// Which segments are archived.
+    archived: Option<ArchiveRule>,
     clock: HandClock,
     options: LogOptions,
     model: Model,
@@ -78,14 +91,17 @@ struct Cycle {
 pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
     let random = Seeded::new(seed);
     let mut cycle = Cycle {
-        workload: Workload::new(random.fork()),
+        workload: Workload::new(random.fork()).with_erasable_topics(),
         disk: Disk::new(random.fork()),
+        archive: Archive::default(),
+        archived: archived(&random),
         clock: HandClock::default(),
         options: LogOptions {
             segment_bytes: [2, 3, 4, 8][random.below(4) as usize] * 1024,
             cache_bytes: 64 * 1024,
             seal_in_background: false,
             write_in_background: false,
+            keys: Some(KEYS.into()),
             ..LogOptions::default()
         },
         model: Model::default(),
@@ -103,6 +119,17 @@ pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
     Ok(cycle.counts)
 }
 
+/// Some logs have an archive, and keep little or nothing.
+fn archived(random: &Seeded) -> Option<ArchiveRule> {
+    random.chance(50).then(|| ArchiveRule {
+        container: "archive".to_owned(),
+        after: random
+            .chance(30)
+            .then(|| Duration::from_secs(random.below(20))),
+        keep_bytes: random.chance(70).then(|| random.below(3) * 5_000),
+    })
+}
+
 impl Cycle {
     fn run(&mut self) -> Result<(), Failure> {
         let lives = 2 + self.random.below(6);
@@ -110,6 +137,7 @@ impl Cycle {
             let log = self.open()?;
             self.live(&log)?;
             // Whoever still holds the log when the machine stops does nothing more with it.
+            self.counts.archived += log.sealing().archived_segments;
             self.held.clear();
             self.waiting.clear();
             drop(log);

@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use foretell_log::EventLog;
+use foretell_log::{Archive, EventLog, LogOptions};
 
 use super::Cycle;
+use super::erase::finish_erasures;
 use crate::check;
 use crate::disk::{Disk, Fault, Loss, Plan, Struck};
 use crate::failure::Failure;
 use crate::random::environment;
 
 pub const FOLDER: &str = "/log";
+/// The folder of the keys of erasable subjects.
+pub const KEYS: &str = "/keys";
 
 impl Cycle {
     /// The machine stops, or by so many percent only the process: what of the disk is left.
@@ -58,7 +61,9 @@ impl Cycle {
             self.counts.openings += 1;
             self.say(|| format!("opens, with {plan:?}"));
             let environment = environment(&self.disk, &self.clock, &self.random);
-            let opened = EventLog::open_folder_with(Path::new(FOLDER), &environment, &self.options);
+            let opened =
+                EventLog::open_folder_with(Path::new(FOLDER), &environment, &self.options())
+                    .and_then(|log| finish_erasures(&log).map(|()| log));
             let struck = self.disk.struck().map(|(fault, _)| fault);
             match (opened, struck) {
                 (Ok(_), Some(Fault::Stop)) => {}
@@ -73,6 +78,17 @@ impl Cycle {
             self.end(if struck == Some(Fault::Error) { 85 } else { 55 });
         }
         Err(Failure::new("opening", "there is no next attempt"))
+    }
+
+    fn options(&self) -> LogOptions {
+        let blobs = || self.archive.beside(&self.disk, &self.random);
+        LogOptions {
+            archive: self.archived.clone().map(|rule| Archive {
+                blobs: blobs(),
+                rule: Some(rule),
+            }),
+            ..self.options.clone()
+        }
     }
 
     /// A fault within about so many calls.

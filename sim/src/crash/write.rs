@@ -11,6 +11,7 @@ use super::life::Next;
 use crate::disk::{Fault, Struck};
 use crate::failure::{Failure, same};
 use crate::model::{Answer, Model, Placed};
+use crate::request::{Entry, Request};
 
 const CHECK: &str = "answers";
 
@@ -124,7 +125,10 @@ impl Cycle {
     /// After a write or sync that failed, nothing more is taken.
     fn is_poisoned(&mut self, log: &EventLog) -> std::result::Result<(), Failure> {
         let written = self.disk.written();
-        let request = self.workload.request(&self.model);
+        let request = Request {
+            entries: vec![Entry::Register("z".to_owned(), None)],
+            ..Request::default()
+        };
         let mut ticket = request
             .append()
             .and_then(|append| log.append(append))

@@ -115,7 +115,7 @@ impl Disk {
     }
 
     /// Counts a call; fails if a fault strikes it.
-    fn call(&self, what: Struck) -> io::Result<()> {
+    pub(crate) fn call(&self, what: Struck) -> io::Result<()> {
         let mut inner = self.lock();
         inner.calls += 1;
         if let Some((Fault::Stop, _)) = inner.struck {
@@ -146,7 +146,7 @@ impl Disk {
     }
 
     /// Takes something into the hash over all that was written.
-    fn note(&self, bytes: &[u8]) {
+    pub(crate) fn note(&self, bytes: &[u8]) {
         let mut inner = self.lock();
         inner.written = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, inner.written);
     }

@@ -1,7 +1,7 @@
 use foretell_types::{AppendCondition, ErrorKind, ExpectedRevision, NewEvent, Revision};
 
 use super::{Event, Model, Topic, identity};
-use crate::request::{Entry, Request};
+use crate::request::{Create, Entry, Key, Request};
 
 /// Where an event is: position, revision, and whether it was there already.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -48,7 +48,7 @@ impl Model {
                         return Err(ErrorKind::NotFound);
                     }
                 }
-                Entry::Create(name, ..) => {
+                Entry::Create(Create { name, .. }) => {
                     if made.contains(&name) || self.topics.contains_key(name) {
                         return Err(ErrorKind::Conflict);
                     }
@@ -75,14 +75,18 @@ impl Model {
     fn known(&self, request: &Request) -> Result<Vec<Option<Placed>>, ErrorKind> {
         let mut known = Vec::with_capacity(request.entries.len());
         let mut new: Vec<(&str, &NewEvent)> = Vec::new();
-        for entry in &request.entries {
+        for (number, entry) in request.entries.iter().enumerate() {
             let Entry::Event(name, event) = entry else {
                 known.push(None);
                 continue;
             };
+            let key = request.key(number);
             let topic = self.topics.get(name);
+            if topic.is_some_and(|topic| !self.takes(topic, event, key)) {
+                return Err(ErrorKind::Busy);
+            }
             let reuses = topic.map_or_else(|| makes_reusing(request, name), |t| t.reuse_ids);
-            let found = topic.and_then(|topic| topic.twin(event));
+            let found = topic.and_then(|topic| topic.twin(event, key));
             if found.is_some_and(|(_, same)| !same) && !reuses {
                 return Err(ErrorKind::Conflict);
             }
@@ -104,7 +108,8 @@ impl Model {
 
     fn put(&mut self, request: &Request, known: Vec<Option<Placed>>, recorded: i64) -> Vec<Placed> {
         let (mut answer, mut frames) = (Vec::new(), 0);
-        for (entry, known) in request.entries.iter().zip(known) {
+        for (number, (entry, known)) in request.entries.iter().zip(known).enumerate() {
+            let key = request.key(number);
             match (entry, known) {
                 (Entry::Event(..), Some(known)) => {
                     answer.push(known);
@@ -114,7 +119,7 @@ impl Model {
                     let Some(topic) = self.topics.get_mut(topic) else {
                         continue;
                     };
-                    if let Some((twin, true)) = topic.twin(event) {
+                    if let Some((twin, true)) = topic.twin(event, key) {
                         answer.push(twin);
                         continue;
                     }
@@ -122,6 +127,8 @@ impl Model {
                         event: event.clone(),
                         revision: None,
                         recorded,
+                        key,
+                        erased: false,
                     }));
                 }
                 (Entry::Register(key, Some(value)), _) => {
@@ -130,18 +137,19 @@ impl Model {
                 (Entry::Register(key, None), _) => {
                     self.registers.remove(key);
                 }
-                (Entry::Create(name, uuid, reuse_ids), _) => {
+                (Entry::Create(made), _) => {
                     self.made += 1;
                     let topic = Topic {
                         number: self.made,
-                        uuid: *uuid,
-                        reuse_ids: *reuse_ids,
+                        uuid: made.uuid,
+                        reuse_ids: made.reuse_ids,
+                        erasable: made.erasable,
                         created: recorded,
                         events: Vec::new(),
                         streams: Default::default(),
                         ids: Default::default(),
                     };
-                    self.topics.insert(name.clone(), topic);
+                    self.topics.insert(made.name.clone(), topic);
                 }
                 (Entry::Delete(name), _) => {
                     self.topics.remove(name);
@@ -160,7 +168,7 @@ impl Model {
 
 impl Topic {
     /// The last event of the same identity, and whether its content is the same too.
-    fn twin(&self, event: &NewEvent) -> Option<(Placed, bool)> {
+    fn twin(&self, event: &NewEvent, key: Option<Key>) -> Option<(Placed, bool)> {
         let position = *self.ids.get(&identity(event))?;
         let there = &self.events[position as usize - 1];
         let placed = Placed {
@@ -168,7 +176,8 @@ impl Topic {
             revision: there.revision,
             duplicate: true,
         };
-        Some((placed, content(&there.event) == content(event)))
+        let same = content(&there.event) == content(event) && there.key == key;
+        Some((placed, same))
     }
 
     pub(super) fn push(&mut self, mut new: Event) -> Placed {
@@ -190,7 +199,8 @@ impl Topic {
 
 fn makes_reusing(request: &Request, topic: &str) -> bool {
     let mut entries = request.entries.iter();
-    entries.any(|entry| matches!(entry, Entry::Create(name, _, true) if name == topic))
+    entries
+        .any(|entry| matches!(entry, Entry::Create(made) if made.reuse_ids && made.name == topic))
 }
 
 fn same_identity(a: &NewEvent, b: &NewEvent) -> bool {

@@ -1,6 +1,7 @@
 //! The log as plainly as it can be said: every rule in memory, without segments, index or cache.
 
 mod append;
+mod erase;
 mod read;
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,7 +9,10 @@ use std::sync::Arc;
 
 use foretell_types::NewEvent;
 
+use crate::request::Key;
+
 pub use self::append::{Answer, Placed};
+pub use self::erase::{ERASURES, record};
 
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -16,6 +20,10 @@ pub struct Event {
     pub revision: Option<u64>,
     /// Nanoseconds since the epoch.
     pub recorded: i64,
+    /// What its data is encrypted under.
+    pub key: Option<Key>,
+    /// The data is gone.
+    pub erased: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -24,6 +32,7 @@ pub struct Topic {
     pub number: u64,
     pub uuid: uuid::Uuid,
     pub reuse_ids: bool,
+    pub erasable: bool,
     pub created: i64,
     /// Position `n` is at `n - 1`.
     pub events: Vec<Event>,
@@ -48,6 +57,8 @@ impl Topic {
 pub struct Model {
     pub topics: BTreeMap<String, Topic>,
     pub registers: BTreeMap<String, Vec<u8>>,
+    /// How many keys of a topic's subject are destroyed; those without any aren't here.
+    destroyed: BTreeMap<(uuid::Uuid, String), u32>,
     pub commits: u64,
     pub frames: u64,
     /// Topics ever made.

@@ -21,6 +21,8 @@ impl Topic {
                 event: Arc::new(recorded.event.clone()),
                 revision: None,
                 recorded: recorded.recorded_time.as_nanos(),
+                key: None,
+                erased: false,
             });
         }
         topic

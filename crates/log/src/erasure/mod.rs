@@ -10,11 +10,12 @@ mod tree;
 use foretell_types::{Error, ErrorKind, Result};
 
 use crate::append::{Append, Appended};
+use crate::bugs::{self, Bug};
 use crate::log::{EventLog, Shared};
 use crate::read::{ReadOptions, Reader};
 
 pub(crate) use cipher::Context;
-pub(crate) use store::KeyStore;
+pub(crate) use store::{KeyStore, decoder};
 
 /// The register that names the key store of a log.
 pub(crate) const KEY_STORE_REGISTER: &str = "keystore";
@@ -83,6 +84,9 @@ pub(crate) fn erase(
         });
     }
     let erased = keys.close(uuid, &wanted)?;
+    if bugs::on(Bug::KeysDestroyedBeforeRecord) {
+        keys.destroy(&erased)?;
+    }
     // Behind everything that was encrypted under these keys.
     let recorded = record(&erased)
         .and_then(|append| log.append(append))

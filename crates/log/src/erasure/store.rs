@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use super::ErasedKey;
 use super::cipher::SubjectKey;
-use super::tree::{LEVELS, Label, Node, label};
+use super::tree::{Label, Node, label};
+use crate::bugs::{self, Bug};
 use crate::environment::Environment;
 use crate::files::{File, write_again};
 
@@ -59,6 +60,11 @@ impl KeyStore {
         let files = &*environment.files;
         let at = |error| failed("open", folder, error);
         files.create_dir_all(folder).map_err(at)?;
+        if !bugs::on(Bug::KeyFolderNotSynced) {
+            // The keys in it are no more durable than its name.
+            let parent = folder.parent().unwrap_or(folder);
+            files.sync_dir(parent).map_err(at)?;
+        }
         files.make_private(folder).map_err(at)?;
         let names = files.list(folder).map_err(at)?;
         let numbers = names.iter().rev().filter_map(|name| number_of(name));
@@ -270,8 +276,13 @@ impl KeyFile {
     /// Opens a file and checks every byte of it.
     fn open(folder: &Path, environment: &Environment, number: u64) -> Result<KeyFile> {
         let path = folder.join(name(number));
-        let at = |error| failed("open", &path, error);
-        let file = environment.files.open(&path).map_err(at)?;
+        let opened = environment.files.open(&path);
+        let file = opened.map_err(|error| failed("open", &path, error))?;
+        KeyFile::read_all(path, number, file)
+    }
+
+    fn read_all(path: PathBuf, number: u64, file: Arc<dyn File>) -> Result<KeyFile> {
+        let at = |error| failed("read", &path, error);
         let mut header = [0; HEADER_BYTES as usize];
         let count = file.read_at(&mut header, 0).map_err(at)?;
         let sound = count == header.len() && header[..8] == MAGIC;
@@ -299,12 +310,13 @@ impl KeyFile {
         };
         let mut hasher = blake3::Hasher::new();
         hasher.update(&header);
-        let mut last: Option<Label> = None;
+        let mut last: Option<Node> = None;
         let mut in_order = true;
         file.walk(&mut |node, bytes| {
             hasher.update(bytes);
-            in_order &= last.is_none_or(|last| last < node.way) && node.depth <= LEVELS;
-            last = Some(node.way);
+            let follows = |last: &Node| last.way < node.way && !last.covers(&node.way);
+            in_order &= node.is_sound() && last.as_ref().is_none_or(follows);
+            last = Some(node.clone());
             Ok(())
         })?;
         let mut trailer = [0; TRAILER_BYTES as usize];
@@ -465,10 +477,42 @@ impl<'a> Writer<'a> {
         let trailer = *self.hasher.finalize().as_bytes();
         self.push(&trailer)?;
         self.flush()?;
+        if bugs::on(Bug::KeysNotSynced) {
+            return Ok(self.file);
+        }
         let sync = self.file.file.sync_data();
         let sync = sync.and_then(|()| self.environment.files.sync_dir(self.folder));
         sync.map_err(|error| failed("sync", &self.file.path, error))?;
         Ok(self.file)
+    }
+}
+
+/// A key store of any nodes, its magic number and checksum put right: keys are found in it, or it
+/// is refused.
+pub(crate) fn decoder(nodes: &[u8], to_file: impl Fn(Vec<u8>) -> Arc<dyn File>) {
+    let mut bytes = vec![0; HEADER_BYTES as usize];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(nodes);
+    let trailer = blake3::hash(&bytes);
+    bytes.extend_from_slice(trailer.as_bytes());
+    let Ok(file) = KeyFile::read_all(PathBuf::from("keys"), 1, to_file(bytes)) else {
+        return;
+    };
+    for label in nodes.as_chunks().0 {
+        if let Ok(Some(node)) = file.find(label) {
+            let leaf = node.leaf(label);
+            let mut kept = Vec::new();
+            let punctured = node.without(&[*label], &mut |node| {
+                kept.push(node.clone());
+                Ok(())
+            });
+            assert!(punctured.is_ok() && kept.iter().all(|node| !node.covers(label)));
+            assert_eq!(
+                file.find(label).ok().flatten().map(|n| n.leaf(label)),
+                Some(leaf)
+            );
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use foretell_types::Result;
 use zeroize::Zeroizing;
 
 /// Two bits of the way are taken at each level.
-pub(super) const LEVELS: u8 = 48;
+const LEVELS: u8 = 48;
 const CHILDREN: u8 = 4;
 
 pub(super) type Secret = Zeroizing<[u8; 32]>;
@@ -55,6 +55,11 @@ impl Node {
             way: Label::default(),
             secret,
         }
+    }
+
+    /// Whether there is such a node.
+    pub fn is_sound(&self) -> bool {
+        self.depth <= LEVELS && (self.depth..LEVELS).all(|level| turn(&self.way, level) == 0)
     }
 
     /// Whether a label's leaf is below it, or is it.

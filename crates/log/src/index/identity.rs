@@ -2,9 +2,10 @@ use std::collections::VecDeque;
 
 use foretell_types::limits::IDENTITY_WINDOW;
 use foretell_types::{NewEvent, Result};
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::codec::{EventRef, FRAME_HEADER, SealedData, encode_event};
+use crate::hashes::{self, Digest};
 
 /// The identities of a topic's last [`IDENTITY_WINDOW`] events: hashes of (source, id) under a
 /// secret of the log, to positions. Whether an event found by its hash really is the one asked
@@ -38,6 +39,17 @@ struct Bucket {
     spilled: u32,
 }
 
+impl Bucket {
+    /// The places with this tag, as bits. All are compared, whatever is found: the processor can't
+    /// guess which it will be.
+    fn places_of(&self, tag: u8) -> u32 {
+        let tags = self.tags.iter().enumerate();
+        tags.fold(0, |places, (place, known)| {
+            places | u32::from(*known == tag) << place
+        })
+    }
+}
+
 impl Identity {
     /// Of a topic whose next event has this position.
     pub fn new(next: u64) -> Identity {
@@ -45,6 +57,15 @@ impl Identity {
             hashes: VecDeque::new(),
             base: next,
             buckets: Vec::new(),
+        }
+    }
+
+    /// Reads what identities will be looked for in, and does nothing else: so the processor waits
+    /// for many lines of its cache at once.
+    pub fn bring_near(&self, hashes: impl Iterator<Item = u64>) {
+        if !self.buckets.is_empty() {
+            let read = hashes.map(|hash| self.buckets[self.first_bucket(hash)].spilled);
+            std::hint::black_box(read.fold(0, |all, one| all ^ one));
         }
     }
 
@@ -93,13 +114,15 @@ impl Identity {
         let mut at = self.first_bucket(hash);
         loop {
             let bucket = &self.buckets[at];
-            for (place, known) in bucket.tags.iter().enumerate() {
-                if *known == tag(hash)
-                    && let Some(number) = self.number(bucket.positions[place])
+            let mut places = bucket.places_of(tag(hash));
+            while places != 0 {
+                let place = places.trailing_zeros() as usize;
+                if let Some(number) = self.number(bucket.positions[place])
                     && self.hashes[number] == hash
                 {
                     return Some((at, place));
                 }
+                places &= places - 1;
             }
             self.number(bucket.spilled)?;
             at = self.next_bucket(at);
@@ -110,10 +133,13 @@ impl Identity {
     fn free(&self, hash: u64) -> (usize, usize) {
         let mut at = self.first_bucket(hash);
         loop {
-            let mut places = self.buckets[at].positions.iter();
-            match places.position(|position| self.number(*position).is_none()) {
-                Some(place) => return (at, place),
-                None => at = self.next_bucket(at),
+            let positions = self.buckets[at].positions.iter().enumerate();
+            let places = positions.fold(0u32, |places, (place, position)| {
+                places | u32::from(self.number(*position).is_none()) << place
+            });
+            match places {
+                0 => at = self.next_bucket(at),
+                _ => return (at, places.trailing_zeros() as usize),
             }
         }
     }
@@ -196,28 +222,29 @@ impl IdentityKeys {
     }
 }
 
-/// A hash of an event's content, given its encoded body, leaving out what the server filled in.
-pub(crate) fn content_hash(
-    body: &[u8],
-    filled: Option<&NewEvent>,
-    sealed: Option<SealedData<'_>>,
-    seed: u64,
-) -> u64 {
-    let Some(event) = filled else {
-        return xxh3_64_with_seed(body, seed);
-    };
+/// What tells whether an event is the same: of its encoded body's digest. For one with a time that
+/// the server filled in it is that of the event without: [`content_of_filled`].
+pub(crate) fn content_of(digest: &Digest) -> u128 {
+    u128::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
+}
+
+pub(crate) fn content_of_filled(event: &NewEvent, sealed: Option<SealedData<'_>>) -> u128 {
     let plain = NewEvent {
         time: None,
         time_filled: false,
         ..event.clone()
     };
-    let mut frame = Vec::new();
-    encode_event(&mut frame, &plain, sealed);
-    xxh3_64_with_seed(&frame[FRAME_HEADER..], seed)
+    of_encoded(&plain, sealed)
 }
 
-/// As [`content_hash`], for an event read back.
-pub(crate) fn recorded_content_hash(stored: &EventRef<'_>, seed: u64) -> Result<u64> {
+fn of_encoded(event: &NewEvent, sealed: Option<SealedData<'_>>) -> u128 {
+    let mut frame = Vec::new();
+    encode_event(&mut frame, event, sealed);
+    content_of(&hashes::of_text(&frame[FRAME_HEADER..]))
+}
+
+/// The same for an event read back.
+pub(crate) fn content_of_recorded(stored: &EventRef<'_>) -> Result<u128> {
     let event = &*stored.to_recorded()?;
     let bytes = stored.sealed().map(|_| stored.stored_data());
     let sealed = stored.sealed().zip(bytes.as_deref());
@@ -226,10 +253,10 @@ pub(crate) fn recorded_content_hash(stored: &EventRef<'_>, seed: u64) -> Result<
         form: stored.form(),
         bytes,
     });
-    let mut frame = Vec::new();
-    encode_event(&mut frame, event, sealed);
-    let filled = event.time_filled.then_some(event);
-    Ok(content_hash(&frame[FRAME_HEADER..], filled, sealed, seed))
+    Ok(match event.time_filled {
+        true => content_of_filled(event, sealed),
+        false => of_encoded(event, sealed),
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use foretell_types::Result;
 
 pub(crate) use catalog::{Catalog, Topic};
 pub(crate) use identity::{
-    Identity, IdentityKeys, content_hash, identity_key, recorded_content_hash,
+    Identity, IdentityKeys, content_of, content_of_filled, content_of_recorded, identity_key,
 };
 pub(crate) use recent::{Facts, Recent, RecentTopic};
 
@@ -47,15 +47,17 @@ impl Index {
         self.catalog
             .event(event.topic, event.position, event.revision)?;
         self.identities[event.topic as usize].push(event.identity);
-        match self.recent.last_mut() {
-            Some(recent) if recent.segment == segment => recent.push(event, place),
-            _ => {
-                let mut recent = Recent::new(segment);
-                recent.push(event, place)?;
-                self.recent.push(recent);
-                Ok(())
-            }
+        if self
+            .recent
+            .last()
+            .is_none_or(|last| last.segment != segment)
+        {
+            self.recent.push(Recent::new(segment));
         }
+        let Some((last, older)) = self.recent.split_last_mut() else {
+            return Ok(());
+        };
+        last.push(event, place, older.last())
     }
 
     /// Takes in a frame that is durable, in a segment of the journal.

@@ -29,11 +29,15 @@ impl Recent {
         self.topics.get(&id)
     }
 
-    /// Takes in an event, which follows the last of its topic.
-    pub fn push(&mut self, event: &Facts<'_>, place: Place) -> Result<()> {
+    /// Takes in an event, which follows the last of its topic. For a topic that is new here there
+    /// is room as the segment before needed it: grown step by step, each step is new memory.
+    pub fn push(&mut self, event: &Facts<'_>, place: Place, before: Option<&Recent>) -> Result<()> {
         self.topics
             .entry(event.topic)
-            .or_insert_with(|| RecentTopic::new(event.position))
+            .or_insert_with(|| {
+                let before = before.and_then(|before| before.topic(event.topic));
+                RecentTopic::new(event.position, before)
+            })
             .push(event, place)
     }
 }
@@ -64,6 +68,8 @@ pub(crate) struct RecentTopic {
     ends: Vec<StreamEnd>,
     types: HashMap<Box<str>, u32>,
     of_type: Vec<Vec<u32>>,
+    /// How many events of a type are expected.
+    room_of_type: HashMap<Box<str>, usize>,
     tags: HashMap<Box<str>, Vec<u32>>,
 }
 
@@ -74,18 +80,30 @@ struct StreamEnd {
 }
 
 impl RecentTopic {
-    fn new(first: u64) -> RecentTopic {
+    fn new(first: u64, before: Option<&RecentTopic>) -> RecentTopic {
+        let room = |of: fn(&RecentTopic) -> usize| before.map_or(0, |before| of(before) * 9 / 8);
+        let events = room(|before| before.places.len());
+        let streams = room(|before| before.ends.len());
         RecentTopic {
             first,
-            places: Vec::new(),
-            stream_of: Vec::new(),
-            type_of: Vec::new(),
-            streams: HashMap::new(),
-            ends: Vec::new(),
+            places: Vec::with_capacity(events),
+            stream_of: Vec::with_capacity(events),
+            type_of: Vec::with_capacity(events),
+            streams: HashMap::with_capacity(streams),
+            ends: Vec::with_capacity(streams),
             types: HashMap::new(),
             of_type: Vec::new(),
+            room_of_type: before.map_or_else(HashMap::new, RecentTopic::counts),
             tags: HashMap::new(),
         }
+    }
+
+    /// How many events of each type there are.
+    fn counts(&self) -> HashMap<Box<str>, usize> {
+        let counts = self.types.iter();
+        counts
+            .map(|(name, at)| (name.clone(), self.of_type[*at as usize].len()))
+            .collect()
     }
 
     pub fn last(&self) -> u64 {
@@ -119,7 +137,9 @@ impl RecentTopic {
             None => {
                 let new = self.of_type.len() as u32;
                 self.types.insert(event.event_type.into(), new);
-                self.of_type.push(Vec::new());
+                let room = self.room_of_type.get(event.event_type);
+                let room = room.map_or(0, |count| count * 9 / 8);
+                self.of_type.push(Vec::with_capacity(room));
                 new
             }
         };

@@ -49,6 +49,10 @@ impl PieceCache {
         }
     }
 
+    pub fn capacity(&self) -> u64 {
+        self.pieces.capacity()
+    }
+
     /// A number for a file that is opened, never used before.
     pub fn file(&self) -> u64 {
         self.files.fetch_add(1, Ordering::Relaxed)

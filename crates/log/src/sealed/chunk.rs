@@ -452,6 +452,16 @@ impl ChunkFile {
         Ok(piece)
     }
 
+    /// How many bytes the cache holds, of all files.
+    pub fn cached_bytes(&self) -> u64 {
+        self.cache.capacity()
+    }
+
+    /// Whether a chunk is in the cache.
+    pub fn is_held(&self, chunk: Chunk) -> bool {
+        self.cache.get(self.number, chunk.offset).is_some()
+    }
+
     /// Brings blocks of frames that lie side by side into the cache, by one read.
     pub fn fetch(&self, blocks: &[Chunk]) -> Result<()> {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {

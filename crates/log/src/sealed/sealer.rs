@@ -247,6 +247,10 @@ impl Sealer {
             (seed, &segment),
         )?);
         let number = segment.number;
+        if bugs::on(Bug::ArchivedFileRemovedFirst) {
+            let file = std::iter::once(SealedSegment::name(number));
+            self.store.remove(file)?;
+        }
         let change = |manifest: &mut Manifest| {
             let blob = copy.file.blob().unwrap_or_default().to_owned();
             manifest.archived.insert(number, blob);

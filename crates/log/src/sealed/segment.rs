@@ -19,9 +19,12 @@ use crate::merkle::MountainRange;
 const BLOCK_BYTES: usize = 64 * 1024;
 /// How hard zstd tries.
 const EFFORT: i32 = 1;
+/// At most so many blocks are fetched from the archive at once.
+const AHEAD: usize = 16;
 /// So many positions share one entry of the time column.
 pub(crate) const ZONE: u64 = 256;
-/// A read that goes through blocks in order keeps none of them in the cache.
+/// A walk through blocks in order keeps none of them in the cache, unless they come from the
+/// archive.
 const KEEP: bool = true;
 
 /// The frames of one source.
@@ -189,7 +192,13 @@ impl SealedSegment {
     ) -> Result<(Arc<Piece>, usize)> {
         let at = section.block_of(position);
         let (first, chunk) = section.blocks[at];
-        let piece = self.file.block(chunk, keep).map_err(|error| {
+        let read = match self.file.blob() {
+            None => self.file.block(chunk, keep),
+            Some(_) => self
+                .read_ahead(section, at)
+                .and_then(|()| self.file.block(chunk, KEEP)),
+        };
+        let piece = read.map_err(|error| {
             let next = section
                 .blocks
                 .get(at + 1)
@@ -210,6 +219,29 @@ impl SealedSegment {
                 .damage(chunk.offset, "a block holds too few frames"));
         }
         Ok((piece, index))
+    }
+
+    /// Where a read goes through blocks in the archive in order, either way, several are fetched
+    /// with the one that is wanted: each call takes long.
+    fn read_ahead(&self, section: &Section, at: usize) -> Result<()> {
+        let blocks = &section.blocks;
+        // What is fetched has to stay in the cache until its turn comes.
+        let most = AHEAD.min(self.file.cached_bytes() as usize / 8 / BLOCK_BYTES);
+        let is_held = |at: usize| {
+            let chunk = blocks.get(at).map(|(_, chunk)| *chunk);
+            chunk.is_some_and(|chunk| self.file.is_held(chunk))
+        };
+        let wanted = if most < 2 || is_held(at) {
+            return Ok(());
+        } else if at > 0 && is_held(at - 1) {
+            at..blocks.len().min(at + most)
+        } else if is_held(at + 1) {
+            (at + 1).saturating_sub(most)..at + 1
+        } else {
+            return Ok(());
+        };
+        let chunks: Vec<Chunk> = blocks[wanted].iter().map(|(_, chunk)| *chunk).collect();
+        self.file.fetch(&chunks)
     }
 
     /// The first and last position of a topic's zone that may hold events of a span of time,

@@ -119,7 +119,7 @@ impl Writer {
 
     fn stage_and_commit(&mut self, waiting: &[Request]) -> Vec<Result<Appended>> {
         let recorded = self.begin();
-        let mut stage = Stage::new(self.shared.clone(), recorded);
+        let mut stage = Stage::new(self.shared.clone(), recorded, waiting.len());
         let mut answers = Vec::with_capacity(waiting.len());
         {
             let index = self.shared.index.read();

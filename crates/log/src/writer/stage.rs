@@ -17,6 +17,8 @@ use crate::lookup::KnownEvent;
 /// What the group being built adds to the index; checks see both.
 pub(super) struct Stage<'a> {
     shared: Arc<Shared>,
+    /// The group is one append.
+    alone: bool,
     pub recorded: i64,
     topics: Topics<'a>,
     created: usize,
@@ -103,9 +105,11 @@ struct StagedTopic<'a> {
 }
 
 impl<'a> Stage<'a> {
-    pub fn new(shared: Arc<Shared>, recorded: i64) -> Stage<'a> {
+    /// Of a group of so many appends.
+    pub fn new(shared: Arc<Shared>, recorded: i64, appends: usize) -> Stage<'a> {
         Stage {
             shared,
+            alone: appends == 1,
             recorded,
             topics: Topics::default(),
             created: 0,
@@ -169,7 +173,8 @@ impl<'a> Stage<'a> {
         let entries = &encoded.append.entries;
         let mut events = Vec::with_capacity(entries.len());
         self.placed.reserve(entries.len());
-        if let Some(Entry::Event { topic, .. }) = entries.first() {
+        let may_come_again = encoded.twins || !self.alone;
+        if may_come_again && let Some(Entry::Event { topic, .. }) = entries.first() {
             let topic = self.topic(index, topic)?;
             topic.identities.reserve(entries.len());
         }
@@ -181,14 +186,18 @@ impl<'a> Stage<'a> {
                 (Entry::Event { .. }, Some(known)) => events.push(known),
                 (Entry::Event { topic, event }, None) => {
                     let topic = self.topic(index, topic)?;
-                    if let Some(twin) = topic.identities.get(&frame.key)
+                    if encoded.twins
+                        && let Some(twin) = topic.identities.get(&frame.key)
                         && twin.content == frame.content
                     {
                         // The same event twice in one append.
                         events.push(twin.appended(true)?);
                         continue;
                     }
-                    let staged = topic.stage(event, frame.key, frame.content);
+                    let staged = topic.stage(event, frame.content);
+                    if may_come_again {
+                        topic.identities.insert(frame.key, staged);
+                    }
                     events.push(staged.appended(false)?);
                     if bugs::on(Bug::RegisterWithoutItsEvent)
                         && entries.iter().any(|e| matches!(e, Entry::Register { .. }))
@@ -380,9 +389,16 @@ impl<'a> Stage<'a> {
     }
 
     /// For each entry: where the index has an event of this identity, if anywhere. Each is a read
-    /// of memory far away: nothing else is done between them, so that they overlap.
+    /// of memory far away.
     fn find_identities(&mut self, index: &Index, encoded: &'a Encoded) -> Vec<Option<u64>> {
-        let entries = encoded.append.entries.iter().zip(&encoded.frames);
+        if let [Entry::Event { topic, .. }, _, ..] = &*encoded.append.entries
+            && let Some(topic) = self.topics.get(topic)
+            && topic.is_in_index()
+        {
+            // Most appends are of one topic.
+            let keys = encoded.frames.iter().map(|frame| frame.key as u64);
+            index.identities[topic.id as usize].bring_near(keys);
+        }
         let find = |(entry, frame): (&'a Entry, &EncodedFrame)| {
             let Entry::Event { topic, .. } = entry else {
                 return None;
@@ -393,7 +409,8 @@ impl<'a> Stage<'a> {
                 .then(|| &index.identities[topic.id as usize])?;
             known.find(frame.key as u64)
         };
-        entries.map(find).collect()
+        let entries = encoded.append.entries.iter();
+        entries.zip(&encoded.frames).map(find).collect()
     }
 
     /// For each entry: the first place of an event that is known already.
@@ -402,14 +419,11 @@ impl<'a> Stage<'a> {
         index: &Index,
         encoded: &'a Encoded,
     ) -> Result<Vec<Option<AppendedEvent>>> {
-        let single = encoded.append.entries.len() == 1;
         let mut within = HashMap::<_, _, BuildHasherDefault<Hashed>>::default();
-        if !single {
-            within.reserve(encoded.append.entries.len());
-        }
         let mut made: Vec<Arc<str>> = Vec::new();
         let mut known = Vec::with_capacity(encoded.frames.len());
         let found = self.find_identities(index, encoded);
+        let shared = self.shared.clone();
         let frames = encoded.frames.iter().zip(found);
         for (entry, (frame, found)) in encoded.append.entries.iter().zip(frames) {
             let Entry::Event { topic: name, event } = entry else {
@@ -425,7 +439,6 @@ impl<'a> Stage<'a> {
                     ),
                 )
             };
-            let shared = self.shared.clone();
             let topic = self.topics.get(name).filter(|topic| !topic.deleted);
             let Some(topic) = topic else {
                 // Made earlier in this append: only its own events can conflict.
@@ -458,7 +471,7 @@ impl<'a> Stage<'a> {
                 Some(_) if !topic.reuse_ids => return Err(conflict()),
                 _ => known.push(None),
             }
-            if !single
+            if encoded.twins
                 && !topic.reuse_ids
                 && within
                     .insert((topic.id, frame.key), frame.content)
@@ -621,8 +634,9 @@ impl<'a> StagedTopic<'a> {
         Ok(found)
     }
 
-    /// Takes in an event whose stream's last revision is known.
-    fn stage(&mut self, event: &'a NewEvent, key: u128, content: u64) -> KnownEvent {
+    /// Takes in an event whose stream's last revision is known. Whoever may see it come again in
+    /// the group notes its identity.
+    fn stage(&mut self, event: &'a NewEvent, content: u128) -> KnownEvent {
         self.head += 1;
         self.written = true;
         let revision = event.subject.as_deref().map(|subject| {
@@ -631,12 +645,10 @@ impl<'a> StagedTopic<'a> {
             *last = Some(next);
             next
         });
-        let staged = KnownEvent {
+        KnownEvent {
             position: self.head,
             revision,
             content,
-        };
-        self.identities.insert(key, staged);
-        staged
+        }
     }
 }

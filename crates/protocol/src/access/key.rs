@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -42,6 +42,25 @@ impl MasterKey {
     /// A topic's key; `generation` counts its renewals from 0.
     pub fn topic_key(&self, topic: Uuid, slot: KeySlot, generation: u32) -> Key {
         self.derive(&format!("topic|{topic}|{}|{generation}", slot.name()))
+    }
+
+    /// A key of an Event Grid namespace, good for all its topics.
+    pub fn namespace_key(&self, namespace: Uuid, slot: KeySlot, generation: u32) -> Key {
+        self.derive(&format!(
+            "namespace|{namespace}|{}|{generation}",
+            slot.name()
+        ))
+    }
+
+    /// A key of a storage account: 64 bytes, as Azure's are.
+    pub fn storage_key(&self, account: Uuid, slot: KeySlot, generation: u32) -> Key {
+        let purpose = format!("storage|{account}|{}|{generation}", slot.name());
+        // HMAC takes keys of every length.
+        let Ok(mut mac) = Hmac::<Sha512>::new_from_slice(&self.0) else {
+            unreachable!("HMAC refused a key")
+        };
+        mac.update(purpose.as_bytes());
+        Key(STANDARD.encode(mac.finalize().into_bytes()))
     }
 
     /// 32 bytes for a purpose.

@@ -36,7 +36,7 @@ impl MasterKey {
 fn unreadable() -> Error {
     Error::new(
         ErrorKind::Damaged,
-        "a secret was encrypted with another master key than the one in keys/master.key: put the subscription again",
+        "a secret was encrypted with another master key than the one in keys/master.key: put what has it again",
     )
 }
 

@@ -46,7 +46,7 @@ impl Target {
             }
             "pull" => Ok(Target::Pull),
             _ => Err(Error::invalid(format!(
-                "{} is {kind:?}: expected WebHook, AzureFunction or Pull",
+                "{} is {kind:?}: expected WebHook or AzureFunction; nothing else is delivered to here",
                 destination.name_of("endpointType")
             ))),
         }
@@ -97,7 +97,7 @@ fn known(properties: &Fields<'_>) -> Result<()> {
 }
 
 /// The segment of a resource id after the one of this name.
-fn after<'a>(id: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn after<'a>(id: &'a str, name: &str) -> Option<&'a str> {
     let mut segments = id.split('/');
     segments.find(|segment| segment.eq_ignore_ascii_case(name))?;
     segments.next().filter(|segment| !segment.is_empty())

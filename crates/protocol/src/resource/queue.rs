@@ -1,7 +1,9 @@
-//! The `deliveryConfiguration` of an event subscription whose events are received.
+//! The `deliveryConfiguration` of an event subscription of a namespace: its events are received
+//! from a queue, or pushed.
 
 use foretell_types::limits::{
-    PULL_DELIVERIES, PULL_TTL_MINUTES, RECEIVE_LOCK_LEAST_S, RECEIVE_LOCK_MOST_S,
+    DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES, PULL_DELIVERIES, PULL_TTL_MINUTES, RECEIVE_LOCK_LEAST_S,
+    RECEIVE_LOCK_MOST_S,
 };
 use foretell_types::{Error, Result};
 use serde_json::{Value, json};
@@ -15,11 +17,14 @@ pub(super) fn find<'a>(properties: &Fields<'a>) -> Result<Option<Fields<'a>>> {
     let Some(configuration) = properties.object("deliveryConfiguration")? else {
         return Ok(None);
     };
-    configuration.only(&["deliveryMode", "queue"])?;
+    configuration.only(&["deliveryMode", "queue", "push"])?;
     let mode = configuration.text("deliveryMode")?.unwrap_or("");
+    if mode.eq_ignore_ascii_case("Push") {
+        return Ok(None);
+    }
     if !mode.eq_ignore_ascii_case("Queue") {
         return Err(Error::invalid(format!(
-            "{} is {mode:?}: expected Queue; for a webhook or a function send properties.destination",
+            "{} is {mode:?}: expected Queue or Push",
             configuration.name_of("deliveryMode")
         )));
     }
@@ -50,26 +55,69 @@ pub(super) fn read(queue: &Fields<'_>, definition: &mut SubscriptionDefinition) 
     if let Some(count) = queue.count("maxDeliveryCount", PULL_DELIVERIES)? {
         definition.max_delivery_attempts = count;
     }
-    if let Some(text) = queue.text("eventTimeToLive")? {
-        let minutes = minutes(text).filter(|m| (1..=PULL_TTL_MINUTES as u64).contains(m));
-        let minutes = minutes.ok_or_else(|| {
-            Error::invalid(format!(
-                "{} is {text:?}: expected whole minutes as an ISO 8601 duration such as P1DT12H30M, at most {PULL_TTL_MINUTES} minutes",
-                queue.name_of("eventTimeToLive")
-            ))
-        })?;
-        definition.event_ttl_minutes = minutes as u32;
+    if let Some(minutes) = time_to_live(queue, PULL_TTL_MINUTES)? {
+        definition.event_ttl_minutes = minutes;
     }
     if let Some(text) = queue.text("ordering")? {
         let ordered = ordering(text).map_err(|error| error.context(queue.name_of("ordering")))?;
         definition.ordered = Some(ordered);
     }
-    if let Some(identified) = queue.object("deadLetterDestinationWithResourceIdentity")? {
-        // There is one storage account, and no identity is needed to reach it.
+    read_dead_letter(queue, definition)
+}
+
+/// The dead letters of a queue, or of what is pushed. No identity is needed to reach an account.
+fn read_dead_letter(fields: &Fields<'_>, definition: &mut SubscriptionDefinition) -> Result<()> {
+    if let Some(identified) = fields.object("deadLetterDestinationWithResourceIdentity")? {
         identified.only(&["identity", "deadLetterDestination"])?;
         definition.dead_letter = dead_letter(&identified)?;
     }
     Ok(())
+}
+
+fn time_to_live(fields: &Fields<'_>, most: usize) -> Result<Option<u32>> {
+    let Some(text) = fields.text("eventTimeToLive")? else {
+        return Ok(None);
+    };
+    let minutes = minutes(text).filter(|m| (1..=most as u64).contains(m));
+    let minutes = minutes.ok_or_else(|| {
+        Error::invalid(format!(
+            "{} is {text:?}: expected whole minutes as an ISO 8601 duration such as P1DT12H30M, at most {most} minutes",
+            fields.name_of("eventTimeToLive")
+        ))
+    })?;
+    Ok(Some(minutes as u32))
+}
+
+/// `properties.deliveryConfiguration.push`, which holds a destination.
+pub(super) fn find_push<'a>(properties: &Fields<'a>) -> Result<Option<Fields<'a>>> {
+    let Some(configuration) = properties.object("deliveryConfiguration")? else {
+        return Ok(None);
+    };
+    let mode = configuration.text("deliveryMode")?.unwrap_or("");
+    if !mode.eq_ignore_ascii_case("Push") {
+        return Ok(None);
+    }
+    let missing = || Error::invalid(format!("{} is missing", configuration.name_of("push")));
+    configuration.object("push")?.ok_or_else(missing).map(Some)
+}
+
+/// Reads what is pushed into a definition, but for its destination.
+pub(super) fn read_push(push: &Fields<'_>, definition: &mut SubscriptionDefinition) -> Result<()> {
+    push.only(&[
+        "destination",
+        "maxDeliveryCount",
+        "eventTimeToLive",
+        "deadLetterDestinationWithResourceIdentity",
+        "deliveryWithResourceIdentity",
+    ])?;
+    push.unsupported(&[("deliveryWithResourceIdentity", json!({}))])?;
+    if let Some(count) = push.count("maxDeliveryCount", DELIVERY_ATTEMPTS)? {
+        definition.max_delivery_attempts = count;
+    }
+    if let Some(minutes) = time_to_live(push, EVENT_TTL_MINUTES)? {
+        definition.event_ttl_minutes = minutes;
+    }
+    read_dead_letter(push, definition)
 }
 
 /// The `deliveryConfiguration` of a definition; `dead_letter` is its destination.

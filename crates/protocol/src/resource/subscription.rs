@@ -2,12 +2,13 @@ use foretell_types::limits::{
     BATCH_EVENTS, BATCH_KILOBYTES, DELIVERY_ATTEMPTS, EVENT_TTL_MINUTES, PULL_DELIVERIES,
     PULL_TTL_MINUTES, RECEIVE_LOCK_LEAST_S, RECEIVE_LOCK_MOST_S,
 };
-use foretell_types::{Error, Result, check_container};
+use foretell_types::{Error, Result, check_container, check_container_of, check_storage_account};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation, ordering, queue,
+    Attribute, DeliverySchema, ENVELOPE, Provisioning, Target, Validation, destination::after,
+    ordering, queue,
 };
 use crate::field::Fields;
 use crate::{Filter, InputSchema};
@@ -95,6 +96,9 @@ fn is_usual_kilobytes(value: &u32) -> bool {
     *value == usual_kilobytes()
 }
 
+/// The default storage account, in resource ids.
+const DEFAULT: &str = "foretell";
+
 /// What the server knows of a subscription beside its definition.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriptionFacts<'a> {
@@ -140,8 +144,19 @@ impl SubscriptionDefinition {
             ("deadLetterWithResourceIdentity", json!({})),
         ])?;
         let queue = queue::find(&properties)?;
-        let destination = properties.object("destination")?;
+        let push = queue::find_push(&properties)?;
+        let outer = properties.object("destination")?;
+        let both = outer.is_some() && push.is_some();
+        let destination = match &push {
+            Some(push) => push.object("destination")?,
+            None => outer,
+        };
         let target = match (&destination, &queue) {
+            _ if both => {
+                return Err(Error::invalid(
+                    "properties.destination is there, and properties.deliveryConfiguration has one too: send one",
+                ));
+            }
             (Some(_), Some(_)) => {
                 return Err(Error::invalid(
                     "properties.destination and properties.deliveryConfiguration are both there: events are pushed or pulled, send one",
@@ -149,7 +164,14 @@ impl SubscriptionDefinition {
             }
             (Some(destination), None) => Target::from_json(destination)?,
             (None, Some(_)) => Target::Pull,
-            (None, None) => return Err(Error::invalid("properties.destination is missing")),
+            (None, None) => {
+                let name = push
+                    .as_ref()
+                    .map_or("properties.destination".to_owned(), |push| {
+                        push.name_of("destination")
+                    });
+                return Err(Error::invalid(format!("{name} is missing")));
+            }
         };
         let (most_attempts, most_minutes) = most(&target);
         let mut definition = SubscriptionDefinition::new(target);
@@ -172,6 +194,9 @@ impl SubscriptionDefinition {
         definition.dead_letter = dead_letter(&properties)?;
         if let Some(queue) = &queue {
             queue::read(queue, &mut definition)?;
+        }
+        if let Some(push) = &push {
+            queue::read_push(push, &mut definition)?;
         }
         definition.schema = properties
             .text("eventDeliverySchema")?
@@ -244,7 +269,7 @@ impl SubscriptionDefinition {
             }
         }
         if let Some(container) = &self.dead_letter {
-            check_container(container)?;
+            check_container_of(container)?;
         }
         for (name, value, max) in [
             ("maxEventsPerBatch", self.max_events_per_batch, BATCH_EVENTS),
@@ -322,11 +347,12 @@ impl SubscriptionDefinition {
             _ => DeliverySchema::default_for(facts.topic_schema),
         });
         let dead_letter = self.dead_letter.as_ref().map(|container| {
+            let (account, container) = container.split_once(':').unwrap_or((DEFAULT, container));
             json!({
                 "endpointType": "StorageBlob",
                 "properties": {
                     "resourceId": format!(
-                        "{scope}/providers/Microsoft.Storage/storageAccounts/foretell"
+                        "{scope}/providers/Microsoft.Storage/storageAccounts/{account}"
                     ),
                     "blobContainerName": container,
                 },
@@ -400,10 +426,17 @@ pub(super) fn dead_letter(properties: &Fields<'_>) -> Result<Option<String>> {
     let name = destination.name_of("properties.blobContainerName");
     let missing = || Error::invalid(format!("{name} is missing"));
     let blob = destination.object("properties")?.ok_or_else(missing)?;
-    // There is one storage account: the resource id is read past.
     blob.only(&["resourceId", "blobContainerName"])?;
-    blob.text("resourceId")?;
+    let id = blob.text("resourceId")?.unwrap_or("");
     let container = blob.text("blobContainerName")?.ok_or_else(missing)?;
     check_container(container).map_err(|error| error.context(&name))?;
-    Ok(Some(container.to_owned()))
+    // Whether there is such an account is for the server to say.
+    Ok(Some(match after(id, "storageAccounts") {
+        Some(account) if account != DEFAULT => {
+            check_storage_account(account)
+                .map_err(|error| error.context(blob.name_of("resourceId")))?;
+            format!("{account}:{container}")
+        }
+        _ => container.to_owned(),
+    }))
 }

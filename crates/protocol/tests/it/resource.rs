@@ -282,8 +282,8 @@ fn wrong_subscriptions() {
             "properties.destination and properties.deliveryConfiguration are both there",
         ),
         (
-            json!({"deliveryConfiguration": {"deliveryMode": "Push"}}),
-            "properties.deliveryConfiguration.deliveryMode is \"Push\": expected Queue",
+            json!({"deliveryConfiguration": {"deliveryMode": "Mail"}}),
+            "properties.deliveryConfiguration.deliveryMode is \"Mail\": expected Queue or Push",
         ),
         (
             queue(json!({"receiveLockDurationInSeconds": 59})),

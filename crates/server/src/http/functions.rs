@@ -9,21 +9,14 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json};
 use super::body::read_request;
+use super::function_apps::app_json;
 use super::parameters::Parameters;
 use super::{Server, require, require_admin};
 
 /// `GET /functions`
 pub async fn list(State(node): Server, request: Request) -> Answer {
     require(&node, &request, Permission::Inspect, None)?;
-    let mut apps = Vec::new();
-    for app in node.apps() {
-        apps.push(json!({
-            "name": app.name(),
-            "state": app.status(),
-            "functions": app.functions(),
-        }));
-    }
-    apps.sort_by_key(|app| app["name"].as_str().unwrap_or("").to_owned());
+    let apps: Vec<Value> = node.apps().iter().map(app_json).collect();
     answer_json(&apps)
 }
 

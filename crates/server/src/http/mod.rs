@@ -7,9 +7,11 @@ mod body;
 mod condition;
 mod dead_letters;
 mod erase;
+mod function_apps;
 mod functions;
 mod imports;
 mod metrics;
+mod namespaces;
 mod openapi;
 mod parameters;
 mod path;
@@ -19,7 +21,9 @@ mod prove;
 mod publish;
 mod pull;
 mod read;
+mod stacks;
 mod state;
+mod storage_accounts;
 mod stream;
 mod subscriptions;
 mod topics;
@@ -30,10 +34,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use foretell_protocol::{Credentials, Permission};
+use axum::routing::{get, post, put};
+use foretell_protocol::{Credentials, Key, KeySlot, Permission};
 use foretell_types::limits::STORE_BODY_BYTES;
 use foretell_types::{Error, Result};
+use http::StatusCode;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
@@ -149,10 +154,59 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         .route("/deadletters", get(dead_letters::list))
         .route("/deadletters/replay", post(dead_letters::replay))
         .route("/functions", get(functions::list))
+        .route(
+            "/functions/{app}",
+            get(function_apps::get_app)
+                .put(function_apps::put_app)
+                .delete(function_apps::delete_app),
+        )
+        .route("/functions/{app}/code", put(function_apps::put_code))
+        .route("/functions/{app}/listkeys", post(function_apps::list_keys))
         .route("/functions/{app}/logs", get(functions::logs))
         .route(
             "/functions/{app}/{function}/invoke",
             post(functions::invoke),
+        )
+        .route("/storageaccounts", get(storage_accounts::list_accounts))
+        .route(
+            "/storageaccounts/{account}",
+            get(storage_accounts::get_account)
+                .put(storage_accounts::put_account)
+                .delete(storage_accounts::delete_account),
+        )
+        .route(
+            "/storageaccounts/{account}/listkeys",
+            post(storage_accounts::list_keys),
+        )
+        .route(
+            "/storageaccounts/{account}/regeneratekey",
+            post(storage_accounts::regenerate_key),
+        )
+        .route(
+            "/storageaccounts/{account}/containers/{container}",
+            get(storage_accounts::get_container)
+                .put(storage_accounts::put_container)
+                .delete(storage_accounts::delete_container),
+        )
+        .route("/namespaces", get(namespaces::list_namespaces))
+        .route(
+            "/namespaces/{namespace}",
+            get(namespaces::get_namespace)
+                .put(namespaces::put_namespace)
+                .delete(namespaces::delete_namespace),
+        )
+        .route(
+            "/namespaces/{namespace}/listkeys",
+            post(namespaces::list_keys),
+        )
+        .route(
+            "/namespaces/{namespace}/regeneratekey",
+            post(namespaces::regenerate_key),
+        )
+        .route("/stacks", get(stacks::list))
+        .route(
+            "/stacks/{project}/{stack}",
+            get(stacks::events).post(stacks::append),
         )
         .route("/verify", post(verify::verify))
         .route("/backup", get(backup::files).post(backup::into_container))
@@ -224,6 +278,28 @@ pub(crate) fn require_admin(node: &Node, request: &impl Asks) -> Result<()> {
 pub(crate) async fn admin_body(request: Request) -> Result<serde_json::Value> {
     let body = body::read_request(request, STORE_BODY_BYTES).await?;
     json_body(&body)
+}
+
+/// Which key `{"keyName": "key1"}` asks for.
+fn key_slot(body: &serde_json::Value) -> Result<KeySlot> {
+    match body.get("keyName").and_then(serde_json::Value::as_str) {
+        Some("key1") => Ok(KeySlot::Key1),
+        Some("key2") => Ok(KeySlot::Key2),
+        _ => Err(Error::invalid("keyName must be \"key1\" or \"key2\"")),
+    }
+}
+
+fn keys_json([key1, key2]: &[Key; 2]) -> serde_json::Value {
+    serde_json::json!({ "key1": key1.as_str(), "key2": key2.as_str() })
+}
+
+/// The status of a PUT that made something, or found it.
+fn made_status(made: bool) -> StatusCode {
+    if made {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    }
 }
 
 /// The body as JSON; an empty one as null.

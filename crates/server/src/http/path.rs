@@ -20,6 +20,7 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
         parts.pop();
     }
     lower(&mut parts, 1);
+    in_namespace(&mut parts);
     split_operation(&mut parts);
     match (parts.get(1).map(String::as_str), parts.len()) {
         (Some("topics"), _) => {
@@ -45,7 +46,8 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
         }
         (Some("deadletters"), _) => lower(&mut parts, 2),
         // /functions/{app}/logs, /functions/{app}/{function}/invoke
-        (Some("functions"), length) => lower(&mut parts, length - 1),
+        (Some("functions"), length) if length > 3 => lower(&mut parts, length - 1),
+        (Some("storageaccounts" | "namespaces"), _) => lower(&mut parts, 3),
         _ => {}
     }
     let mut path = parts.join("/");
@@ -59,6 +61,19 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
         .parse::<Uri>()
         .map_err(|error| Error::invalid(format!("{path:?} is not a path: {error}")))?;
     Ok(request)
+}
+
+/// A topic's path in its namespace, `/namespaces/NAMESPACE/topics/TOPIC`, is that of the topic
+/// `NAMESPACE.TOPIC`.
+fn in_namespace(parts: &mut Vec<String>) {
+    let is = |at: usize, name: &str| {
+        let part = parts.get(at);
+        part.is_some_and(|part| part.eq_ignore_ascii_case(name))
+    };
+    if is(1, "namespaces") && is(3, "topics") && parts.len() > 4 {
+        let topic = format!("{}.{}", parts[2], parts[4]);
+        parts.splice(1..5, ["topics".to_owned(), topic]);
+    }
 }
 
 /// The operation of a namespace's path stands behind a colon, `/topics/shop:publish`: it becomes a

@@ -6,12 +6,11 @@ use axum::extract::{Path, Request, State};
 use foretell_delivery::allowed_rate;
 use foretell_protocol::{Permission, SubscriptionDefinition, SubscriptionFacts};
 use foretell_types::{Error, Timestamp};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json, json_with};
 use super::parameters::Parameters;
-use super::{Server, admin_body, require};
+use super::{Server, admin_body, made_status, require};
 use crate::Node;
 use crate::node::{Owner, SubscriptionConfig, to_the_end};
 
@@ -116,13 +115,11 @@ pub async fn put_subscription(
             .await
     };
     let made = to_the_end(put).await?;
-    let status = if made {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
     let subscription = node.subscription(&topic, &name)?;
-    json_with(status, &subscription_json(&node, &subscription).await?)
+    json_with(
+        made_status(made),
+        &subscription_json(&node, &subscription).await?,
+    )
 }
 
 /// `PATCH /topics/{topic}/eventSubscriptions/{subscription}`

@@ -1,14 +1,13 @@
 //! Administration of topics and their keys. The JSON is that of Event Grid's resource model.
 
 use axum::extract::{Path, Request, State};
-use foretell_protocol::{KeySlot, Permission, TopicDefinition, TopicFacts};
-use foretell_types::{Error, Position, Timestamp, is_system_topic};
-use http::StatusCode;
+use foretell_protocol::{Permission, TopicDefinition, TopicFacts};
+use foretell_types::{Position, Timestamp, is_system_topic};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json, json_with};
 use super::parameters::Parameters;
-use super::{Server, admin_body, require};
+use super::{Server, admin_body, key_slot, keys_json, made_status, require};
 use crate::Node;
 use crate::node::{Owner, TopicEntry, resource_id, to_the_end};
 
@@ -72,13 +71,8 @@ pub async fn put_topic(State(node): Server, Path(topic): Path<String>, request: 
     let (to, name) = (node.clone(), topic.clone());
     let put = async move { to.put_topic(&name, definition, Owner::Api).await };
     let made = to_the_end(put).await?;
-    let status = if made {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
     let name = node.readable_topic(&topic)?;
-    json_with(status, &topic_json(&node, &name)?)
+    json_with(made_status(made), &topic_json(&node, &name)?)
 }
 
 /// `PATCH /topics/{topic}`
@@ -111,8 +105,7 @@ pub async fn delete_topic(
 pub async fn list_keys(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
     require(&node, &request, Permission::Manage, Some(&topic))?;
     let topic = node.topic(&topic)?;
-    let [key1, key2] = &topic.keys;
-    answer_json(&json!({ "key1": key1.as_str(), "key2": key2.as_str() }))
+    answer_json(&keys_json(&topic.keys))
 }
 
 /// `POST /topics/{topic}/regenerateKey` with `{"keyName": "key1"}`
@@ -123,14 +116,9 @@ pub async fn regenerate_key(
 ) -> Answer {
     require(&node, &request, Permission::Manage, Some(&topic))?;
     let body = admin_body(request).await?;
-    let slot = match body.get("keyName").and_then(Value::as_str) {
-        Some("key1") => KeySlot::Key1,
-        Some("key2") => KeySlot::Key2,
-        _ => return Err(Error::invalid("keyName must be \"key1\" or \"key2\"").into()),
-    };
+    let slot = key_slot(&body)?;
     let (to, name) = (node.clone(), topic.clone());
     to_the_end(async move { to.regenerate_key(&name, slot).await }).await?;
     let topic = node.topic(&topic)?;
-    let [key1, key2] = &topic.keys;
-    answer_json(&json!({ "key1": key1.as_str(), "key2": key2.as_str() }))
+    answer_json(&keys_json(&topic.keys))
 }

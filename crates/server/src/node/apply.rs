@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use foretell_functions::{App, AppOptions};
+use foretell_functions::App;
 use foretell_types::Result;
 
-use super::{Node, Owner, resource_id};
+use super::apps::Place;
+use super::{Node, Owner};
 
 impl Node {
-    pub(super) fn start_apps(&mut self) {
+    pub(super) fn start_apps(&self) {
         let application = &self.options.application;
         for (name, folder) in application.function_apps() {
-            let work = self.options.data.join("functions").join(&name);
-            let mut options = AppOptions::new(&name, folder, work, self.storage.clone());
-            options.venv_cache.clone_from(&application.venv_cache);
-            options.topic_id = std::sync::Arc::new(resource_id);
+            let mut options = self.common_app_options(&name, folder);
             if let Some(table) = application
                 .file
                 .as_ref()
@@ -22,7 +20,8 @@ impl Node {
             {
                 options.settings.clone_from(&table.settings);
             }
-            self.apps.insert(name, App::start(options));
+            let place = Place::Running(App::start(options));
+            self.apps.set(&name, Owner::File, place);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The configuration: definitions of topics and subscriptions, kept as events of the system topic
+//! The configuration: all definitions (topics, subscriptions, and those of `definitions`), kept as events of the system topic
 //! `foretell.config`, so that it too can be asked for at any past time.
 
 use std::collections::BTreeMap;
@@ -7,14 +7,17 @@ use std::num::NonZeroU32;
 use foretell_log::{EventLog, ReadOptions};
 use foretell_protocol::{Provisioning, SubscriptionDefinition, TopicDefinition};
 use foretell_types::{Data, Error, ErrorKind, NewEvent, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::definitions::{FunctionAppConfig, NamespaceConfig, StorageAccountConfig};
 
 /// The topic that holds the configuration.
 pub const CONFIG: &str = "foretell.config";
 /// The version of a definition's form. An older program refuses a newer one by name: it would
 /// leave out what it doesn't know, or take a deleted definition for one that is there.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// What the type of an event that deletes a definition ends in, as for every projection.
 const DELETED: &str = ".deleted";
 
@@ -97,6 +100,9 @@ impl From<Provisioning> for Asked {
 pub struct Config {
     pub topics: BTreeMap<String, TopicConfig>,
     pub subscriptions: BTreeMap<(String, String), SubscriptionConfig>,
+    pub function_apps: BTreeMap<String, FunctionAppConfig>,
+    pub storage_accounts: BTreeMap<String, StorageAccountConfig>,
+    pub namespaces: BTreeMap<String, NamespaceConfig>,
     pub projections: BTreeMap<String, ProjectionConfig>,
 }
 
@@ -125,32 +131,21 @@ impl Config {
                 drop_nulls(&mut data);
             }
             check_version(&data, subject)?;
-            match subject.split('/').collect::<Vec<_>>()[..] {
-                ["topics", name] if deleted => {
-                    config.topics.remove(&name.to_lowercase());
-                }
-                ["topics", name] => {
-                    let topic = serde_json::from_value(data).map_err(damaged)?;
-                    config.topics.insert(name.to_lowercase(), topic);
-                }
+            let data = (!deleted).then_some(data);
+            let lower = str::to_lowercase;
+            let taken = match subject.split('/').collect::<Vec<_>>()[..] {
+                ["topics", name] => take(&mut config.topics, lower(name), data),
                 ["topics", topic, "eventSubscriptions", name] => {
-                    let key = (topic.to_lowercase(), name.to_lowercase());
-                    if deleted {
-                        config.subscriptions.remove(&key);
-                    } else {
-                        let subscription = serde_json::from_value(data).map_err(damaged)?;
-                        config.subscriptions.insert(key, subscription);
-                    }
+                    let key = (lower(topic), lower(name));
+                    take(&mut config.subscriptions, key, data)
                 }
-                ["projections", name] if deleted => {
-                    config.projections.remove(name);
-                }
-                ["projections", name] => {
-                    let projection = serde_json::from_value(data).map_err(damaged)?;
-                    config.projections.insert(name.to_owned(), projection);
-                }
-                _ => {}
-            }
+                ["functions", name] => take(&mut config.function_apps, lower(name), data),
+                ["storageAccounts", name] => take(&mut config.storage_accounts, lower(name), data),
+                ["namespaces", name] => take(&mut config.namespaces, lower(name), data),
+                ["projections", name] => take(&mut config.projections, name.to_owned(), data),
+                _ => Ok(()),
+            };
+            taken.map_err(damaged)?;
         }
         Ok(config)
     }
@@ -163,6 +158,23 @@ impl Config {
             .filter(move |((of, _), _)| *of == topic)
             .map(|(_, found)| found)
     }
+}
+
+/// Takes a definition in, or out where there is none any more.
+fn take<K: Ord, T: DeserializeOwned>(
+    all: &mut BTreeMap<K, T>,
+    key: K,
+    data: Option<Value>,
+) -> serde_json::Result<()> {
+    match data {
+        Some(data) => {
+            all.insert(key, serde_json::from_value(data)?);
+        }
+        None => {
+            all.remove(&key);
+        }
+    }
+    Ok(())
 }
 
 fn check_version(data: &Value, subject: &str) -> Result<()> {
@@ -179,27 +191,41 @@ fn check_version(data: &Value, subject: &str) -> Result<()> {
     ))
 }
 
-impl ProjectionConfig {
+/// Something that is defined, and kept as events.
+pub trait Definition: Serialize + Sized {
+    /// Part of the types of its events.
+    const KIND: &'static str;
+
+    /// The subject of its events, by which it is told apart.
+    fn subject(&self) -> String;
+
     /// The event that tells what became of this definition.
-    pub fn event(&self, id: uuid::Uuid, change: Change<'_, ProjectionConfig>) -> Result<NewEvent> {
-        event(
-            id,
-            format!("projections/{}", self.name),
-            self,
-            "projection",
-            change,
-        )
+    fn event(&self, id: uuid::Uuid, change: Change<'_, Self>) -> Result<NewEvent> {
+        event(id, self.subject(), self, Self::KIND, change)
     }
 }
 
-impl TopicConfig {
+impl Definition for ProjectionConfig {
+    const KIND: &'static str = "projection";
+
+    fn subject(&self) -> String {
+        format!("projections/{}", self.name)
+    }
+}
+
+impl Definition for TopicConfig {
+    const KIND: &'static str = "topic";
+
     fn subject(&self) -> String {
         format!("topics/{}", self.name)
     }
+}
 
-    /// The event that tells what became of this definition.
-    pub fn event(&self, id: uuid::Uuid, change: Change<'_, TopicConfig>) -> Result<NewEvent> {
-        event(id, self.subject(), self, "topic", change)
+impl Definition for SubscriptionConfig {
+    const KIND: &'static str = "subscription";
+
+    fn subject(&self) -> String {
+        format!("topics/{}/eventSubscriptions/{}", self.topic, self.name)
     }
 }
 
@@ -215,19 +241,6 @@ impl SubscriptionConfig {
     /// Its place in [`Config::subscriptions`].
     pub fn key(&self) -> (String, String) {
         (self.topic.to_lowercase(), self.name.to_lowercase())
-    }
-
-    fn subject(&self) -> String {
-        format!("topics/{}/eventSubscriptions/{}", self.topic, self.name)
-    }
-
-    /// The event that tells what became of this definition.
-    pub fn event(
-        &self,
-        id: uuid::Uuid,
-        change: Change<'_, SubscriptionConfig>,
-    ) -> Result<NewEvent> {
-        event(id, self.subject(), self, "subscription", change)
     }
 }
 

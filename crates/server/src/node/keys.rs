@@ -4,10 +4,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use foretell_log::Random;
-use foretell_protocol::{Key, MasterKey};
+use foretell_protocol::{Key, KeySlot, MasterKey};
 use foretell_types::{Error, ErrorKind, Result};
 
-const FOLDER: &str = "keys";
+pub(super) const FOLDER: &str = "keys";
 const FILE: &str = "master.key";
 
 /// Reads the master key of a data directory, or makes it on the first start. All other keys
@@ -21,10 +21,7 @@ pub fn master_key(data: &Path, random: &dyn Random) -> Result<MasterKey> {
     let at = |error| Error::io(format_args!("can't write {}", path.display()), error);
     fs::create_dir_all(&folder).map_err(at)?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
-    let mut bytes = [0; 32];
-    for piece in bytes.chunks_mut(8) {
-        piece.copy_from_slice(&random.next().to_le_bytes());
-    }
+    let bytes = *random.secret()?;
     let draft = folder.join("master.key.draft");
     let mut file = fs::OpenOptions::new()
         .write(true)
@@ -33,7 +30,7 @@ pub fn master_key(data: &Path, random: &dyn Random) -> Result<MasterKey> {
         .mode(0o600)
         .open(&draft)
         .map_err(at)?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!("{} {}\n", hex(&bytes), checksum(&bytes));
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(at)?;
@@ -50,6 +47,11 @@ pub fn admin_key(data: &Path) -> Result<Option<Key>> {
     Ok(read(data)?.map(|master| master.admin_key(0)))
 }
 
+/// The place of a key among two.
+pub(super) fn index(slot: KeySlot) -> usize {
+    usize::from(slot == KeySlot::Key2)
+}
+
 fn read(data: &Path) -> Result<Option<MasterKey>> {
     let path = data.join(FOLDER).join(FILE);
     let text = match fs::read_to_string(&path) {
@@ -62,21 +64,58 @@ fn read(data: &Path) -> Result<Option<MasterKey>> {
             ));
         }
     };
-    let text = text.trim();
-    let bytes: Option<Vec<u8>> = (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect();
-    let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes
+    key_of(text.trim())
         .map(|bytes| Some(MasterKey::new(bytes)))
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::Damaged,
                 format!(
-                    "{} is not a key: 64 hexadecimal digits are expected",
+                    "{} is not a key with its checksum, as it was written (64 and 8 hexadecimal digits): bring it back from a backup",
                     path.display()
                 ),
             )
         })
+}
+
+/// Keys that were written before there was a checksum have none.
+fn key_of(text: &str) -> Option<[u8; 32]> {
+    let (digits, sum) = match text.split_once(' ') {
+        Some((digits, sum)) => (digits, Some(sum)),
+        None => (text, None),
+    };
+    let pairs = (0..digits.len()).step_by(2);
+    let bytes: Option<Vec<u8>> = pairs
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect();
+    let bytes: [u8; 32] = bytes?.try_into().ok()?;
+    sum.is_none_or(|sum| sum == checksum(&bytes))
+        .then_some(bytes)
+}
+
+fn checksum(bytes: &[u8; 32]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    hex(digest.as_ref().get(..4).unwrap_or_default())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_not_as_it_was_written_is_refused() {
+        let text = format!("{} {}", hex(&[7; 32]), checksum(&[7; 32]));
+        assert_eq!(key_of(&text), Some([7; 32]));
+        assert_eq!(key_of(&text[..64]), Some([7; 32]));
+        for at in 0..text.len() {
+            let mut other = text.clone().into_bytes();
+            other[at] ^= 1;
+            let other = String::from_utf8(other).unwrap_or_default();
+            assert_eq!(key_of(&other), None, "{other}");
+            assert!(at == 64 || key_of(&text[..at]).is_none());
+        }
+    }
 }

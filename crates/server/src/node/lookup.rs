@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use foretell_protocol::KeySlot;
-use foretell_types::{Error, ErrorKind, Result, is_system_topic};
+use foretell_types::{Error, ErrorKind, Result, in_namespace, is_system_topic};
 
 use super::{Node, TopicEntry};
 
 /// The Azure resource id of a local topic; the source of its Event Grid events.
 pub fn resource_id(topic: &str) -> String {
+    let path = match in_namespace(topic) {
+        Some((namespace, topic)) => format!("namespaces/{namespace}/topics/{topic}"),
+        None => format!("topics/{topic}"),
+    };
     format!(
-        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/foretell/providers/Microsoft.EventGrid/topics/{topic}"
+        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/foretell/providers/Microsoft.EventGrid/{path}"
     )
 }
 
@@ -57,10 +61,15 @@ impl Node {
         let entries = config.topics.iter().filter_map(|(key, topic)| {
             let uuid = self.log.topic(&topic.name).ok()?.uuid;
             let [one, two] = topic.key_generations;
-            let keys = [
-                self.master.topic_key(uuid, KeySlot::Key1, one),
-                self.master.topic_key(uuid, KeySlot::Key2, two),
-            ];
+            let namespace = in_namespace(&topic.name)
+                .and_then(|(name, _)| config.namespaces.get(&name.to_lowercase()));
+            let keys = match namespace {
+                Some(namespace) => self.namespace_keys(namespace),
+                None => [
+                    self.master.topic_key(uuid, KeySlot::Key1, one),
+                    self.master.topic_key(uuid, KeySlot::Key2, two),
+                ],
+            };
             let resource_id = resource_id(&topic.name);
             Some((
                 key.clone(),

@@ -5,21 +5,29 @@ mod access;
 mod app;
 mod app_file;
 mod apply;
+mod apps;
 mod blobs;
 mod config;
 mod course;
+mod definitions;
 mod erase;
 mod expire;
+mod function_apps;
 mod import;
 mod keys;
 mod lag;
 mod lookup;
+mod namespaces;
 mod notice;
 mod open;
+mod packages;
 mod projections;
 mod publish;
 mod quota;
+mod secrets;
+mod stacks;
 mod state;
+mod storage_accounts;
 mod subscribe;
 mod subscriptions;
 mod tokens;
@@ -42,10 +50,16 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::telemetry::Telemetry;
 
+use apps::Apps;
+use packages::Packages;
+use secrets::Secrets;
+
 pub use app::Application;
 pub use app_file::{AccessSettings, CertificateFiles, TlsSetting};
+pub use apps::KnownApp;
 pub use blobs::account_blobs;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
+pub use definitions::{NamespaceConfig, StorageAccountConfig};
 pub use keys::admin_key;
 pub use lag::Lag;
 pub use lookup::resource_id;
@@ -107,7 +121,7 @@ pub struct Node {
     admin: Key,
     /// `None` if bearer tokens are not taken.
     tokens: Option<Arc<Tokens>>,
-    config: RwLock<Config>,
+    config: Arc<RwLock<Config>>,
     topics: RwLock<HashMap<String, Arc<TopicEntry>>>,
     /// Changes of the configuration go one after the other.
     changes: tokio::sync::Mutex<Phase>,
@@ -115,7 +129,9 @@ pub struct Node {
     deletions: tokio::sync::watch::Sender<u64>,
     quotas: quota::Quotas,
     pub(crate) telemetry: Telemetry,
-    apps: HashMap<String, App>,
+    apps: Arc<Apps>,
+    packages: Packages,
+    secrets: Secrets,
     running: Mutex<HashMap<(String, String), Subscription>>,
     lock: Mutex<DirectoryLock>,
     url: Mutex<Option<String>>,
@@ -188,19 +204,32 @@ impl Node {
         &self.admin
     }
 
-    pub fn apps(&self) -> impl Iterator<Item = &App> {
-        self.apps.values()
+    /// The function apps, in order of their names.
+    pub fn apps(&self) -> Vec<KnownApp> {
+        self.apps.all()
     }
 
-    pub fn app(&self, name: &str) -> Result<&App> {
+    /// A function app, whether it runs or not.
+    pub fn known_app(&self, name: &str) -> Result<KnownApp> {
         self.apps.get(name).ok_or_else(|| {
-            let mut names: Vec<&str> = self.apps.keys().map(String::as_str).collect();
-            names.sort_unstable();
+            let names: Vec<String> = self.apps().into_iter().map(|app| app.name).collect();
             let there = match names[..] {
                 [] => "none runs here".to_owned(),
                 _ => format!("there are: {}", names.join(", ")),
             };
             Error::not_found(format!("there is no function app {name:?}; {there}"))
+        })
+    }
+
+    /// A function app that runs.
+    pub fn app(&self, name: &str) -> Result<App> {
+        let known = self.known_app(name)?;
+        known.running().cloned().ok_or_else(|| {
+            Error::invalid(format!(
+                "{:?} is not running: {}",
+                known.name,
+                known.status()
+            ))
         })
     }
 

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +9,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::blobs::AccountBlobs;
 use super::erase::{self, finish_erasures};
+use super::packages::Packages;
+use super::secrets::Secrets;
+use super::stacks;
 use super::tokens::Tokens;
 use super::{Config, Counters, Node, NodeOptions, Phase, blocking, config, keys};
 use crate::telemetry::Telemetry;
@@ -50,7 +52,8 @@ impl Node {
             tokio::runtime::Handle::current(),
         );
         let telemetry = Telemetry::start(options.application.otlp_endpoint())?;
-        let mut node = Node {
+        let keys = options.data.join(keys::FOLDER);
+        let node = Node {
             log,
             storage,
             blobs,
@@ -58,15 +61,17 @@ impl Node {
             projections,
             environment,
             admin: master.admin_key(0),
+            secrets: Secrets::new(&keys, master.clone()),
+            packages: Packages::new(&options.data),
             master,
             tokens,
-            config: RwLock::new(config),
+            config: Arc::new(RwLock::new(config)),
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
             deletions: tokio::sync::watch::Sender::new(0),
             telemetry,
             quotas: super::quota::Quotas::default(),
-            apps: HashMap::new(),
+            apps: Arc::default(),
             running: Mutex::default(),
             lock: Mutex::new(lock),
             url: Mutex::default(),
@@ -100,6 +105,7 @@ impl Node {
         self.start_projections();
         let mut phase = self.change().await?;
         if self.options.deliver {
+            self.start_function_apps().await;
             self.start_subscriptions();
         }
         *phase = Phase::Running;
@@ -119,8 +125,10 @@ impl Node {
             .collect();
         futures::future::join_all(running.into_iter().map(Subscription::stop)).await;
         self.projections.stop().await;
-        for app in self.apps.values() {
-            app.stop().await;
+        for app in self.apps() {
+            if let Some(app) = app.running() {
+                app.stop().await;
+            }
         }
         self.telemetry.stop().await;
     }
@@ -134,7 +142,12 @@ async fn open_log(data: &Path, environment: &Environment, options: LogOptions) -
 /// The product's own topics are there from the first start.
 async fn make_system_topics(log: &EventLog, environment: &Environment) -> Result<()> {
     let dead_letters = foretell_delivery::dead_letter::DEAD_LETTERS;
-    for name in [config::CONFIG, dead_letters, erase::ERASURES] {
+    for name in [
+        config::CONFIG,
+        dead_letters,
+        erase::ERASURES,
+        stacks::STACKS,
+    ] {
         match log.topic(name) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -11,7 +11,7 @@ use foretell_types::limits::STATE_WAIT_MS;
 use foretell_types::{Error, Instant, Position, Result, Timestamp};
 use serde_json::{Value, json};
 
-use super::config::{CONFIG, Change, ProjectionConfig};
+use super::config::{CONFIG, Change, Definition as _, ProjectionConfig};
 use super::topics::check_owner;
 use super::{Node, Owner, blocking};
 

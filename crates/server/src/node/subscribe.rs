@@ -5,7 +5,7 @@ use foretell_types::limits::SUBSCRIPTIONS_PER_TOPIC;
 use foretell_types::{Error, ErrorKind, Result, SubscriptionName};
 use serde_json::Value;
 
-use super::config::{CONFIG, Change};
+use super::config::{CONFIG, Change, Definition};
 use super::course::StartAt;
 use super::notice::spawn_notice;
 use super::topics::check_owner;
@@ -131,6 +131,9 @@ impl Node {
             check_owner(known.owner, owner, "subscription", &known.name)?;
         }
         let mut definition = define(known.as_ref())?;
+        definition.dead_letter = definition
+            .dead_letter
+            .map(|container| self.container_here(container));
         definition.check(entry.config.definition.input_schema)?;
         let is_new = |end| {
             known

@@ -1,12 +1,10 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use foretell_delivery::{
-    Batch, DeadLetter, DeadLetterFilter, DeadLetterPolicy, Failure, FailureKind, Handler,
-    HeaderSource, Invocation, LetterForm, Outcome, PullPolicy, Receiver, RetryPolicy,
-    StatsSnapshot, Subscription, SubscriptionOptions, Webhook, WebhookSchema, Work, dead_letter,
+    Batch, DeadLetter, DeadLetterFilter, DeadLetterPolicy, Handler, HeaderSource, LetterForm,
+    PullPolicy, Receiver, RetryPolicy, StatsSnapshot, Subscription, SubscriptionOptions, Webhook,
+    WebhookSchema, Work, dead_letter,
 };
 use foretell_protocol::{
     Attribute, AttributeValue, DeliverySchema, SubscriptionDefinition, Target,
@@ -85,10 +83,10 @@ impl Node {
                 let webhook = Arc::new(self.webhook(config, url)?);
                 self.telemetry.trace(webhook, "deliver")
             }
-            Target::Function { app, function } => match self.apps.get(app) {
-                Some(app) => self.telemetry.trace(app.handler(function), "invoke"),
-                None => Arc::new(MissingApp { app: app.clone() }),
-            },
+            Target::Function { app, function } => {
+                let handler = self.apps.handler(app, function);
+                self.telemetry.trace(handler, "invoke")
+            }
         };
         let retry = RetryPolicy {
             schedule: self.options.application.retry_schedule(),
@@ -271,29 +269,4 @@ fn pull_policy(definition: &SubscriptionDefinition) -> PullPolicy {
 
 fn key(topic: &str, name: &str) -> (String, String) {
     (topic.to_lowercase(), name.to_lowercase())
-}
-
-/// Stands for a function app that the server was started without.
-struct MissingApp {
-    app: String,
-}
-
-impl fmt::Debug for MissingApp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "missing function app {}", self.app)
-    }
-}
-
-#[async_trait]
-impl Handler for MissingApp {
-    async fn handle(&self, _: Invocation) -> Result<Outcome, Failure> {
-        let message = format!(
-            "there is no function app {:?}: put it into functions/{} of the application directory and start the server with that directory",
-            self.app, self.app
-        );
-        Err(Failure::new(
-            FailureKind::InvalidAzureFunctionDestination,
-            message,
-        ))
-    }
 }

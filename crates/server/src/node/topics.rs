@@ -1,13 +1,13 @@
 use foretell_delivery::forget;
 use foretell_log::Append;
 use foretell_protocol::{KeySlot, TopicDefinition, TopicFacts};
-use foretell_types::{Error, ErrorKind, Result, TopicName, is_system_topic};
+use foretell_types::{Error, ErrorKind, Result, TopicName, in_namespace, is_system_topic};
 use serde_json::Value;
 
-use super::config::{CONFIG, Change};
+use super::config::{CONFIG, Change, Definition};
 use super::lookup::own;
 use super::notice::spawn_notice;
-use super::{Node, Owner, Phase, SubscriptionConfig, TopicConfig};
+use super::{Node, Owner, Phase, SubscriptionConfig, TopicConfig, keys};
 
 impl Node {
     /// Makes a topic, or changes its definition. Gives whether it was made.
@@ -51,6 +51,11 @@ impl Node {
         let known = self.config.read().topics.get(&key).cloned();
         if let Some(known) = &known {
             check_owner(known.owner, owner, "topic", &known.name)?;
+        }
+        if known.is_none()
+            && let Some((namespace, _)) = in_namespace(name.as_str())
+        {
+            self.namespace(namespace)?;
         }
         let mut definition = define(known.as_ref())?;
         definition.check()?;
@@ -210,8 +215,13 @@ impl Node {
         let _one_at_a_time = self.change().await?;
         let known = self.topic(name)?;
         let mut topic = known.config.clone();
-        let index = usize::from(slot == KeySlot::Key2);
-        topic.key_generations[index] += 1;
+        if let Some((namespace, _)) = in_namespace(&topic.name) {
+            return Err(Error::invalid(format!(
+                "topic {:?} has the keys of its namespace: regenerate those of {namespace:?}",
+                topic.name
+            )));
+        }
+        topic.key_generations[keys::index(slot)] += 1;
         let event = topic.event(self.new_id(), Change::KeyRegenerated(&known.config))?;
         self.log
             .append(Append::new().events(CONFIG, [event]))?

@@ -1,0 +1,115 @@
+"""The Pulumi example, in Python and in YAML: `foretell up`, then the real client publishes."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from azure.core.credentials import AzureKeyCredential
+from azure.eventgrid import EventGridEvent, EventGridPublisherClient
+
+from scenarios.scenario import Scenario
+from server import Topic
+
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples" / "pulumi"
+PATIENCE_S = 60
+RESOURCES = 9
+
+#: What the usual mistakes are answered with.
+MISTAKES = {
+    "connection-string": "list_storage_account_keys_output",
+    "topic-keys": "list_topic_shared_access_keys_output",
+    "source-control": "foretell:code",
+}
+
+
+def programs(folder: str) -> Path:
+    """The examples, with the environment that these scenarios run in."""
+    copy = Path(folder) / "pulumi"
+    shutil.copytree(EXAMPLES, copy)
+    for name in ("python", "naive"):
+        (copy / name / "venv").symlink_to(sys.prefix)
+    return copy
+
+
+def deployed(program: str):
+    def run(topic: Topic) -> None:
+        server = topic.server
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(programs(folder) / program)
+            made = json.loads(server.command("up", path, "--json"))
+            assert made["changes"]["create"] == RESOURCES, made
+            shown = server.command("stack", "output", path, "--json", "--show-secrets")
+            outputs = json.loads(shown)
+            assert outputs["topic_key"] not in json.dumps(made), "a secret is shown"
+            publish(outputs, topic.verify)
+            receipts = server.storage / "_accounts" / outputs["storage_account"] / "processed"
+            wanted = receipts / "large.json"
+            wait_for(wanted)
+            assert json.loads(wanted.read_text()) == {"order": "/orders/1", "points": 2}
+            again = json.loads(server.command("up", path, "--json"))
+            changes = {name: n for name, n in again["changes"].items() if n}
+            assert changes == {"same": RESOURCES}, again
+            assert [file.name for file in receipts.iterdir()] == ["large.json"], "the filter"
+            server.command("down", path, "--json")
+            apps = json.loads(server.command("function", "list", "--json"))
+            assert outputs["function_app"] not in [app["name"] for app in apps], apps
+            assert not wanted.exists()
+
+    return run
+
+
+def publish(outputs: dict[str, str], verify: str | bool) -> None:
+    """An order that the filter lets pass comes after one that it doesn't."""
+    credential = AzureKeyCredential(outputs["topic_key"])
+    client = EventGridPublisherClient(outputs["topic_endpoint"], credential)
+    orders = [order("small", "/orders/1", 5), order("large", "/orders/1", 25)]
+    client.send(orders, connection_verify=verify)
+
+
+def order(name: str, subject: str, amount: float) -> EventGridEvent:
+    return EventGridEvent(
+        id=name, subject=subject, event_type="Order.Placed", data={"amount": amount}, data_version="1"
+    )
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not path.is_file():
+        assert time.monotonic() < deadline, f"there is no {path.name} after {PATIENCE_S} s"
+        time.sleep(0.05)
+
+
+def mistaken(mistake: str, instead: str):
+    def run(topic: Topic) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(programs(folder) / "naive")
+            words = ["up", path, "--stack", mistake, "--config", f"mistake={mistake}"]
+            try:
+                topic.server.command(*words)
+            except RuntimeError as error:
+                assert instead in str(error), error
+                topic.server.command("down", path, "--stack", mistake)
+            else:
+                raise AssertionError("it was taken")
+
+    return run
+
+
+def under_mocks(topic: Topic) -> None:
+    """The program is accepted by Pulumi's own test mocks."""
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "tests"]
+    done = subprocess.run(tests, capture_output=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout.decode()
+
+
+SCENARIOS = [Scenario("pulumi: the example under Pulumi's mocks", under_mocks)] + [
+    Scenario(f"pulumi: the example in {name}", deployed(folder))
+    for name, folder in (("Python", "python"), ("YAML", "yaml"))
+] + [
+    Scenario(f"pulumi: {mistake} says what to write instead", mistaken(mistake, instead))
+    for mistake, instead in MISTAKES.items()
+]

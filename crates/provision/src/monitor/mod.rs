@@ -1,0 +1,9 @@
+//! The services that a program talks to: what Pulumi calls its resource monitor and its engine.
+
+mod engine;
+mod goal;
+mod listen;
+mod service;
+
+pub use goal::duration;
+pub use listen::Listening;

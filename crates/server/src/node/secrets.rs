@@ -1,0 +1,141 @@
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use foretell_protocol::MasterKey;
+use foretell_types::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+const FOLDER: &str = "secrets";
+const DRAFT: &str = ".draft";
+
+/// Secrets of definitions, each in a file of its own beside the keys, encrypted under a key that
+/// derives from the master key. They are outside the log, which only names them, and outside its
+/// backups.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    folder: PathBuf,
+    master: MasterKey,
+}
+
+/// Names a secret in a definition: a changed one has another generation.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct SecretRef {
+    pub name: String,
+    pub generation: u32,
+}
+
+impl SecretRef {
+    fn file(&self) -> String {
+        format!("{}.{}", self.name, self.generation)
+    }
+}
+
+impl Secrets {
+    /// Those of a data directory; `keys` is the folder of its keys.
+    pub fn new(keys: &Path, master: MasterKey) -> Secrets {
+        Secrets {
+            folder: keys.join(FOLDER),
+            master,
+        }
+    }
+
+    /// Keeps a secret; it is durable when this returns. The name is that of a file.
+    pub fn put(&self, of: &SecretRef, secret: &str) -> Result<()> {
+        let path = self.folder.join(of.file());
+        let at = |error| Error::io(format_args!("can't write {}", path.display()), error);
+        fs::create_dir_all(&self.folder).map_err(at)?;
+        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
+        let draft = self.folder.join(of.file() + DRAFT);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .map_err(at)?;
+        file.write_all(self.master.seal(secret)?.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&draft, &path))
+            .map_err(at)?;
+        let parent = self.folder.parent().unwrap_or(&self.folder);
+        for folder in [&*self.folder, parent] {
+            let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(at)?;
+        }
+        Ok(())
+    }
+
+    pub fn get(&self, of: &SecretRef) -> Result<String> {
+        let path = self.folder.join(of.file());
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::new(
+                ErrorKind::Damaged,
+                format!(
+                    "the secret {} is not there: restore the folder of the keys, or put what has it again",
+                    path.display()
+                ),
+            ),
+            _ => Error::io(format_args!("can't read {}", path.display()), error),
+        })?;
+        self.master.unseal(text.trim())
+    }
+
+    /// Removes all but these: what was replaced, and what a change that was cut off left behind.
+    pub fn keep_only(&self, named: &HashSet<SecretRef>) -> Result<()> {
+        let names: HashSet<String> = named.iter().map(SecretRef::file).collect();
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::io(self.folder.display(), error)),
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if !name.to_str().is_some_and(|name| names.contains(name)) {
+                fs::remove_file(entry.path())
+                    .map_err(|error| Error::io(entry.path().display(), error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_back_and_are_not_readable() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::new(folder.path(), MasterKey::new([7; 32]));
+        let first = SecretRef {
+            name: "function.shop".to_owned(),
+            generation: 1,
+        };
+        let second = SecretRef {
+            generation: 2,
+            ..first.clone()
+        };
+        secrets.put(&first, "AccountKey=abc").unwrap();
+        secrets.put(&second, "other").unwrap();
+        assert_eq!(secrets.get(&first).unwrap(), "AccountKey=abc");
+        let path = folder.path().join("secrets/function.shop.1");
+        let stored = fs::read_to_string(&path).unwrap();
+        assert!(!stored.contains("abc"));
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        secrets.keep_only(&HashSet::from([second.clone()])).unwrap();
+        assert!(
+            secrets
+                .get(&first)
+                .unwrap_err()
+                .message()
+                .contains("function.shop.1")
+        );
+        assert_eq!(secrets.get(&second).unwrap(), "other");
+        let other = Secrets::new(folder.path(), MasterKey::new([8; 32]));
+        assert!(other.get(&second).is_err());
+    }
+}

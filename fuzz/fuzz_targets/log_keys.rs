@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|nodes: &[u8]| foretell_log::fuzz::keys(nodes));
