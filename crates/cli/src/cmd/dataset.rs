@@ -136,7 +136,10 @@ impl Describe {
             return line(&json!({ "rows": described.rows, "columns": columns }).to_string());
         }
         line(&amount(described.rows, "row"))?;
-        let number = |value: f64| format!("{}", (value * 1e6).round() / 1e6);
+        let number = |value: f64| {
+            let text = format!("{value:.6}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        };
         let rows: Vec<Vec<String>> = described
             .columns
             .iter()
