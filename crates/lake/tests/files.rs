@@ -1,5 +1,4 @@
 //! Datasets out of tables, beside the replay of single keys and beside a plain reference.
-#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 #![allow(
     clippy::unwrap_used,
