@@ -1,11 +1,9 @@
-use std::sync::Arc;
-
 use clap::Args;
 
 use crate::Globals;
 use crate::client::Client;
 use crate::output::Failure;
-use crate::provision::{Program, Run, Running, Server, run};
+use crate::provision::{Program, Run, Running, run};
 
 #[derive(Args, Debug)]
 pub struct Down {
@@ -25,12 +23,7 @@ impl Down {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
         self.program.find()?;
         let client = Client::connect(globals, false).await?;
-        let server = Arc::new(Server::new(client));
         let what = Run::Down { purge: self.purge };
-        let done = run(&self.program, &self.running, what, server.clone(), globals).await;
-        if let Some(server) = Arc::into_inner(server) {
-            server.close().await;
-        }
-        done
+        run(&self.program, &self.running, what, client, globals).await
     }
 }

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use clap::Args;
 use foretell_server::{Application, ListenOptions, Node, NodeOptions};
 
@@ -7,7 +5,7 @@ use super::serve::stop_signal;
 use crate::Globals;
 use crate::client::Client;
 use crate::output::{Failure, note};
-use crate::provision::{Program, Run, Running, Server, run};
+use crate::provision::{Program, Run, Running, run};
 
 #[derive(Args, Debug)]
 pub struct Up {
@@ -45,19 +43,7 @@ impl Up {
     }
 
     async fn up(&self, client: Client, globals: &Globals) -> Result<(), Failure> {
-        let server = Arc::new(Server::new(client));
-        let done = run(
-            &self.program,
-            &self.running,
-            Run::Up,
-            server.clone(),
-            globals,
-        )
-        .await;
-        if let Some(server) = Arc::into_inner(server) {
-            server.close().await;
-        }
-        done
+        run(&self.program, &self.running, Run::Up, client, globals).await
     }
 
     async fn serve(&self, globals: &Globals) -> Result<(), Failure> {

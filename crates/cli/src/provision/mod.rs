@@ -17,6 +17,7 @@ pub use display::{outputs_json, outputs_text};
 pub use server::Server;
 
 use crate::Globals;
+use crate::client::Client;
 use crate::output::{Failure, line, note};
 use display::Display;
 
@@ -79,6 +80,21 @@ impl Program {
 
 /// Runs a program and shows what it does and what became of it.
 pub async fn run(
+    program: &Program,
+    running: &Running,
+    what: Run,
+    client: Client,
+    globals: &Globals,
+) -> Result<(), Failure> {
+    let server = Arc::new(Server::new(client));
+    let done = run_on(program, running, what, server.clone(), globals).await;
+    if let Some(server) = Arc::into_inner(server) {
+        server.close().await;
+    }
+    done
+}
+
+async fn run_on(
     program: &Program,
     running: &Running,
     what: Run,
