@@ -200,20 +200,7 @@ mod tests {
         const WORDS: usize = 72;
         let mut words = [0u32; WORDS];
         for value in values {
-            let bits = value.to_bits();
-            let exponent = (bits >> 52 & 0x7ff) as usize;
-            let fraction = bits & ((1 << 52) - 1);
-            let (mantissa, shift) = if exponent == 0 {
-                (fraction, 0)
-            } else {
-                (fraction | 1 << 52, exponent - 1)
-            };
-            let mut term = [0u32; WORDS];
-            for bit in 0..53 {
-                if mantissa >> bit & 1 == 1 {
-                    term[(bit + shift) / 32] |= 1 << ((bit + shift) % 32);
-                }
-            }
+            let mut term = words_of(*value);
             if value.is_sign_negative() {
                 negate(&mut term);
             }
