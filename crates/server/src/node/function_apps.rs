@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foretell_functions::{App, AppOptions};
-use foretell_log::Append;
 use foretell_protocol::Key;
 use foretell_types::limits::{FUNCTION_APPS, FUNCTION_SETTINGS, FUNCTION_SETTINGS_BYTES};
 use foretell_types::{Error, ErrorKind, Result, check_function_app};
 
 use super::apps::{KnownApp, Place};
-use super::config::{CONFIG, Change, Definition};
+use super::config::{Change, Definition};
 use super::definitions::{FunctionAppConfig, change_event};
 use super::secrets::SecretRef;
 use super::topics::check_owner;
@@ -75,9 +74,7 @@ impl Node {
         self.check_app_owner(name)?;
         let app = self.function_app(name).ok_or_else(|| no_app(name))?;
         let event = app.event(self.new_id(), Change::Deleted)?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let key = app.name.to_lowercase();
         self.config.write().function_apps.remove(&key);
         if let Some(former) = self.apps.remove(&app.name) {
@@ -127,9 +124,7 @@ impl Node {
         let Some(event) = change_event(self.new_id(), known, &app)? else {
             return Ok(());
         };
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let key = app.name.to_lowercase();
         self.config.write().function_apps.insert(key, app.clone());
         self.start_function_app(&app).await;

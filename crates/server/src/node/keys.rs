@@ -17,12 +17,20 @@ pub fn master_key(data: &Path, random: &dyn Random) -> Result<MasterKey> {
         return Ok(key);
     }
     let folder = data.join(FOLDER);
-    let path = folder.join(FILE);
-    let at = |error| Error::io(format_args!("can't write {}", path.display()), error);
-    fs::create_dir_all(&folder).map_err(at)?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
     let bytes = *random.secret()?;
-    let draft = folder.join("master.key.draft");
+    let text = format!("{} {}\n", hex(&bytes), checksum(&bytes));
+    write_private(&folder, FILE, &text)?;
+    Ok(MasterKey::new(bytes))
+}
+
+/// Writes a file that its owner alone may read, in a folder of such files, in place of one of its
+/// name. It is durable when this returns.
+pub(super) fn write_private(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let path = folder.join(name);
+    let at = |error| Error::io(format_args!("can't write {}", path.display()), error);
+    fs::create_dir_all(folder).map_err(at)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
+    let draft = folder.join(format!("{name}.draft"));
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -30,16 +38,15 @@ pub fn master_key(data: &Path, random: &dyn Random) -> Result<MasterKey> {
         .mode(0o600)
         .open(&draft)
         .map_err(at)?;
-    let text = format!("{} {}\n", hex(&bytes), checksum(&bytes));
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&draft, &path))
         .map_err(at)?;
-    fs::rename(&draft, &path).map_err(at)?;
-    fs::File::open(&folder)
-        .and_then(|folder| folder.sync_all())
-        .and_then(|()| fs::File::open(data)?.sync_all())
-        .map_err(at)?;
-    Ok(MasterKey::new(bytes))
+    for folder in [folder, folder.parent().unwrap_or(folder)] {
+        let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(at)?;
+    }
+    Ok(())
 }
 
 /// The admin key of a data directory that has one, for clients on the same machine.

@@ -42,10 +42,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretell_delivery::{Histogram, Subscription};
 use foretell_functions::{App, LogLine, read_logs};
-use foretell_log::{Blobs, DirectoryLock, Environment, EventLog, Hash};
+use foretell_log::{Append, Blobs, DirectoryLock, Environment, EventLog, Hash};
 use foretell_protocol::{Key, MasterKey, SignedRoot};
 use foretell_storage::Account;
-use foretell_types::{Error, Instant, Result, Timestamp};
+use foretell_types::{Error, Instant, NewEvent, Result, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
 use crate::telemetry::Telemetry;
@@ -279,6 +279,12 @@ impl Node {
     /// Changes whenever a topic was deleted.
     pub fn deletions(&self) -> tokio::sync::watch::Receiver<u64> {
         self.deletions.subscribe()
+    }
+
+    /// Makes durable what became of a definition.
+    async fn journal(&self, event: NewEvent) -> Result<()> {
+        let append = Append::new().events(config::CONFIG, [event]);
+        self.log.append(append)?.await.map(drop)
     }
 
     /// The right to change the configuration, one at a time. A closed node changes no more.

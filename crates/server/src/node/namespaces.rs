@@ -1,11 +1,10 @@
 //! Event Grid namespaces: topics named `NAMESPACE.TOPIC`, which share the namespace's keys.
 
-use foretell_log::Append;
 use foretell_protocol::{Key, KeySlot};
 use foretell_types::limits::NAMESPACES;
 use foretell_types::{Error, ErrorKind, NamespaceName, Result, in_namespace};
 
-use super::config::{CONFIG, Change, Definition};
+use super::config::{Change, Definition};
 use super::definitions::NamespaceConfig;
 use super::{Node, keys};
 
@@ -47,9 +46,7 @@ impl Node {
             ));
         }
         let event = namespace.event(self.new_id(), Change::Deleted)?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let key = namespace.name.to_lowercase();
         self.config.write().namespaces.remove(&key);
         Ok(())
@@ -102,9 +99,7 @@ impl Node {
         change: Change<'_, NamespaceConfig>,
     ) -> Result<()> {
         let event = namespace.event(self.new_id(), change)?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let key = namespace.name.to_lowercase();
         self.config.write().namespaces.insert(key, namespace);
         self.refresh_topics();

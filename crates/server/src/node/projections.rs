@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretell_log::Append;
 use foretell_projections::{Ask, Found, Known, Projection};
 use foretell_state::{Definition, KnownAt, Moment};
 use foretell_types::limits::STATE_WAIT_MS;
 use foretell_types::{Error, Instant, Position, Result, Timestamp};
 use serde_json::{Value, json};
 
-use super::config::{CONFIG, Change, Definition as _, ProjectionConfig};
+use super::config::{Change, Definition as _, ProjectionConfig};
 use super::topics::check_owner;
 use super::{Node, Owner, blocking};
 
@@ -90,9 +89,7 @@ impl Node {
         if known.as_ref() != Some(&projection) {
             let change = known.as_ref().map_or(Change::Created, Change::Updated);
             let event = projection.event(self.new_id(), change)?;
-            self.log
-                .append(Append::new().events(CONFIG, [event]))?
-                .await?;
+            self.journal(event).await?;
             let name = projection.name.clone();
             self.config.write().projections.insert(name, projection);
         }
@@ -106,9 +103,7 @@ impl Node {
         if let Some(known) = known {
             check_owner(known.owner, owner, "projection", name)?;
             let event = known.event(self.new_id(), Change::Deleted)?;
-            self.log
-                .append(Append::new().events(CONFIG, [event]))?
-                .await?;
+            self.journal(event).await?;
             self.config.write().projections.remove(name);
         }
         self.projections.remove(name).await

@@ -1,15 +1,14 @@
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use foretell_protocol::MasterKey;
 use foretell_types::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use super::keys::write_private;
+
 const FOLDER: &str = "secrets";
-const DRAFT: &str = ".draft";
 
 /// Secrets of definitions, each in a file of its own beside the keys, encrypted under a key that
 /// derives from the master key. They are outside the log, which only names them, and outside its
@@ -44,28 +43,7 @@ impl Secrets {
 
     /// Keeps a secret; it is durable when this returns. The name is that of a file.
     pub fn put(&self, of: &SecretRef, secret: &str) -> Result<()> {
-        let path = self.folder.join(of.file());
-        let at = |error| Error::io(format_args!("can't write {}", path.display()), error);
-        fs::create_dir_all(&self.folder).map_err(at)?;
-        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
-        let draft = self.folder.join(of.file() + DRAFT);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)
-            .map_err(at)?;
-        file.write_all(self.master.seal(secret)?.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&draft, &path))
-            .map_err(at)?;
-        let parent = self.folder.parent().unwrap_or(&self.folder);
-        for folder in [&*self.folder, parent] {
-            let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
-            synced.map_err(at)?;
-        }
-        Ok(())
+        write_private(&self.folder, &of.file(), &self.master.seal(secret)?)
     }
 
     pub fn get(&self, of: &SecretRef) -> Result<String> {
@@ -104,6 +82,8 @@ impl Secrets {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

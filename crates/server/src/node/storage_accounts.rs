@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use foretell_log::Append;
 use foretell_protocol::{Key, KeySlot};
 use foretell_types::limits::{STORAGE_ACCOUNTS, STORAGE_CONTAINERS};
 use foretell_types::{Error, ErrorKind, Result, check_container, check_storage_account};
 
-use super::config::{CONFIG, Change, Definition};
+use super::config::{Change, Definition};
 use super::definitions::{StorageAccountConfig, change_event};
 use super::{Node, keys};
 
@@ -51,9 +50,7 @@ impl Node {
             self.storage.clear(&container).await?;
         }
         let event = account.event(self.new_id(), Change::Deleted)?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         self.config.write().storage_accounts.remove(name);
         Ok(())
     }
@@ -126,9 +123,7 @@ impl Node {
         let mut changed = known.clone();
         changed.key_generations[keys::index(slot)] += 1;
         let event = changed.event(self.new_id(), Change::KeyRegenerated(&known))?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let mut config = self.config.write();
         config.storage_accounts.insert(name.to_owned(), changed);
         Ok(())
@@ -151,9 +146,7 @@ impl Node {
         let Some(event) = change_event(self.new_id(), known, &account)? else {
             return Ok(());
         };
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let mut config = self.config.write();
         config
             .storage_accounts

@@ -104,9 +104,7 @@ impl Node {
         changed: &SubscriptionConfig,
     ) -> Result<()> {
         let event = changed.event(self.new_id(), Change::Updated(known))?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         self.config
             .write()
             .subscriptions

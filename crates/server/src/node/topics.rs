@@ -223,9 +223,7 @@ impl Node {
         }
         topic.key_generations[keys::index(slot)] += 1;
         let event = topic.event(self.new_id(), Change::KeyRegenerated(&known.config))?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let key = topic.name.to_lowercase();
         self.config.write().topics.insert(key, topic);
         self.refresh_topics();
@@ -239,9 +237,7 @@ impl Node {
         let mut topic = known.config.clone();
         topic.owner = Owner::Api;
         let event = topic.event(self.new_id(), Change::Updated(&known.config))?;
-        self.log
-            .append(Append::new().events(CONFIG, [event]))?
-            .await?;
+        self.journal(event).await?;
         let key = topic.name.to_lowercase();
         self.config.write().topics.insert(key, topic);
         self.refresh_topics();
