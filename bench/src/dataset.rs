@@ -35,7 +35,12 @@ struct Ran {
     sums: Value,
 }
 
-pub fn run(quick: bool, data: Option<&Path>, without: &[String], results: &mut Results) -> Result<()> {
+pub fn run(
+    quick: bool,
+    data: Option<&Path>,
+    without: &[String],
+    results: &mut Results,
+) -> Result<()> {
     let bin = std::env::var("FORETELL_BIN")?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataset");
     let python = environment(&scripts)?;
@@ -52,7 +57,8 @@ pub fn run(quick: bool, data: Option<&Path>, without: &[String], results: &mut R
     let ties = folder.path().join("ties");
     engines.generate(&ties, [events / 10, entities / 10, labels / 10], true)?;
     compare_sums(&engines, &ties, &["duckdb_window", "duckdb_asof"])?;
-    results.note("with events at the edges of windows and several at one time: the sums are DuckDB's");
+    results
+        .note("with events at the edges of windows and several at one time: the sums are DuckDB's");
     let made = folder.path().join("data");
     let data = match data {
         Some(data) if data.join(EVENTS).exists() => data,
@@ -62,13 +68,19 @@ pub fn run(quick: bool, data: Option<&Path>, without: &[String], results: &mut R
             &made
         }
     };
-    let left_out = |name: &&str| without.iter().any(|other| other == name) || (quick && SLOW.contains(name));
+    let left_out =
+        |name: &&str| without.iter().any(|other| other == name) || (quick && SLOW.contains(name));
     let peers: Vec<&'static str> = PEERS.into_iter().filter(|name| !left_out(name)).collect();
     timed(&engines, data, &peers, results)
 }
 
 /// Measures ours and the peers alternately; all must give the same sums.
-fn timed(engines: &Engines, data: &Path, peers: &[&'static str], results: &mut Results) -> Result<()> {
+fn timed(
+    engines: &Engines,
+    data: &Path,
+    peers: &[&'static str],
+    results: &mut Results,
+) -> Result<()> {
     let mut ours: Vec<Ran> = Vec::new();
     let mut theirs: Vec<Vec<Ran>> = peers.iter().map(|_| Vec::new()).collect();
     for pass in 0..PASSES {
@@ -100,7 +112,13 @@ fn timed(engines: &Engines, data: &Path, peers: &[&'static str], results: &mut R
         let goal = (full(peer) && time(ran) <= fastest).then_some(Goal::RatioAtMost(GOAL_TIME));
         results.add(measure.clone(), "s", seconds, Some((peer, time(ran))), goal);
     }
-    results.add(format!("{measure}: peak memory"), "MB", peak, None, Some(Goal::AtMost(GOAL_MB)));
+    results.add(
+        format!("{measure}: peak memory"),
+        "MB",
+        peak,
+        None,
+        Some(Goal::AtMost(GOAL_MB)),
+    );
     for (peer, ran) in peers.iter().zip(&theirs) {
         let measure = format!("{measure}: peak memory");
         results.add(measure, "MB", peak, Some((peer, memory(ran))), None);
@@ -113,7 +131,11 @@ fn compare_sums(engines: &Engines, data: &Path, peers: &[&str]) -> Result<()> {
     let ours = engines.run("foretell", data)?;
     for peer in peers {
         // Which of the events at one time an ASOF join finds isn't said: that is left to the other.
-        same_sums(peer, &without_ties(peer, engines.run(peer, data)?.sums), &ours.sums)?;
+        same_sums(
+            peer,
+            &without_ties(peer, engines.run(peer, data)?.sums),
+            &ours.sums,
+        )?;
     }
     Ok(())
 }
@@ -131,11 +153,16 @@ fn without_ties(peer: &str, mut sums: Value) -> Value {
 fn same_sums(peer: &str, theirs: &Value, ours: &Value) -> Result<()> {
     let theirs = theirs.as_object().filter(|sums| sums.len() > 1);
     let theirs = theirs.ok_or_else(|| format!("{peer} gave no columns"))?;
-    match theirs.iter().find(|(name, sum)| ours[name.as_str()] != **sum) {
+    match theirs
+        .iter()
+        .find(|(name, sum)| ours[name.as_str()] != **sum)
+    {
         None => Ok(()),
-        Some((name, sum)) => {
-            Err(format!("{name}: {peer} has {sum}, Foretell has {}", ours[name.as_str()]).into())
-        }
+        Some((name, sum)) => Err(format!(
+            "{name}: {peer} has {sum}, Foretell has {}",
+            ours[name.as_str()]
+        )
+        .into()),
     }
 }
 
@@ -158,7 +185,11 @@ impl Engines {
     fn run(&self, engine: &str, data: &Path) -> Result<Ran> {
         eprintln!("running {engine}");
         let mut command = Command::new(&self.python);
-        command.arg(&self.script).args(["run", engine]).arg(data).args(["--bin", &self.bin]);
+        command
+            .arg(&self.script)
+            .args(["run", engine])
+            .arg(data)
+            .args(["--bin", &self.bin]);
         let out = succeed(&mut command).map_err(|error| format!("{engine}: {error}"))?;
         let line = out.lines().last().unwrap_or_default();
         Ok(serde_json::from_str(line)?)
@@ -174,7 +205,11 @@ fn environment(scripts: &Path) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     let requirements = scripts.join("requirements.txt");
     succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    succeed(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(requirements))?;
+    succeed(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "-q", "-r"])
+            .arg(requirements),
+    )?;
     Ok(python)
 }
 
@@ -184,7 +219,12 @@ fn succeed(command: &mut Command) -> Result<String> {
         return Ok(String::from_utf8(out.stdout)?);
     }
     let error = String::from_utf8_lossy(&out.stderr);
-    Err(error.lines().last().unwrap_or("it failed").to_owned().into())
+    Err(error
+        .lines()
+        .last()
+        .unwrap_or("it failed")
+        .to_owned()
+        .into())
 }
 
 #[cfg(test)]

@@ -148,7 +148,12 @@ fn run(options: &Options) -> Result<()> {
         #[cfg(not(feature = "log-server"))]
         Bench::LogServer => return Err("it is built without --features log-server".into()),
         Bench::Dataset => {
-            dataset::run(options.quick, options.data.as_deref(), &options.without, &mut results)?;
+            dataset::run(
+                options.quick,
+                options.data.as_deref(),
+                &options.without,
+                &mut results,
+            )?;
             "dataset"
         }
         Bench::Delivery => {
