@@ -14,6 +14,7 @@ pub enum Bug {
     ManifestNotTakenBack,
     OlderManifestOnInputError,
     UnmadeSegmentLeft,
+    SegmentBegunUnsaid,
     SegmentRemovedBeforeManifest,
     LastGroupNotWrittenAgain,
     TornTailNotCleared,
@@ -80,7 +81,7 @@ mod switch {
     }
 
     impl Bug {
-        pub const ALL: [Bug; 39] = [
+        pub const ALL: [Bug; 40] = [
             Bug::AckBeforeSync,
             Bug::FailedSyncTriedAgain,
             Bug::WriterGoesOnAfterError,
@@ -91,6 +92,7 @@ mod switch {
             Bug::ManifestNotTakenBack,
             Bug::OlderManifestOnInputError,
             Bug::UnmadeSegmentLeft,
+            Bug::SegmentBegunUnsaid,
             Bug::SegmentRemovedBeforeManifest,
             Bug::LastGroupNotWrittenAgain,
             Bug::TornTailNotCleared,

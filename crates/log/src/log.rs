@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     /// `None` if the journal has no segments that could be sealed.
     pub store: Option<Arc<SegmentStore>>,
     pub wake: Wake,
+    pub preparing: Wake,
     pub merging: Wake,
     pub archiving: Wake,
     pub answered: Arc<Answered>,
@@ -113,7 +114,8 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Memory for pieces of sealed segments and of the index that were read lately, in bytes.
     pub cache_bytes: u64,
-    /// A thread seals full segments; otherwise only [`EventLog::seal`] does.
+    /// Threads prepare segments and seal those that are full; otherwise only [`EventLog::seal`]
+    /// does.
     pub seal_in_background: bool,
     /// A thread writes what is appended; otherwise only [`EventLog::write`] does, and who waits for
     /// a ticket before waits for ever. For simulations, in which nothing happens by chance.
@@ -249,6 +251,7 @@ impl EventLog {
             journal: reader,
             store: store.clone(),
             wake: Wake::default(),
+            preparing: Wake::default(),
             merging: Wake::default(),
             archiving: Wake::default(),
             answered: Arc::default(),
@@ -281,6 +284,9 @@ impl EventLog {
         if let Some(sealer) = sealer.clone().filter(|_| options.seal_in_background) {
             shared.wake.work();
             shared.merging.work();
+            let mine = (sealer.clone(), shared.clone());
+            let prepare = move || sealed::prepare(&mine.0, &mine.1);
+            threads.push(spawn("foretell-prepare", Box::new(prepare))?);
             let mine = (sealer.clone(), shared.clone());
             let seal = move || sealed::seal(&mine.0, &mine.1);
             threads.push(spawn("foretell-seal", Box::new(seal))?);
@@ -316,8 +322,9 @@ impl EventLog {
         step.unwrap_or(false)
     }
 
-    /// Does one piece of the work in the background: seals the oldest full segment, merges runs of
-    /// the index, or archives a sealed segment. False if there is none. For tests and tools; the log does it by itself.
+    /// Does one piece of the work in the background: prepares the next segment, seals the oldest
+    /// full one, merges runs of the index, or archives a sealed segment. False if there is none. For
+    /// tests and tools; the log does it by itself.
     pub fn seal(&self) -> Result<bool> {
         match &self.inner.sealer {
             Some(sealer) => sealer.step(),
@@ -540,6 +547,7 @@ impl Drop for Inner {
             store.stop.store(true, Ordering::Relaxed);
         }
         self.shared.wake.stop();
+        self.shared.preparing.stop();
         self.shared.merging.stop();
         self.shared.archiving.stop();
         for thread in self.threads.lock().drain(..) {

@@ -391,6 +391,55 @@ fn every_flipped_bit_before_the_last_segment_is_damage() {
     }
 }
 
+/// The next segment is prepared once something was written. Until it begins it holds nothing: a
+/// process that is killed leaves it, opening and closing remove it.
+#[test]
+fn a_prepared_segment_holds_nothing_until_it_begins() {
+    let prepared = Path::new("/j/0000000001.segment");
+    let options = LogOptions {
+        segment_bytes: 64 * 1024,
+        ..small_segments()
+    };
+    let disk = FaultDisk::new();
+    let log = open_with(&disk, 1, &options).unwrap();
+    create(&log);
+    assert!(!log.seal().unwrap(), "there is no need for another yet");
+    assert_eq!(fill(&log, 40), 40);
+    while log.seal().unwrap() {}
+    let good = disk.read(prepared);
+    assert_eq!(good.len(), 64 * 1024);
+    assert!(good[512..].iter().all(|byte| *byte == 0));
+
+    let killed = disk.copy();
+    check(&open_with(&killed, 2, &options).unwrap(), 40, 40);
+    assert!(!killed.names().iter().any(|name| name == prepared));
+    for at in 0..512 {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        let copy = disk.copy();
+        copy.write(prepared, bad);
+        let error = open_with(&copy, 2, &options).expect_err(&format!("byte {at}"));
+        assert!(
+            matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat)
+                && error.message().contains("0000000001.segment"),
+            "byte {at}: {error}"
+        );
+    }
+
+    for n in 41..=90 {
+        let append = Append::new()
+            .events("shop", [event(n)])
+            .register("n", Some(n.to_le_bytes().to_vec()));
+        log.append(append).unwrap().wait().unwrap();
+    }
+    assert!(disk.read(prepared)[512..].iter().any(|byte| *byte != 0));
+    assert!(log.seal().unwrap(), "another is prepared");
+    let names = disk.names().len();
+    drop(log);
+    assert_eq!(disk.names().len(), names - 1);
+    check(&open_with(&disk, 3, &options).unwrap(), 90, 90);
+}
+
 /// What lies behind the last group is no event of anyone: a flipped bit there is named as damage,
 /// or cut off, kept and reported; nothing before it is lost.
 #[test]

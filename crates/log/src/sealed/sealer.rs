@@ -63,7 +63,7 @@ impl Sealer {
 
     /// Does one piece of work; false if there is none.
     pub fn step(&self) -> Result<bool> {
-        Ok(self.seal()? || self.merge()? || self.archive()?)
+        Ok(self.store.segments.prepare()? || self.seal()? || self.merge()? || self.archive()?)
     }
 
     /// The manifest in force.
@@ -371,6 +371,14 @@ impl Wake {
         }
         self.went(false);
     }
+}
+
+/// Prepares the next segment whenever there is one to prepare.
+pub(crate) fn prepare(sealer: &Sealer, shared: &Shared) {
+    let failure = "a segment can't be prepared";
+    shared
+        .preparing
+        .serve(None, failure, || sealer.store.segments.prepare());
 }
 
 /// Seals whenever there is something to seal.

@@ -36,6 +36,11 @@ impl std::fmt::Debug for SegmentStore {
 pub(crate) trait FullSegments: Send + Sync {
     /// The number of the segment that a place lies in.
     fn number(&self, place: Place) -> u64;
+    /// Whether the next segment is to be prepared; said once of each.
+    fn wants_another(&self) -> bool;
+    /// Does some of what makes it the cheaper to begin the next segment; false if nothing is left
+    /// to do.
+    fn prepare(&self) -> Result<bool>;
     /// The number of the oldest, and the bytes that it takes.
     fn oldest(&self) -> Result<Option<(u64, u64)>>;
     fn walk(&self, number: u64, visit: &mut GroupVisitor<'_>) -> Result<()>;

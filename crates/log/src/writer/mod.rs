@@ -166,6 +166,10 @@ impl Writer {
                 }
                 applied?;
                 self.shared.announce(stage.topics());
+                let store = self.shared.store.as_ref();
+                if store.is_some_and(|store| store.segments.wants_another()) {
+                    self.shared.preparing.work();
+                }
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Full => Err(error),

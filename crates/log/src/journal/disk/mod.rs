@@ -6,14 +6,14 @@ mod segment;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foretell_types::limits::{DISK_LOW_WATER_BYTES, GROUP_BYTES};
 use foretell_types::{Error, ErrorKind, Result};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use self::scan::Scanner;
-use self::segment::{FIRST_GROUP, Segment};
+use self::segment::{FIRST_GROUP, Prepared, Segment};
 use super::group::encoded_bytes;
 use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
 use crate::bugs::{self, Bug};
@@ -26,6 +26,10 @@ pub use recover::CutTail;
 /// The preallocated space grows by at least and at most so many bytes at a time.
 const GROW_LEAST: u64 = 256 * 1024;
 const GROW_MOST: u64 = 8 * 1024 * 1024;
+/// The next segment is filled by so many bytes at a time: a group may have to wait for one.
+const PREPARE_BYTES: u64 = 1024 * 1024;
+/// Who has written this part of a segment goes on, and gets the next one prepared.
+const PREPARE_AFTER: u64 = 8;
 /// Picked frames are read by pages of this size, which are kept in memory.
 const PAGE_BYTES: u64 = 16 * 1024;
 /// Where the segment's number begins in a [`Place`]; below it lies the offset in the file.
@@ -40,8 +44,6 @@ pub struct DiskJournal {
     offset: u64,
     /// How far the last segment is filled with zeros.
     allocated: u64,
-    /// A segment takes groups up to this size.
-    segment_bytes: u64,
     /// The number of the next segment if there is none.
     next_segment: u64,
     store: Arc<SegmentStore>,
@@ -57,7 +59,16 @@ impl std::fmt::Debug for DiskJournal {
 struct Shared {
     environment: Environment,
     folder: PathBuf,
+    /// A segment takes groups up to this size.
+    segment_bytes: u64,
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// The segment after the last. Held by who makes one, or begins the next.
+    prepared: Mutex<Option<Prepared>>,
+    /// No further one is made.
+    closed: AtomicBool,
+    /// The bytes that were written since opening, and the segment that was asked for last.
+    written: AtomicU64,
+    asked_for: AtomicU64,
     /// The last commit that is durable: what lies behind it is being written.
     durable: AtomicU64,
     /// The place behind its group.
@@ -91,7 +102,12 @@ impl DiskJournal {
         let shared = Arc::new(Shared {
             environment: environment.clone(),
             folder: folder.to_owned(),
+            segment_bytes: options.segment_bytes,
             segments: RwLock::default(),
+            prepared: Mutex::default(),
+            closed: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            asked_for: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             durable_end: AtomicU64::new(0),
             cache: Arc::new(PieceCache::new(options.cache_bytes)),
@@ -115,7 +131,6 @@ impl DiskJournal {
             last,
             offset: 0,
             allocated: 0,
-            segment_bytes: options.segment_bytes,
             next_segment: first,
             store: Arc::new(store),
             cut: None,
@@ -159,7 +174,7 @@ impl DiskJournal {
         let current = self.shared.segments.read().last().cloned();
         let segment = match current {
             Some(segment)
-                if self.offset + needed <= self.segment_bytes || self.offset == FIRST_GROUP =>
+                if self.offset + needed <= self.shared.segment_bytes || self.offset == FIRST_GROUP =>
             {
                 segment
             }
@@ -171,29 +186,32 @@ impl DiskJournal {
         Ok(segment)
     }
 
-    /// Begins a new segment.
+    /// Begins a new segment: the one that is prepared, if any.
     fn roll(&mut self, old: Option<Arc<Segment>>) -> Result<Arc<Segment>> {
-        self.check_space(GROW_LEAST)?;
-        let number = old
-            .as_ref()
-            .map_or(self.next_segment, |segment| segment.number + 1);
+        let shared = &self.shared;
+        let files = &*self.environment.files;
+        let mut prepared = shared.prepared.lock();
+        let next = match prepared.take() {
+            Some(next) => next,
+            None => {
+                shared.check_space(GROW_LEAST)?;
+                let number = old
+                    .as_ref()
+                    .map_or(self.next_segment, |segment| segment.number + 1);
+                Prepared::create(&shared.folder, number, files)?
+            }
+        };
+        self.allocated = next.filled;
         let salt = self.environment.random.next() | 1;
         let first = Seq(self.last.0 + 1);
-        let files = &*self.environment.files;
-        let segment = Arc::new(Segment::create(
-            &self.shared.folder,
-            number,
-            first,
-            salt,
-            (files, &self.shared.cache),
-        )?);
-        self.shared.segments.write().push(segment.clone());
+        let segment = Arc::new(next.begin(first, salt, (files, &shared.cache))?);
+        shared.segments.write().push(segment.clone());
+        drop(prepared);
         if let Some(old) = old {
             // Only tidies: the zeros behind the last group mean the same.
             let _ = old.trim(self.offset);
         }
         self.offset = FIRST_GROUP;
-        self.allocated = FIRST_GROUP;
         Ok(segment)
     }
 
@@ -201,32 +219,12 @@ impl DiskJournal {
     /// durable, and a full disk shows before anything of a group is written.
     fn grow(&mut self, segment: &Segment, needed: u64) -> Result<()> {
         let step = self.allocated.clamp(GROW_LEAST, GROW_MOST);
-        let most = self.segment_bytes.max(self.offset + needed);
+        let most = self.shared.segment_bytes.max(self.offset + needed);
         let target = (self.offset + needed).max((self.allocated + step).min(most));
-        self.check_space(target - self.allocated)?;
+        self.shared.check_space(target - self.allocated)?;
         segment.fill_zeros(self.allocated, target)?;
         self.allocated = target;
         Ok(())
-    }
-
-    fn check_space(&self, wanted: u64) -> Result<()> {
-        let folder = &self.shared.folder;
-        let free = self.environment.files.free_bytes(folder).map_err(|error| {
-            Error::io(
-                format_args!("can't tell the free space of {}", folder.display()),
-                error,
-            )
-        })?;
-        if free >= wanted.saturating_add(DISK_LOW_WATER_BYTES as u64) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Full,
-            format!(
-                "the disk that holds {} has {free} bytes free where {wanted} are wanted beyond the low-water mark of {DISK_LOW_WATER_BYTES}: free some space; reading goes on",
-                folder.display()
-            ),
-        ))
     }
 }
 
@@ -275,7 +273,7 @@ impl Journal for DiskJournal {
         );
         let body_bytes = group.body().len();
         let needed = encoded_bytes(body_bytes) as u64;
-        self.check_space(0)?;
+        self.shared.check_space(0)?;
         let segment = self.make_room(needed)?;
         let written = segment.write(group.encode(segment.salt), self.offset);
         group.unseal(body_bytes);
@@ -292,6 +290,7 @@ impl Journal for DiskJournal {
             .map_err(unknown_outcome)?;
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
         self.offset += needed;
+        self.shared.written.fetch_add(needed, Ordering::Relaxed);
         self.last = group.meta.last();
         self.shared
             .is_durable(self.last, segment.place(self.offset));
@@ -307,7 +306,43 @@ impl Journal for DiskJournal {
     }
 }
 
+impl Drop for DiskJournal {
+    fn drop(&mut self) {
+        let mut prepared = self.shared.prepared.lock();
+        self.shared.closed.store(true, Ordering::Relaxed);
+        if let Some(prepared) = prepared.take() {
+            // Only tidies: opening removes it too.
+            let _ = prepared.remove(&*self.environment.files);
+        }
+    }
+}
+
 impl Shared {
+    /// Whether so much was written since opening that more may come.
+    fn goes_on(&self) -> bool {
+        self.written.load(Ordering::Relaxed) >= self.segment_bytes / PREPARE_AFTER
+    }
+
+    fn check_space(&self, wanted: u64) -> Result<()> {
+        let folder = &self.folder;
+        let free = self.environment.files.free_bytes(folder).map_err(|error| {
+            Error::io(
+                format_args!("can't tell the free space of {}", folder.display()),
+                error,
+            )
+        })?;
+        if free >= wanted.saturating_add(DISK_LOW_WATER_BYTES as u64) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Full,
+            format!(
+                "the disk that holds {} has {free} bytes free where {wanted} are wanted beyond the low-water mark of {DISK_LOW_WATER_BYTES}: free some space; reading goes on",
+                folder.display()
+            ),
+        ))
+    }
+
     fn segment(&self, place: Place) -> Option<Arc<Segment>> {
         let segments = self.segments.read();
         let first = segments.first()?.number;
@@ -344,6 +379,33 @@ impl FullSegments for Shared {
 
     fn number(&self, place: Place) -> u64 {
         place.0 >> SEGMENT_SHIFT
+    }
+
+    fn wants_another(&self) -> bool {
+        let next = (self.durable_end.load(Ordering::Relaxed) >> SEGMENT_SHIFT) + 1;
+        self.goes_on() && self.asked_for.swap(next, Ordering::Relaxed) != next
+    }
+
+    fn prepare(&self) -> Result<bool> {
+        let files = &*self.environment.files;
+        let mut prepared = self.prepared.lock();
+        let last = self.segments.read().last().map(|last| last.number);
+        let closed = self.closed.load(Ordering::Relaxed);
+        let Some(last) = last.filter(|_| self.goes_on() && !closed) else {
+            return Ok(false);
+        };
+        let next = match &mut *prepared {
+            Some(next) => next,
+            None => {
+                self.check_space(self.segment_bytes)?;
+                prepared.insert(Prepared::create(&self.folder, last + 1, files)?)
+            }
+        };
+        let left = self.segment_bytes.saturating_sub(next.filled);
+        if left > 0 {
+            next.fill(next.filled + left.min(PREPARE_BYTES))?;
+        }
+        Ok(left > PREPARE_BYTES)
     }
 
     fn oldest(&self) -> Result<Option<(u64, u64)>> {

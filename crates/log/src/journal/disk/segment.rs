@@ -13,7 +13,11 @@ use crate::sealed::PieceCache;
 pub(super) const FIRST_GROUP: u64 = 512;
 pub(super) const SECTOR: usize = 512;
 const MAGIC: [u8; 8] = *b"FORETELL";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
+/// Of a segment that holds groups. Version 2 is one that is prepared, which earlier ones don't know.
+const WITH_GROUPS: u32 = 1;
+/// The first commit of a segment that holds nothing.
+const PREPARED: Seq = Seq(0);
 const SUFFIX: &str = ".segment";
 const HEADER_BYTES: usize = 64;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
@@ -29,6 +33,98 @@ pub(super) struct Segment {
     file: Arc<dyn File>,
     /// Its number in the cache.
     pub cached: u64,
+}
+
+/// A segment without groups: its file is there, its header says that it holds nothing, and some of
+/// it is filled with zeros.
+pub(super) struct Prepared {
+    pub number: u64,
+    /// How far.
+    pub filled: u64,
+    path: PathBuf,
+    file: Arc<dyn File>,
+}
+
+impl Prepared {
+    /// Makes the file, its header and its name, all durable.
+    pub fn create(folder: &Path, number: u64, files: &dyn Files) -> Result<Prepared> {
+        let path = folder.join(format!("{number:010}{SUFFIX}"));
+        let at = |error| Error::io(format_args!("can't make {}", path.display()), error);
+        let file = files.create(&path).map_err(at)?;
+        let prepared = Prepared {
+            number,
+            filled: FIRST_GROUP,
+            path,
+            file,
+        };
+        let made = prepared
+            .write_header(PREPARED, 0)
+            .and_then(|()| match bugs::on(Bug::SegmentNameNotSynced) {
+                true => Ok(()),
+                false => files.sync_dir(folder),
+            });
+        prepared.or_remove(made, files)
+    }
+
+    /// Fills it with zeros up to an offset, and makes them durable.
+    pub fn fill(&mut self, to: u64) -> Result<()> {
+        fill_zeros(&*self.file, self.filled, to).map_err(|error| self.failed(error))?;
+        self.filled = to;
+        Ok(())
+    }
+
+    /// The segment that begins with a commit; its header is durable.
+    pub fn begin(
+        self,
+        first: Seq,
+        salt: u64,
+        (files, cache): (&dyn Files, &PieceCache),
+    ) -> Result<Segment> {
+        let made = match bugs::on(Bug::SegmentBegunUnsaid) {
+            true => Ok(()),
+            false => self.write_header(first, salt),
+        };
+        let prepared = self.or_remove(made, files)?;
+        Ok(Segment {
+            path: prepared.path,
+            number: prepared.number,
+            first,
+            salt,
+            file: prepared.file,
+            cached: cache.file(),
+        })
+    }
+
+    /// Removes the file.
+    pub fn remove(&self, files: &dyn Files) -> std::io::Result<()> {
+        files.remove(&self.path)?;
+        files.sync_dir(self.path.parent().unwrap_or(&self.path))
+    }
+
+    fn write_header(&self, first: Seq, salt: u64) -> std::io::Result<()> {
+        let mut sector = [0; SECTOR];
+        sector[..HEADER_BYTES].copy_from_slice(&encode_header(self.number, first, salt));
+        self.file.write_all_at(&sector, 0)?;
+        self.file.sync_data()
+    }
+
+    /// The segment before may take another group only if this one is gone for certain: otherwise
+    /// the outcome is unknown, whatever the error was.
+    fn or_remove(self, made: std::io::Result<()>, files: &dyn Files) -> Result<Prepared> {
+        let Err(error) = made else {
+            return Ok(self);
+        };
+        let gone = match bugs::on(Bug::UnmadeSegmentLeft) {
+            true => files.remove(&self.path),
+            false => self.remove(files),
+        };
+        let also = gone.err().map(std::io::Error::other);
+        Err(self.failed(also.unwrap_or(error)))
+    }
+
+    fn failed(&self, error: std::io::Error) -> Error {
+        Error::io(format_args!("can't make {}", self.path.display()), error)
+    }
 }
 
 /// The names of a folder's segments, in order.
@@ -60,8 +156,8 @@ pub(super) fn remove_sealed(folder: &Path, files: &dyn Files, first: u64) -> Res
     Ok(())
 }
 
-/// Opens a folder's segments in order, from a number on. A last one whose header never became
-/// durable holds nothing and is removed.
+/// Opens a folder's segments in order, from a number on. A last one that was only prepared, or whose
+/// header never became durable, holds nothing and is removed.
 pub(super) fn open_all(
     folder: &Path,
     files: &dyn Files,
@@ -92,7 +188,7 @@ pub(super) fn open_all(
                 return Err(Error::new(
                     ErrorKind::Damaged,
                     format!(
-                        "{}, byte 0: the header of the segment is empty",
+                        "{}, byte 0: the header of the segment says that it is empty, but another follows it",
                         path.display()
                     ),
                 ));
@@ -103,49 +199,7 @@ pub(super) fn open_all(
 }
 
 impl Segment {
-    /// Makes a segment file whose header is durable.
-    pub fn create(
-        folder: &Path,
-        number: u64,
-        first: Seq,
-        salt: u64,
-        (files, cache): (&dyn Files, &PieceCache),
-    ) -> Result<Segment> {
-        let path = folder.join(format!("{number:010}{SUFFIX}"));
-        let at = |error| Error::io(format_args!("can't make {}", path.display()), error);
-        let file = files.create(&path).map_err(at)?;
-        let mut sector = [0; SECTOR];
-        sector[..HEADER_BYTES].copy_from_slice(&encode_header(number, first, salt));
-        let made = file
-            .write_all_at(&sector, 0)
-            .and_then(|()| file.sync_data())
-            .and_then(|()| {
-                if bugs::on(Bug::SegmentNameNotSynced) {
-                    Ok(())
-                } else {
-                    files.sync_dir(folder)
-                }
-            });
-        if let Err(error) = made {
-            // The segment before may take another group only if this one is gone for certain:
-            // otherwise the outcome is unknown, whatever the error was.
-            let left = bugs::on(Bug::UnmadeSegmentLeft);
-            let gone = files
-                .remove(&path)
-                .and_then(|()| if left { Ok(()) } else { files.sync_dir(folder) });
-            return Err(gone.map_or_else(|also| at(std::io::Error::other(also)), |()| at(error)));
-        }
-        Ok(Segment {
-            path,
-            number,
-            first,
-            salt,
-            file,
-            cached: cache.file(),
-        })
-    }
-
-    /// `None` if the header was never written.
+    /// `None` if it holds nothing: its header was never written, or says so.
     fn open(path: PathBuf, files: &dyn Files, cache: &PieceCache) -> Result<Option<Segment>> {
         let at = |error| Error::io(format_args!("can't open {}", path.display()), error);
         let file = files.open(&path).map_err(at)?;
@@ -157,6 +211,9 @@ impl Segment {
         }
         let (number, first, salt) = decode_header(&sector)
             .map_err(|error| error.context(format_args!("{}, byte 0", path.display())))?;
+        if first == PREPARED {
+            return Ok(None);
+        }
         Ok(Some(Segment {
             path,
             number,
@@ -210,15 +267,7 @@ impl Segment {
 
     /// Writes zeros from one offset to another and makes them durable.
     pub fn fill_zeros(&self, from: u64, to: u64) -> Result<()> {
-        let mut at = from;
-        while at < to {
-            let count = (to - at).min(ZEROS.len() as u64);
-            self.file
-                .write_all_at(&ZEROS[..count as usize], at)
-                .map_err(|error| self.failed("preallocate", error))?;
-            at += count;
-        }
-        self.sync()
+        fill_zeros(&*self.file, from, to).map_err(|error| self.failed("preallocate", error))
     }
 
     /// Damage at an offset of this file.
@@ -234,10 +283,21 @@ impl Segment {
     }
 }
 
+fn fill_zeros(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let count = (to - at).min(ZEROS.len() as u64);
+        file.write_all_at(&ZEROS[..count as usize], at)?;
+        at += count;
+    }
+    file.sync_data()
+}
+
 fn encode_header(number: u64, first: Seq, salt: u64) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
+    let version = if first == PREPARED { FORMAT_VERSION } else { WITH_GROUPS };
     out[0..8].copy_from_slice(&MAGIC);
-    out[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out[8..12].copy_from_slice(&version.to_le_bytes());
     out[16..24].copy_from_slice(&number.to_le_bytes());
     out[24..32].copy_from_slice(&first.0.to_le_bytes());
     out[32..40].copy_from_slice(&salt.to_le_bytes());
@@ -271,7 +331,7 @@ pub(super) fn decode_header(sector: &[u8; SECTOR]) -> Result<(u64, Seq, u64)> {
             ),
         ));
     }
-    if u64_at(24) == 0 {
+    if (Seq(u64_at(24)) == PREPARED) != (u32_at(8) == FORMAT_VERSION) {
         return Err(damaged("names no first commit"));
     }
     Ok((u64_at(16), Seq(u64_at(24)), u64_at(32)))
