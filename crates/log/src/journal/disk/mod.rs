@@ -174,7 +174,8 @@ impl DiskJournal {
         let current = self.shared.segments.read().last().cloned();
         let segment = match current {
             Some(segment)
-                if self.offset + needed <= self.shared.segment_bytes || self.offset == FIRST_GROUP =>
+                if self.offset + needed <= self.shared.segment_bytes
+                    || self.offset == FIRST_GROUP =>
             {
                 segment
             }

@@ -57,12 +57,12 @@ impl Prepared {
             path,
             file,
         };
-        let made = prepared
-            .write_header(PREPARED, 0)
-            .and_then(|()| match bugs::on(Bug::SegmentNameNotSynced) {
+        let made = prepared.write_header(PREPARED, 0).and_then(|()| {
+            match bugs::on(Bug::SegmentNameNotSynced) {
                 true => Ok(()),
                 false => files.sync_dir(folder),
-            });
+            }
+        });
         prepared.or_remove(made, files)
     }
 
@@ -295,7 +295,11 @@ fn fill_zeros(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
 
 fn encode_header(number: u64, first: Seq, salt: u64) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
-    let version = if first == PREPARED { FORMAT_VERSION } else { WITH_GROUPS };
+    let version = if first == PREPARED {
+        FORMAT_VERSION
+    } else {
+        WITH_GROUPS
+    };
     out[0..8].copy_from_slice(&MAGIC);
     out[8..12].copy_from_slice(&version.to_le_bytes());
     out[16..24].copy_from_slice(&number.to_le_bytes());
