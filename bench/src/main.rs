@@ -15,6 +15,7 @@ mod memory;
 mod others;
 mod payload;
 mod process;
+mod projection;
 mod publish;
 mod rawsync;
 mod results;
@@ -40,6 +41,7 @@ usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the bin
        foretell-bench log [--quick] [--results DIR]
        foretell-bench delivery [--quick] [--long] [--only drain|latency|many|faults] [--results DIR]   (FORETELL_BIN too)
        foretell-bench dataset [--quick] [--data DIR] [--without PEER]... [--results DIR]   (FORETELL_BIN too)
+       foretell-bench projection [--quick] [--results DIR]
        foretell-bench memory [--quick] [--results DIR]
        foretell-bench log-server [--quick] [--without PEER]... [--results DIR]   (FORETELL_BIN too)";
 
@@ -65,6 +67,7 @@ enum Bench {
     LogServer,
     Delivery,
     Dataset,
+    Projection,
 }
 
 struct Options {
@@ -93,6 +96,7 @@ impl Options {
                 "memory" if bench.is_none() => bench = Some(Bench::Memory),
                 "log-server" if bench.is_none() => bench = Some(Bench::LogServer),
                 "delivery" if bench.is_none() => bench = Some(Bench::Delivery),
+                "projection" if bench.is_none() => bench = Some(Bench::Projection),
                 "dataset" if bench.is_none() => bench = Some(Bench::Dataset),
                 "--data" => data = Some(PathBuf::from(arguments.next()?)),
                 "--long" => long = true,
@@ -156,6 +160,10 @@ fn run(options: &Options) -> Result<()> {
             )?;
             "dataset"
         }
+        Bench::Projection => {
+            projecting(options.quick, &mut results)?;
+            "projection"
+        }
         Bench::Delivery => {
             delivering(options, &mut results)?;
             "delivery"
@@ -174,6 +182,13 @@ fn delivering(options: &Options, results: &mut Results) -> Result<()> {
         .build()?;
     let (quick, long) = (options.quick, options.long);
     runtime.block_on(delivery::run(quick, long, options.only, results))
+}
+
+fn projecting(quick: bool, results: &mut Results) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(projection::run(quick, results))
 }
 
 fn publishing(quick: bool, results: &mut Results) -> Result<()> {

@@ -4,6 +4,7 @@
 mod client;
 mod cmd;
 mod demo;
+mod explained;
 mod local;
 mod output;
 mod provision;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use foretell_types::{Error, ErrorKind};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -115,6 +115,15 @@ pub fn amount(number: u64, what: &str) -> String {
         count(number),
         if number == 1 { "" } else { "s" }
     )
+}
+
+/// A value as a person reads it.
+pub fn or_dash(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// JSON text over several lines, its numbers and strings as they stand.

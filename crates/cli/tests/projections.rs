@@ -48,6 +48,46 @@ fn a_projection_answers_at_any_time() {
         ask(&["--at", "2024-01-31", "--known-at", "2"])["state"]["orders"],
         2
     );
+    let differs = ask(&["--diff", "2024-01-30", "2024-01-31", "--why", "spend"]);
+    assert_eq!(
+        differs["changes"],
+        serde_json::json!([{ "field": "spend", "before": 10, "after": 0.5 }])
+    );
+    let told = support::text(
+        &data,
+        &[
+            "state",
+            "shop",
+            "7",
+            "--projection",
+            "customer",
+            "--diff",
+            "2024-01-30",
+            "2024-01-31",
+            "--why",
+            "spend",
+        ],
+    );
+    let rest = told.split_once("\n\n").unwrap().1;
+    let lines: Vec<&str> = rest.lines().map(str::trim_end).collect();
+    assert_eq!(
+        lines,
+        [
+            "FIELD  BEFORE  AFTER",
+            "spend  10      0.5",
+            "",
+            "spend comes from 2 events",
+            "TOPIC  POSITION  TIME                  TYPE   ID  VALUE  COUNTS",
+            "shop   1         2024-01-01T00:00:00Z  order  1   10     before only",
+            "shop   2         2024-01-31T00:00:00Z  order  2   0.5    after only",
+        ],
+        "{told}"
+    );
+    let output = support::run(
+        &data,
+        &["state", "shop", "7", "--diff", "1", "2", "--known-at", "3"],
+    );
+    assert_eq!(output.status.code(), Some(2));
     let all = support::text(
         &data,
         &["state", "shop", "--all", "--projection", "customer"],

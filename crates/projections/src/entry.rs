@@ -1,12 +1,10 @@
 use foretell_state::{Definition, KeyState, RowBase, Scalar, Stamp, encode_row};
+use foretell_types::limits::HISTORY_BLOCK_BYTES_MOST;
 use foretell_types::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::Options;
 use crate::known::{Span, extend};
-
-/// A block of a key's history is at least so large, and grows with the history.
-const BLOCK_BYTES_LEAST: usize = 768;
-const BLOCK_BYTES_MOST: usize = 32 * 1024;
 
 /// What is kept of one key.
 #[derive(Clone, Debug)]
@@ -63,6 +61,7 @@ impl Entry {
     pub(crate) fn push(
         &mut self,
         definition: &Definition,
+        options: Options,
         kept: &[usize],
         stamp: Stamp,
         known: i64,
@@ -91,7 +90,8 @@ impl Entry {
         if !self.head.late {
             self.state.lift(definition, stamp, inputs);
         }
-        let full = (self.head.block_bytes as usize / 8).clamp(BLOCK_BYTES_LEAST, BLOCK_BYTES_MOST);
+        let full = (self.head.block_bytes as usize / 8)
+            .clamp(options.block_bytes, HISTORY_BLOCK_BYTES_MOST);
         if self.tail.len() >= full
             && let Some(span) = self.head.tail.take()
         {
@@ -104,6 +104,12 @@ impl Entry {
                 .push((first, span, std::mem::take(&mut self.tail)));
         }
         Ok(bytes)
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let blocks = self.blocks.iter().map(|(.., rows)| rows.capacity());
+        size_of::<Entry>() + self.state.bytes() + self.tail.capacity() + blocks.sum::<usize>()
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {

@@ -1,12 +1,16 @@
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use foretell_log::EventRef;
 use foretell_state::{Definition, Keys, Scalar, Stamp};
 use foretell_types::Result;
-use foretell_types::limits::{PROJECTION_CACHE_BYTES, PROJECTION_STORE_MS, SNAPSHOT_EVENTS};
+use foretell_types::limits::{
+    PROJECTION_BUILD_STORE_MS, PROJECTION_CACHE_BYTES, PROJECTION_STORE_MS,
+};
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 
-use crate::ask::replay;
+use crate::Options;
+use crate::ask::{replay, snapshots};
 use crate::entry::Entry;
 use crate::event::LogEvent;
 use crate::known::Known;
@@ -14,9 +18,10 @@ use crate::store::{Meta, Store};
 
 /// What a projection has folded, and hasn't stored yet.
 pub(crate) struct Folded {
+    options: Options,
     pub(crate) meta: Meta,
     pub(crate) store: Store,
-    entries: HashMap<Box<str>, Entry>,
+    entries: HashMap<String, Entry>,
     /// About how much memory they take.
     bytes: usize,
     kept: Vec<usize>,
@@ -25,8 +30,14 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
-    pub(crate) fn new(definition: &Definition, store: Store, meta: Meta) -> Folded {
+    pub(crate) fn new(
+        definition: &Definition,
+        store: Store,
+        meta: Meta,
+        options: Options,
+    ) -> Folded {
         Folded {
+            options,
             meta,
             store,
             entries: HashMap::new(),
@@ -88,17 +99,16 @@ impl Folded {
         known: i64,
         inputs: &[Scalar<'_>],
     ) -> Result<()> {
-        if !self.entries.contains_key(key) {
-            let entry = match self.store.entry(definition, key)? {
-                Some(entry) => entry,
-                None => Entry::new(definition),
-            };
-            self.bytes += entry.state.bytes() + entry.tail.len() + key.len() + size_of::<Entry>();
-            self.entries.insert(key.into(), entry);
-        }
-        if let Some(entry) = self.entries.get_mut(key) {
-            self.bytes += entry.push(definition, &self.kept, stamp, known, inputs)?;
-        }
+        let entry = match self.entries.entry_ref(key) {
+            EntryRef::Occupied(there) => there.into_mut(),
+            EntryRef::Vacant(place) => {
+                let stored = self.store.entry(definition, key)?;
+                let entry = stored.unwrap_or_else(|| Entry::new(definition));
+                self.bytes += key.len() + entry.bytes();
+                place.insert(entry)
+            }
+        };
+        self.bytes += entry.push(definition, self.options, &self.kept, stamp, known, inputs)?;
         Ok(())
     }
 
@@ -112,9 +122,12 @@ impl Folded {
 
     /// Whether it is time to store.
     pub(crate) fn is_due(&self) -> bool {
+        let after_ms = match self.meta.complete {
+            true => PROJECTION_STORE_MS,
+            false => PROJECTION_BUILD_STORE_MS,
+        };
         self.bytes > PROJECTION_CACHE_BYTES
-            || (self.changed
-                && self.stored.elapsed() > Duration::from_millis(PROJECTION_STORE_MS as u64))
+            || (self.changed && self.stored.elapsed() > Duration::from_millis(after_ms as u64))
     }
 
     /// Stores all states that changed, and how far they go, in one write.
@@ -132,14 +145,17 @@ impl Folded {
             for (key, entry) in &mut self.entries {
                 entry.changed = false;
                 entry.blocks.clear();
-                if entry.head.in_blocks - entry.head.snapshot >= SNAPSHOT_EVENTS as u64 {
+                if entry.head.in_blocks - entry.head.snapshot >= self.options.snapshot_events {
                     due.push(key.clone());
                 }
             }
             self.take_snapshots(definition, &due)?;
             self.changed = false;
+            let entries = self.entries.iter();
+            self.bytes = entries.map(|(key, entry)| key.len() + entry.bytes()).sum();
         }
-        if self.bytes > PROJECTION_CACHE_BYTES {
+        // Else there is room for what comes next.
+        if self.bytes > PROJECTION_CACHE_BYTES / 4 * 3 {
             self.entries = HashMap::new();
             self.bytes = 0;
         }
@@ -150,15 +166,17 @@ impl Folded {
     /// States that an event came too late for are folded anew.
     fn refold_late(&mut self, definition: &Definition) -> Result<()> {
         let view = self.store.view();
-        let end = Stamp {
-            time: i64::MAX,
-            topic: u32::MAX,
-            position: u64::MAX,
-        };
         for (key, entry) in &mut self.entries {
             if entry.head.late {
-                let (state, _) =
-                    replay(definition, &self.kept, &view, key, entry, end, &Known::Head)?;
+                let (state, _) = replay(
+                    definition,
+                    &self.kept,
+                    &view,
+                    key,
+                    entry,
+                    Stamp::MAX,
+                    &Known::Head,
+                )?;
                 entry.state = state;
                 entry.head.late = false;
             }
@@ -166,9 +184,9 @@ impl Folded {
         Ok(())
     }
 
-    /// A snapshot is of what lies before the last block: an event that comes a little late then
-    /// doesn't spoil it.
-    fn take_snapshots(&mut self, definition: &Definition, keys: &[Box<str>]) -> Result<()> {
+    /// Snapshots of what lies so far before the end that an event which comes a little late doesn't
+    /// spoil them.
+    fn take_snapshots(&mut self, definition: &Definition, keys: &[String]) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -178,28 +196,18 @@ impl Folded {
             let Some(entry) = self.entries.get_mut(key) else {
                 continue;
             };
-            let spans = view.spans(key)?;
-            let (Some((_, last)), Some(seen)) = (spans.last(), &entry.head.blocks) else {
+            let Some(seen) = entry.head.blocks.clone() else {
                 continue;
-            };
-            let until = Stamp {
-                position: last.stamps.0.position - 1,
-                ..last.stamps.0
             };
             // Only what lies in blocks: a snapshot says how many rows it has seen.
             let mut in_blocks = entry.clone();
             in_blocks.tail = Vec::new();
             in_blocks.head.tail = None;
-            let (state, _) = replay(
-                definition,
-                &self.kept,
-                &view,
-                key,
-                &in_blocks,
-                until,
-                &Known::Head,
-            )?;
-            self.store.put_snapshot(&mut batch, key, seen, &state)?;
+            let every = self.options.snapshot_events;
+            let snapshots = snapshots(definition, &self.kept, &view, key, &in_blocks, every)?;
+            for state in &snapshots {
+                self.store.put_snapshot(&mut batch, key, &seen, state)?;
+            }
             entry.head.snapshot = entry.head.in_blocks;
             self.store.put_entry(&mut batch, key, entry)?;
         }

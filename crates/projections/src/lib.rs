@@ -9,12 +9,15 @@ mod ask;
 mod entry;
 mod event;
 mod folded;
+mod folders;
 mod known;
 mod manager;
+mod options;
 mod projection;
 mod store;
 
 pub use ask::Ask;
 pub use known::Known;
 pub use manager::Projections;
-pub use projection::{Found, Projection, Status};
+pub use options::Options;
+pub use projection::{Found, Projection, Reasons, Status};

@@ -1,33 +1,26 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use foretell_log::EventLog;
 use foretell_state::Definition;
 use foretell_types::limits::PROJECTIONS;
 use foretell_types::{Error, Result};
 use parking_lot::Mutex;
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::Projection;
-use crate::store::Store;
-
-/// The form of what is kept: another one is built anew.
-const FORMAT: u64 = 1;
-/// The text that a folder was built for.
-const TEXT: &str = "projection.sql";
-const STORE: &str = "store";
-/// How often a projection that is built beside another is looked after.
-const LOOK: Duration = Duration::from_millis(200);
+use crate::folders::{self, Folders};
+use crate::{Options, Projection};
 
 /// The projections of a data directory at work.
 #[derive(Debug)]
 pub struct Projections {
-    folder: PathBuf,
+    folders: Folders,
     log: EventLog,
     runtime: tokio::runtime::Handle,
+    options: Options,
     running: Mutex<BTreeMap<String, Running>>,
+    /// Changes go one after the other.
+    changes: tokio::sync::Mutex<()>,
 }
 
 /// A projection that answers, and the one that takes its place once it is as far.
@@ -37,6 +30,17 @@ struct Running {
     next: Option<Arc<Projection>>,
 }
 
+impl Running {
+    fn all(&self) -> impl Iterator<Item = &Arc<Projection>> {
+        std::iter::once(&self.answers).chain(&self.next)
+    }
+
+    /// The one that is wanted in the end.
+    fn wanted(&self) -> &Arc<Projection> {
+        self.next.as_ref().unwrap_or(&self.answers)
+    }
+}
+
 impl Projections {
     /// Nothing runs before it is defined.
     pub fn new(
@@ -44,97 +48,121 @@ impl Projections {
         log: EventLog,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Projections> {
+        Projections::with(folder, log, runtime, Options::default())
+    }
+
+    pub fn with(
+        folder: PathBuf,
+        log: EventLog,
+        runtime: tokio::runtime::Handle,
+        options: Options,
+    ) -> Arc<Projections> {
         Arc::new(Projections {
-            folder,
+            options,
+            folders: Folders(folder),
             log,
             runtime,
             running: Mutex::default(),
+            changes: tokio::sync::Mutex::default(),
         })
     }
 
     /// Defines a projection. If one of that name answers already, it goes on answering until the
-    /// new one is as far. Blocks on files.
-    pub fn define(self: &Arc<Self>, definition: Definition) -> Result<()> {
+    /// new one is as far.
+    pub async fn define(self: &Arc<Self>, definition: Definition) -> Result<()> {
+        let _one = self.changes.lock().await;
         let name = definition.name.clone();
         let known = self.running.lock().get(&name).cloned();
-        if let Some(known) = &known
-            && known
-                .next
-                .as_ref()
-                .unwrap_or(&known.answers)
-                .definition
-                .text
-                == definition.text
-        {
-            return Ok(());
+        if let Some(Running { answers, next }) = known {
+            let latest = next.as_ref().unwrap_or(&answers);
+            if latest.definition.text == definition.text {
+                return Ok(());
+            }
+            if answers.definition.text == definition.text {
+                // Back to the one that still answers.
+                let next = next.clone();
+                self.put(name, answers, None);
+                return self.discard(next).await;
+            }
+            let built = self.blocking(move |all| {
+                let folder = all.folders.of(&definition);
+                all.start(definition, &folder)
+            });
+            self.build_beside(name, answers, built.await?);
+            return self.discard(next).await;
         }
-        if known.is_none() && self.running.lock().len() >= PROJECTIONS {
+        if self.running.lock().len() >= PROJECTIONS {
             return Err(Error::invalid(format!(
                 "there are {PROJECTIONS} projections, the most that are allowed"
             )));
         }
-        let folder = self.folder_of(&definition);
-        let answering = match known {
-            Some(known) => Some(known.answers),
-            None => self.left_behind(&definition, &folder),
-        };
-        let next = self.start(definition, folder)?;
-        if next.status().complete || answering.is_none() {
-            self.put(
-                &name,
-                Running {
-                    answers: next,
-                    next: None,
-                },
-            );
-        } else if let Some(answers) = answering {
-            self.put(
-                &name,
-                Running {
-                    answers,
-                    next: Some(next.clone()),
-                },
-            );
-            self.switch_when_built(name, next);
+        let (former, built) = self.blocking(move |all| all.resume(definition)).await?;
+        match former {
+            Some(former) => self.build_beside(name, former, built),
+            None => self.put(name, built, None),
         }
         Ok(())
     }
 
     /// Builds a projection anew, beside the one that answers.
-    pub fn rebuild(self: &Arc<Self>, name: &str) -> Result<()> {
-        let Running { answers, .. } = self.find(name)?;
-        let mut folder = answers
-            .folder
-            .parent()
-            .map(Path::to_owned)
-            .unwrap_or_default();
-        let other = folder
-            .extension()
-            .map_or("b", |which| if which == "b" { "a" } else { "b" });
-        folder.set_extension(other);
-        remove(&folder)?;
-        let next = self.start(answers.definition.clone(), folder)?;
-        self.put(
-            name,
-            Running {
-                answers,
-                next: Some(next.clone()),
-            },
-        );
-        self.switch_when_built(name.to_owned(), next);
-        Ok(())
+    pub async fn rebuild(self: &Arc<Self>, name: &str) -> Result<()> {
+        let _one = self.changes.lock().await;
+        let Running { answers, next } = self.find(name)?;
+        let definition = next.as_ref().unwrap_or(&answers).definition.clone();
+        let built = self.blocking(move |all| all.start_anew(definition)).await?;
+        self.build_beside(name.to_owned(), answers, built);
+        self.discard(next).await
     }
 
     /// Ends a projection and drops what it keeps.
-    pub async fn remove(&self, name: &str) -> Result<()> {
+    pub async fn remove(self: &Arc<Self>, name: &str) -> Result<()> {
+        let _one = self.changes.lock().await;
         let removed = self.running.lock().remove(name);
-        if let Some(Running { answers, next }) = removed {
-            answers.stop().await;
-            if let Some(next) = next {
-                next.stop().await;
+        for projection in removed.iter().flat_map(Running::all) {
+            projection.discard().await;
+        }
+        let folder = self.folders.0.join(name);
+        self.blocking(move |_| folders::remove(&folder)).await
+    }
+
+    /// Drops all that is kept of these topics, since some of them was erased: by projections that
+    /// answer, by those that are built beside them, and by former ones. What runs is built anew,
+    /// and answers when it is. When this returns nothing that was kept is left, and no question
+    /// that is still being answered reads on in it.
+    pub async fn forget(self: &Arc<Self>, topics: &[String]) -> Result<()> {
+        let _one = self.changes.lock().await;
+        let topics: BTreeSet<String> = topics.iter().map(|name| name.to_lowercase()).collect();
+        let reads = move |definition: &Definition| {
+            let mut names = definition.topics.iter();
+            names.any(|name| topics.contains(&name.to_lowercase()))
+        };
+        let running: Vec<(String, Running)> = {
+            let running = self.running.lock();
+            let all = running
+                .iter()
+                .map(|(name, found)| (name.clone(), found.clone()));
+            all.filter(|(_, found)| found.all().any(|one| reads(&one.definition)))
+                .collect()
+        };
+        let mut done = Ok(());
+        for (name, found) in running {
+            let definition = found.wanted().definition.clone();
+            let built = self.blocking(move |all| all.start_anew(definition)).await;
+            match built {
+                Ok(built) => self.put(name, built, None),
+                Err(error) => {
+                    // Rather no answer than one out of what is to be dropped.
+                    self.running.lock().remove(&name);
+                    done = Err(error);
+                }
+            }
+            for projection in found.all() {
+                let dropped = self.discard(Some(projection.clone())).await;
+                done = done.and(dropped);
             }
         }
-        remove(&self.folder.join(name))
+        let left = self.blocking(move |all| all.drop_left_behind(&reads)).await;
+        done.and(left)
     }
 
     /// The projection of a name, and the one that is built beside it.
@@ -149,12 +177,10 @@ impl Projections {
 
     /// Stops all, and stores what they have folded.
     pub async fn stop(&self) {
+        let _one = self.changes.lock().await;
         let running = std::mem::take(&mut *self.running.lock());
-        for Running { answers, next } in running.into_values() {
-            answers.stop().await;
-            if let Some(next) = next {
-                next.stop().await;
-            }
+        for projection in running.values().flat_map(Running::all) {
+            projection.stop().await;
         }
     }
 
@@ -170,102 +196,107 @@ impl Projections {
         })
     }
 
-    fn put(&self, name: &str, running: Running) {
-        self.running.lock().insert(name.to_owned(), running);
+    fn put(&self, name: String, answers: Arc<Projection>, next: Option<Arc<Projection>>) {
+        let running = Running { answers, next };
+        self.running.lock().insert(name, running);
     }
 
-    fn folder_of(&self, definition: &Definition) -> PathBuf {
-        let hash = xxh3_64(definition.text.as_bytes()) ^ FORMAT;
-        let first = self
-            .folder
-            .join(&definition.name)
-            .join(format!("{hash:016x}.a"));
-        // A rebuild took the other.
-        let second = first.with_extension("b");
-        if second.exists() && !first.exists() {
-            second
-        } else {
-            first
-        }
+    fn start(&self, definition: Definition, folder: &Path) -> Result<Arc<Projection>> {
+        let log = self.log.clone();
+        Projection::start(definition, folder, log, &self.runtime, self.options)
     }
 
-    fn start(&self, definition: Definition, folder: PathBuf) -> Result<Arc<Projection>> {
-        let here = |error| Error::io(format_args!("writing {}", folder.display()), error);
-        std::fs::create_dir_all(&folder).map_err(here)?;
-        std::fs::write(folder.join(TEXT), &definition.text).map_err(here)?;
-        Projection::start(
-            definition,
-            folder.join(STORE),
-            self.log.clone(),
-            &self.runtime,
-        )
+    fn start_anew(&self, definition: Definition) -> Result<Arc<Projection>> {
+        let folder = self.folders.anew(&definition);
+        self.start(definition, &folder)
     }
 
-    /// What an earlier process built for a former definition: it answers until the new one is
-    /// built. What can't be read any more is dropped.
-    fn left_behind(&self, definition: &Definition, folder: &Path) -> Option<Arc<Projection>> {
-        let entries = std::fs::read_dir(self.folder.join(&definition.name)).ok()?;
-        for other in entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path != folder)
-        {
-            let former = std::fs::read_to_string(other.join(TEXT)).ok();
-            let former = former.and_then(|text| Definition::parse(&text, TEXT).ok());
-            if let Some(former) = former
-                && is_complete(&other)
-                && let Ok(projection) = self.start(former, other.clone())
-            {
-                return Some(projection);
+    /// Goes on where an earlier process stopped. If it had not built this definition to the end,
+    /// what it had built before comes first: that answers until this one is built. What can't be
+    /// read any more is dropped.
+    fn resume(&self, definition: Definition) -> Result<(Option<Arc<Projection>>, Arc<Projection>)> {
+        let folder = self.folders.of(&definition);
+        let mut former = None;
+        let is_built = folders::is_complete(&folder);
+        let others = self.folders.named(&definition.name);
+        for other in others.iter().filter(|other| **other != folder) {
+            if former.is_none() && !is_built && folders::is_complete(other) {
+                former = folders::definition(other)
+                    .and_then(|definition| self.start(definition, other).ok());
+                if former.is_some() {
+                    continue;
+                }
             }
-            let _ = remove(&other);
+            folders::remove(other)?;
         }
-        None
+        Ok((former, self.start(definition, &folder)?))
     }
 
-    /// Lets the new projection answer once it is built, and drops the former.
-    fn switch_when_built(self: &Arc<Self>, name: String, next: Arc<Projection>) {
+    fn drop_left_behind(&self, reads: &dyn Fn(&Definition) -> bool) -> Result<()> {
+        let in_use: BTreeSet<PathBuf> = self
+            .running
+            .lock()
+            .values()
+            .flat_map(Running::all)
+            .map(|projection| projection.folder.clone())
+            .collect();
+        let all = self.folders.all().into_iter();
+        all.filter(|folder| !in_use.contains(folder))
+            .filter(|folder| folders::definition(folder).is_none_or(|kept| reads(&kept)))
+            .try_for_each(|folder| folders::remove(&folder))
+    }
+
+    /// Lets a projection answer once it is built, and drops the former.
+    fn build_beside(
+        self: &Arc<Self>,
+        name: String,
+        former: Arc<Projection>,
+        next: Arc<Projection>,
+    ) {
+        self.put(name.clone(), former, Some(next.clone()));
         let all = self.clone();
         self.runtime.spawn(async move {
-            while !next.status().complete {
-                tokio::time::sleep(LOOK).await;
+            if !next.built().await {
+                return;
             }
+            let _one = all.changes.lock().await;
             let former = {
                 let mut running = all.running.lock();
-                match running.get_mut(&name) {
-                    Some(found)
-                        if found
-                            .next
-                            .as_ref()
-                            .is_some_and(|waiting| Arc::ptr_eq(waiting, &next)) =>
-                    {
-                        found.next = None;
-                        std::mem::replace(&mut found.answers, next)
-                    }
-                    _ => return,
-                }
+                let waits = |found: &&mut Running| {
+                    let waiting = found.next.as_ref();
+                    waiting.is_some_and(|waiting| Arc::ptr_eq(waiting, &next))
+                };
+                let Some(found) = running.get_mut(&name).filter(waits) else {
+                    return;
+                };
+                found.next = None;
+                std::mem::replace(&mut found.answers, next)
             };
-            former.stop().await;
-            if let Some(folder) = former.folder.parent()
-                && let Err(error) = remove(folder)
-            {
+            if let Err(error) = all.discard(Some(former)).await {
                 tracing::warn!(%error, "what a former projection kept is left");
             }
         });
     }
-}
 
-fn is_complete(folder: &Path) -> bool {
-    let meta = Store::open(&folder.join(STORE)).and_then(|store| store.meta());
-    matches!(meta, Ok(Some(meta)) if meta.complete)
-}
+    /// Ends a projection that no longer runs, and drops what it keeps.
+    async fn discard(self: &Arc<Self>, projection: Option<Arc<Projection>>) -> Result<()> {
+        let Some(projection) = projection else {
+            return Ok(());
+        };
+        projection.discard().await;
+        let folder = projection.folder.clone();
+        self.blocking(move |_| folders::remove(&folder)).await
+    }
 
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
-            format_args!("removing {}", folder.display()),
-            error,
-        )),
-        _ => Ok(()),
+    /// Runs what blocks on files.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Projections) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let all = self.clone();
+        self.runtime
+            .spawn_blocking(move || work(&all))
+            .await
+            .map_err(|error| Error::unavailable(format!("the work was cut off: {error}")))?
     }
 }

@@ -1,17 +1,20 @@
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foretell_log::{EventLog, ReadOptions};
-use foretell_state::{Definition, KeyState};
+use foretell_state::{Definition, KeyState, Output, Scalar, Stamp};
 use foretell_types::{Error, ErrorKind, Position, Result};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::ask::{Ask, answer};
+use crate::Options;
+use crate::ask::{self, Ask, answer};
 use crate::event::LogEvent;
 use crate::folded::Folded;
+use crate::folders;
 use crate::store::{Meta, Store, TopicMeta};
 
 /// Events that are folded before a question is let in.
@@ -22,6 +25,7 @@ const SLEEP: Duration = Duration::from_secs(1);
 /// A projection at work: it follows its topics in a thread of its own, and answers meanwhile.
 pub struct Projection {
     pub(crate) definition: Definition,
+    /// All that it keeps.
     pub(crate) folder: PathBuf,
     log: EventLog,
     folded: Mutex<Folded>,
@@ -29,8 +33,20 @@ pub struct Projection {
     positions: watch::Sender<Vec<u64>>,
     trouble: Mutex<Option<Error>>,
     stop: AtomicBool,
+    /// What it keeps is dropped: nothing is answered out of it any more.
+    discarded: AtomicBool,
     wake: Notify,
-    ended: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far the life of a projection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    BeingBuilt,
+    /// It has been up to date.
+    Built,
+    /// It follows its topics no longer.
+    Ended,
 }
 
 impl std::fmt::Debug for Projection {
@@ -55,8 +71,11 @@ pub struct Status {
     pub disk_bytes: u64,
 }
 
+/// The events that a column comes from, and what its aggregates take of each.
+pub type Reasons = BTreeMap<Stamp, Vec<Scalar<'static>>>;
+
 /// A state, and at which instant its windows end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     pub key: String,
     pub state: KeyState,
@@ -68,22 +87,29 @@ impl Projection {
     /// Opens what is kept in a folder, or begins anew there, and follows the topics from there on.
     pub(crate) fn start(
         definition: Definition,
-        folder: PathBuf,
+        folder: &Path,
         log: EventLog,
         runtime: &tokio::runtime::Handle,
+        options: Options,
     ) -> Result<Arc<Projection>> {
-        let (store, meta) = open(&definition, &folder, &log)?;
+        let store = folders::make(folder, &definition)?;
+        let (store, meta) = open(&definition, &store, &log)?;
         let positions = positions(&meta);
+        let stage = match meta.complete {
+            true => Stage::Built,
+            false => Stage::BeingBuilt,
+        };
         let projection = Arc::new(Projection {
-            folded: Mutex::new(Folded::new(&definition, store, meta)),
+            folded: Mutex::new(Folded::new(&definition, store, meta, options)),
             definition,
-            folder,
+            folder: folder.to_owned(),
             log,
             positions: watch::Sender::new(positions),
             trouble: Mutex::default(),
             stop: AtomicBool::new(false),
+            discarded: AtomicBool::new(false),
             wake: Notify::new(),
-            ended: watch::Sender::new(false),
+            stage: watch::Sender::new(stage),
         });
         let (follower, runtime) = (projection.clone(), runtime.clone());
         std::thread::Builder::new()
@@ -95,7 +121,7 @@ impl Projection {
                     // Those who wait learn of it.
                     follower.positions.send_modify(|_| {});
                 }
-                follower.ended.send_replace(true);
+                follower.stage.send_replace(Stage::Ended);
             })
             .map_err(|error| Error::io("starting a projection", error))?;
         Ok(projection)
@@ -109,7 +135,42 @@ impl Projection {
     pub async fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake.notify_one();
-        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+        let ended = |stage: &Stage| *stage == Stage::Ended;
+        let _ = self.stage.subscribe().wait_for(ended).await;
+    }
+
+    /// Stops for good: what is kept is about to be dropped, and questions fail.
+    pub(crate) async fn discard(&self) {
+        self.discarded.store(true, Ordering::Release);
+        // Those who wait learn of it.
+        self.positions.send_modify(|_| {});
+        self.stop().await;
+    }
+
+    /// Whether another has taken its place: that is to be asked.
+    pub fn is_discarded(&self) -> bool {
+        self.discarded.load(Ordering::Acquire)
+    }
+
+    fn check_kept(&self) -> Result<()> {
+        if self.is_discarded() {
+            let message = format!(
+                "projection {} was replaced while it answered: ask again",
+                self.definition.name
+            );
+            return Err(Error::unavailable(message).with_retry_after(1));
+        }
+        Ok(())
+    }
+
+    /// Ready once it has been up to date; false if it ended before.
+    pub(crate) async fn built(&self) -> bool {
+        let passed = |stage: &Stage| *stage != Stage::BeingBuilt;
+        let mut stage = self.stage.subscribe();
+        stage
+            .wait_for(passed)
+            .await
+            .is_ok_and(|stage| *stage == Stage::Built)
     }
 
     fn follow(&self, runtime: &tokio::runtime::Handle) -> Result<()> {
@@ -119,6 +180,9 @@ impl Projection {
                 any |= self.catch_up(topic)?;
             }
             if self.stop.load(Ordering::Acquire) {
+                if self.is_discarded() {
+                    return Ok(());
+                }
                 let mut folded = self.folded.lock();
                 folded.store(&self.definition)?;
                 return folded.store.persist();
@@ -130,7 +194,7 @@ impl Projection {
             if !folded.meta.complete {
                 folded.meta.complete = true;
                 folded.store(&self.definition)?;
-                self.positions.send_modify(|_| {});
+                self.stage.send_replace(Stage::Built);
             } else if folded.is_due() {
                 folded.store(&self.definition)?;
             }
@@ -210,11 +274,13 @@ impl Projection {
         let mut watch = self.positions.subscribe();
         let there = |positions: &Vec<u64>| {
             self.trouble.lock().is_some()
+                || self.is_discarded()
                 || positions.iter().zip(wanted).all(|(is, want)| is >= want)
         };
         let reached = tokio::time::timeout(patience, watch.wait_for(there))
             .await
             .is_ok();
+        self.check_kept()?;
         if let Some(error) = &*self.trouble.lock() {
             return Err(Error::unavailable(format!(
                 "projection {} stopped: {error}",
@@ -251,16 +317,46 @@ impl Projection {
     /// The state of a key; `None` if nothing about it was known. `clock` is the present time: the
     /// instant of a question without a time, where events come as they happen.
     pub fn state(&self, key: &str, ask: &Ask, clock: i64) -> Result<Option<Found>> {
+        let asks = std::slice::from_ref(ask);
+        let mut found = self.states(key, asks, clock, None)?;
+        Ok(found.pop().flatten().map(|(found, _)| found))
+    }
+
+    /// The states of a key for several questions, out of one and the same history; with a column,
+    /// what its values come from.
+    pub fn states(
+        &self,
+        key: &str,
+        asks: &[Ask],
+        clock: i64,
+        column: Option<&Output>,
+    ) -> Result<Vec<Option<(Found, Reasons)>>> {
         let folded = self.folded.lock();
         let entry = folded.entry(&self.definition, key)?;
         let (view, frontier) = (folded.store.view(), frontier(&folded.meta, clock));
         let kept = folded.kept().to_vec();
         drop(folded);
         let Some(entry) = entry else {
-            return Ok(None);
+            return Ok(vec![None; asks.len()]);
         };
-        let (state, known) = answer(&self.definition, &kept, &view, key, &entry, ask)?;
-        Ok(known.then(|| found(key.to_owned(), state, ask, frontier)))
+        let states = asks.iter().map(|ask| {
+            let (state, known) = answer(&self.definition, &kept, &view, key, &entry, ask)?;
+            if !known {
+                return Ok(None);
+            }
+            let found = found(key.to_owned(), state, ask, frontier);
+            let reasons = match column {
+                None => Reasons::new(),
+                Some(column) => {
+                    let rows = ask::rows(&view, key, &entry, ask)?;
+                    self.definition.reasons(column, &rows, found.as_of)
+                }
+            };
+            Ok(Some((found, reasons)))
+        });
+        let states = states.collect();
+        self.check_kept()?;
+        states
     }
 
     /// The states of all keys about which anything was known, in the order of the keys, until
@@ -277,6 +373,7 @@ impl Projection {
         let kept = folded.kept().to_vec();
         drop(folded);
         view.each(&self.definition, &mut |key, entry| {
+            self.check_kept()?;
             let (state, known) = answer(&self.definition, &kept, &view, &key, &entry, ask)?;
             if !known {
                 return Ok(true);
@@ -330,16 +427,12 @@ fn frontier(meta: &Meta, clock: i64) -> i64 {
 fn found(key: String, state: KeyState, ask: &Ask, frontier: i64) -> Found {
     // An event may lie in the future; a window never ends before it.
     let last = state.last().map_or(i64::MIN, |last| last.time);
-    let as_of = ask.at.unwrap_or(frontier).max(last);
+    let as_of = ask.at.or(ask.as_of).unwrap_or(frontier).max(last);
     Found { key, state, as_of }
 }
 
 /// Opens a store; begins anew if a topic is no longer the one that was folded.
-fn open(
-    definition: &Definition,
-    folder: &std::path::Path,
-    log: &EventLog,
-) -> Result<(Store, Meta)> {
+fn open(definition: &Definition, folder: &Path, log: &EventLog) -> Result<(Store, Meta)> {
     let uuid = |name: &String| {
         log.topic(name)
             .map_or([0; 16], |topic| topic.uuid.into_bytes())

@@ -5,14 +5,13 @@ use fjall::{
     Snapshot,
 };
 use foretell_state::{Definition, KeyState, Row, Stamp, decode_rows};
+use foretell_types::limits::PROJECTION_READ_BYTES;
 use foretell_types::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, unread, unwritten};
 use crate::known::{Known, Span};
 
-/// Memory for what was read lately of one store.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 const META: &str = "meta";
 
 /// How far a projection has folded, in one write with the states.
@@ -45,7 +44,10 @@ pub(crate) struct Store {
     states: Keyspace,
     spans: Keyspace,
     rows: Keyspace,
+    /// What a snapshot has seen, and its last event.
     snapshots: Keyspace,
+    /// Its state, apart: many are looked at before one is taken.
+    saved: Keyspace,
     meta: Keyspace,
 }
 
@@ -59,7 +61,7 @@ impl Store {
     pub(crate) fn open(folder: &Path) -> Result<Store> {
         let here = |error| stored(error).context(folder.display());
         let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
+            .cache_size(PROJECTION_READ_BYTES as u64)
             .worker_threads(1)
             .manual_journal_persist(true)
             .open()
@@ -76,6 +78,7 @@ impl Store {
             spans: keyspace("spans")?,
             rows: keyspace("rows")?,
             snapshots: keyspace("snapshots")?,
+            saved: keyspace("saved")?,
             meta: keyspace("meta")?,
             database,
         })
@@ -121,12 +124,11 @@ impl Store {
         seen: &Span,
         state: &KeyState,
     ) -> Result<()> {
-        let out = postcard::to_extend(seen, Vec::new()).map_err(unwritten)?;
-        batch.insert(
-            &self.snapshots,
-            numbered(&prefix(key), seen.rows),
-            state.encode(out)?,
-        );
+        let at = numbered(&numbered(&prefix(key), seen.rows), state.events());
+        let about = (seen, state.last());
+        let about = postcard::to_extend(&about, Vec::new()).map_err(unwritten)?;
+        batch.insert(&self.snapshots, at.clone(), about);
+        batch.insert(&self.saved, at, state.encode(Vec::new())?);
         Ok(())
     }
 
@@ -180,23 +182,20 @@ impl View {
         key: &str,
         until: Stamp,
         known: &Known,
-        later: &dyn Fn(u64, Stamp) -> Result<bool>,
+        is_untouched: &dyn Fn(u64, Stamp) -> bool,
     ) -> Result<Option<KeyState>> {
         for guard in self
             .snapshot
             .prefix(&self.store.snapshots, prefix(key))
             .rev()
         {
-            let (_, bytes) = guard.into_inner().map_err(stored)?;
-            let (seen, rest) = postcard::take_from_bytes::<Span>(&bytes).map_err(unread)?;
-            if !known.covers_all(&seen) {
-                continue;
-            }
-            let (state, _) = KeyState::decode(definition, rest)?;
-            if state
-                .last()
-                .is_some_and(|last| last <= until && matches!(later(seen.rows, last), Ok(true)))
-            {
+            let (at, bytes) = guard.into_inner().map_err(stored)?;
+            let (seen, last): (Span, Option<Stamp>) =
+                postcard::from_bytes(&bytes).map_err(unread)?;
+            let serves = last.is_some_and(|last| last <= until && is_untouched(seen.rows, last));
+            if serves && known.covers_all(&seen) {
+                let saved = self.snapshot.get(&self.store.saved, at).map_err(stored)?;
+                let (state, _) = KeyState::decode(definition, &saved.ok_or_else(misnamed)?)?;
                 return Ok(Some(state));
             }
         }

@@ -88,6 +88,7 @@ async fn check(
         let ask = Ask {
             at: Some(at * SECOND),
             known: Known::Positions(vec![known as u64]),
+            ..Ask::default()
         };
         let found = projection
             .state(&format!("k{key}"), &ask, 0)
@@ -126,6 +127,7 @@ fn run(events: Vec<Plain>, asks: Vec<(u8, i64, usize)>) {
         let projections = Projections::new(derived.clone(), log.clone(), runtime.handle().clone());
         projections
             .define(Definition::parse(SQL, "p.sql").unwrap())
+            .await
             .unwrap();
         let half = events.len() / 2;
         for (first, part) in [(0, &events[..half]), (half, &events[half..])] {
@@ -145,6 +147,7 @@ fn run(events: Vec<Plain>, asks: Vec<(u8, i64, usize)>) {
             projections.stop().await;
             projections
                 .define(Definition::parse(SQL, "p.sql").unwrap())
+                .await
                 .unwrap();
         }
         projections.stop().await;
@@ -152,12 +155,13 @@ fn run(events: Vec<Plain>, asks: Vec<(u8, i64, usize)>) {
         let projections = Projections::new(derived, log, runtime.handle().clone());
         projections
             .define(Definition::parse(SQL, "p.sql").unwrap())
+            .await
             .unwrap();
         check(&projections, &events, &asks).await;
         let (projection, _) = projections.get("p").unwrap();
         let ask = Ask {
             at: Some(30 * SECOND),
-            known: Known::Head,
+            ..Ask::default()
         };
         let mut all = Vec::new();
         projection

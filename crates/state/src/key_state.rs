@@ -18,6 +18,15 @@ pub struct Stamp {
     pub position: u64,
 }
 
+impl Stamp {
+    /// After all events.
+    pub const MAX: Stamp = Stamp {
+        time: i64::MAX,
+        topic: u32::MAX,
+        position: u64::MAX,
+    };
+}
+
 /// The state of one key: events are folded in, in the order of their stamps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeyState {

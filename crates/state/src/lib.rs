@@ -34,6 +34,7 @@
 //! ```
 
 mod definition;
+mod difference;
 mod expr;
 mod extract;
 mod fold;
@@ -48,8 +49,10 @@ mod projection;
 mod scalar;
 mod sql;
 mod value_type;
+mod why;
 
 pub use definition::{Aggregate, Definition, Output};
+pub use difference::{Change, Field, at_field, difference};
 pub use expr::{Expr, Operator};
 pub use extract::{Extractor, at_steps};
 pub use fold::{Fold, State, fold};
@@ -61,3 +64,4 @@ pub use moment::{KnownAt, Moment};
 pub use projection::Projection;
 pub use scalar::{Number, Scalar};
 pub use value_type::ValueType;
+pub use why::Touch;

@@ -8,7 +8,7 @@ use crate::Projection;
 use crate::patch::{Patch, parse};
 
 /// An event type with this ending clears the state.
-const DELETED: &str = ".deleted";
+pub(crate) const DELETED: &str = ".deleted";
 
 /// The projection that needs no definition: each event's JSON data is applied as a JSON Merge
 /// Patch (RFC 7396), from null; an event type that ends in `.deleted` clears to null; data that

@@ -52,6 +52,27 @@ impl Moment {
         })
     }
 
+    /// Reads the two instants that states are compared at (`--diff` and `diff`), with `at` and
+    /// `known_at` as for both. A position says what is known, so `known_at` may not say it too; a
+    /// time says what is true, so `at` may not.
+    pub fn parse_pair(
+        pair: (&str, &str),
+        at: Option<&str>,
+        known_at: Option<&str>,
+    ) -> Result<(Moment, Moment)> {
+        let one = |text: &str| match bound("diff", text)? {
+            Bound::Position(_) if known_at.is_some() => Err(Error::invalid(format!(
+                "diff: position {text} says what is known, and known-at says it too: leave known-at out, or compare two times"
+            ))),
+            Bound::Position(_) => Moment::parse(at, Some(text)),
+            Bound::Time(_) if at.is_some() => Err(Error::invalid(format!(
+                "diff: {text} says what had happened, and at says it too: leave at out, or compare two positions"
+            ))),
+            Bound::Time(_) => Moment::parse(Some(text), known_at),
+        };
+        Ok((one(pair.0)?, one(pair.1)?))
+    }
+
     /// Whether the event was known.
     pub fn knows(&self, event: &RecordedEvent) -> bool {
         match self.known_at {

@@ -321,12 +321,22 @@ limits! {
     KEYS_PER_EVENT = 10_000, "keys";
     /// Questions in one request for many states.
     STATE_BATCH = 10_000, "questions";
+    /// Events that are told as the reason for a field of a state: the last of them.
+    WHY_EVENTS = 1_000, "events";
     /// How long a question waits for a projection to be up to date.
     STATE_WAIT_MS = 10_000, "milliseconds";
     /// Memory for the states of one projection that were changed or asked for lately.
-    PROJECTION_CACHE_BYTES = 256 * 1024 * 1024, "bytes";
+    PROJECTION_CACHE_BYTES = 512 * 1024 * 1024, "bytes";
+    /// Memory for what was read lately of what one projection keeps on disk.
+    PROJECTION_READ_BYTES = 32 * 1024 * 1024, "bytes";
+    /// A block of a key's history is at least so large, and grows with the history.
+    HISTORY_BLOCK_BYTES_LEAST = 768, "bytes";
+    /// A block of a key's history.
+    HISTORY_BLOCK_BYTES_MOST = 32 * 1024, "bytes";
     /// How long a projection's states are changed in memory before they are stored.
     PROJECTION_STORE_MS = 5_000, "milliseconds";
+    /// The same while a projection is built from the log: what is lost is folded again.
+    PROJECTION_BUILD_STORE_MS = 60_000, "milliseconds";
     /// Events of one key after which a snapshot of its state is taken.
     SNAPSHOT_EVENTS = 4_096, "events";
 }

@@ -1,12 +1,13 @@
 use clap::Args;
-use foretell_state::Moment;
+use foretell_state::{Field, Moment};
 use futures::StreamExt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::Globals;
 use crate::client::{Client, Request, encode};
-use crate::output::{Failure, line, pretty};
+use crate::explained;
+use crate::output::{Failure, line, or_dash, pretty};
 
 #[derive(Args, Debug)]
 pub struct State {
@@ -29,6 +30,18 @@ pub struct State {
     /// The states of all keys of a projection, one JSON object a line.
     #[arg(long, conflicts_with = "subject")]
     all: bool,
+    /// What differs in the state between two times, or between what was known at two positions.
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["TIME|POSITION", "TIME|POSITION"],
+        conflicts_with = "all"
+    )]
+    diff: Option<Vec<String>>,
+    /// The events that a field comes from, or with --diff those that make its difference: a
+    /// column of a projection, or a field of merged data, as in address.city.
+    #[arg(long, value_name = "FIELD", conflicts_with = "all")]
+    why: Option<String>,
 }
 
 /// The part of the answer whose numbers keep their digits.
@@ -42,7 +55,14 @@ impl State {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
         // topic=position is for the server to read: it knows the projection's topics.
         let known_at = self.known_at.as_deref().filter(|text| !text.contains('='));
-        Moment::parse(self.at.as_deref(), known_at)
+        let at = self.at.as_deref();
+        let moment = match self.diff.as_deref() {
+            Some([one, other]) => Moment::parse_pair((one, other), at, known_at).map(drop),
+            _ => Moment::parse(at, known_at).map(drop),
+        };
+        let field = self.why.as_deref().map(Field::parse).transpose();
+        moment
+            .and(field.map(drop))
             .map_err(|error| Failure::Usage(error.message().to_owned()))?;
         if self.all && self.projection == "merge" {
             let message = "--all takes the keys of a projection: name one with --projection";
@@ -65,16 +85,14 @@ impl State {
             // As it came: numbers keep their digits.
             return line(&text);
         }
+        if self.diff.is_some() {
+            return explained::difference(&self.topic, &text);
+        }
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
         let state = serde_json::from_str::<Shown<'_>>(&text).map_or_else(
             |_| answer["state"].to_string(),
             |shown| shown.state.get().to_owned(),
         );
-        let or_dash = |value: &Value| match value {
-            Value::Null => "-".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
         line(&format!(
             "{} in {}, at {}, known at {}: position {}, revision {}",
             self.subject.as_deref().unwrap_or(""),
@@ -84,7 +102,8 @@ impl State {
             or_dash(&answer["position"]),
             or_dash(&answer["revision"]),
         ))?;
-        line(&pretty(&state))
+        line(&pretty(&state))?;
+        explained::why(&text)
     }
 
     async fn list(&self, client: &Client) -> Result<(), Failure> {
@@ -113,6 +132,8 @@ impl State {
             ("at", &self.at),
             ("known_at", &self.known_at),
             ("as_of", &self.as_of),
+            ("diff", &self.diff.as_ref().map(|pair| pair.join(","))),
+            ("why", &self.why),
         ];
         for (name, value) in moment {
             if let Some(value) = value {

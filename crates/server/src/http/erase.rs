@@ -21,10 +21,6 @@ pub async fn erase(State(node): Server, Path(topic): Path<String>, request: Requ
     let subjects = subjects.ok_or_else(|| {
         Error::invalid("subjects must be a list of texts: {\"subjects\": [\"…\"]}")
     })?;
-    let erase = async move {
-        let erased = node.erase(&topic, subjects).await?;
-        node.forget_projected(&topic).await?;
-        Ok(erased)
-    };
+    let erase = async move { node.erase(&topic, subjects).await };
     answer_json(&to_the_end(erase).await?)
 }

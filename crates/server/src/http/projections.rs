@@ -5,7 +5,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use foretell_protocol::Permission;
-use foretell_state::{Definition, Moment};
+use foretell_state::{Definition, Field, Moment};
 use foretell_types::limits::{PROJECTION_BYTES, STATE_BATCH, STORE_BODY_BYTES};
 use foretell_types::{Error, Result};
 use http::{StatusCode, header};
@@ -15,10 +15,10 @@ use super::answer::{Answer, json as answer_json, json_with};
 use super::body::read_request;
 use super::parameters::Parameters;
 use super::{Server, json_body, require};
-use crate::node::{Owner, StateQuestion, to_the_end};
+use crate::node::{Node, Owner, StateQuestion, to_the_end};
 
 /// The parameters of a question.
-const QUESTION: [&str; 5] = ["key", "at", "known_at", "as_of", "after"];
+const QUESTION: [&str; 7] = ["key", "at", "known_at", "as_of", "after", "diff", "why"];
 
 /// `GET /projections`
 pub async fn list(State(node): Server, request: Request) -> Answer {
@@ -76,15 +76,18 @@ pub async fn rebuild(State(node): Server, Path(name): Path<String>, request: Req
     json_with(StatusCode::ACCEPTED, &node.projection_json(&name)?)
 }
 
-/// `GET /projections/{name}/state?key=&at=&known_at=&as_of=&after=`: of one key, or of all as JSON
-/// lines.
+/// `GET /projections/{name}/state?key=&at=&known_at=&as_of=&after=&diff=&why=`: of one key, or of
+/// all as JSON lines.
 pub async fn state(State(node): Server, Path(name): Path<String>, request: Request) -> Answer {
     require(&node, &request, Permission::Read, None)?;
     let parameters = Parameters::parse(request.uri(), &QUESTION)?;
-    let question = question(&parameters)?;
     if let Some(key) = parameters.get("key") {
-        return answer_json(&node.projected(&name, key, &question).await?);
+        return of_key(&node, &name, key, &parameters).await;
     }
+    if parameters.get("diff").or(parameters.get("why")).is_some() {
+        return Err(Error::invalid("diff and why are asked about one key: send key=").into());
+    }
+    let question = question(&parameters, None)?;
     node.projections.get(&name)?;
     let (lines, rest) = tokio::sync::mpsc::channel::<Result<Bytes>>(64);
     tokio::spawn(async move {
@@ -136,7 +139,7 @@ pub async fn batch(State(node): Server, request: Request) -> Answer {
             moment,
             ..StateQuestion::default()
         };
-        match node.projected(name, key, &question).await {
+        match node.projected(name, key, &question, None).await {
             Ok(answer) => answers.push(answer),
             Err(error)
                 if error.kind() == foretell_types::ErrorKind::NotFound
@@ -150,8 +153,51 @@ pub async fn batch(State(node): Server, request: Request) -> Answer {
     answer_json(&answers)
 }
 
-/// What the parameters ask.
-pub fn question(parameters: &Parameters) -> Result<StateQuestion> {
+/// The state of a key, or what differs in it.
+pub async fn of_key(node: &Node, name: &str, key: &str, parameters: &Parameters) -> Answer {
+    let why = field(parameters)?;
+    match pair(parameters)? {
+        None => {
+            let question = question(parameters, None)?;
+            answer_json(&node.projected(name, key, &question, why.as_ref()).await?)
+        }
+        Some(moments) => {
+            let questions = [
+                question(parameters, Some(moments.0))?,
+                question(parameters, Some(moments.1))?,
+            ];
+            let differs = node.projected_difference(name, key, &questions, why.as_ref());
+            answer_json(&differs.await?)
+        }
+    }
+}
+
+/// The field whose reasons are asked for.
+pub fn field(parameters: &Parameters) -> Result<Option<Field>> {
+    let why = parameters.get("why").map(Field::parse);
+    why.transpose().map_err(|error| error.context("why"))
+}
+
+/// The two moments that a state is compared at: `diff=T1,T2`.
+pub fn pair(parameters: &Parameters) -> Result<Option<(Moment, Moment)>> {
+    let Some(diff) = parameters.get("diff") else {
+        return Ok(None);
+    };
+    let pair = diff.split_once(',').ok_or_else(|| {
+        Error::invalid(format!(
+            "diff: {diff:?} is not two instants: expected two times or two positions, as in diff=2024-05-01,2024-06-01"
+        ))
+    })?;
+    // Of known positions by topic, only that they are there is looked at.
+    let known_at = parameters.get("known_at");
+    let by_topic = known_at.is_some_and(|text| text.contains('='));
+    let is_position = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let known_at = known_at.filter(|_| !by_topic || is_position(pair.0) || is_position(pair.1));
+    Moment::parse_pair(pair, parameters.get("at"), known_at).map(Some)
+}
+
+/// What the parameters ask, or what they ask at a moment.
+fn question(parameters: &Parameters, moment: Option<Moment>) -> Result<StateQuestion> {
     let mut known_positions = Vec::new();
     let mut known_at = parameters.get("known_at");
     if let Some(text) = known_at.filter(|text| text.contains('=')) {
@@ -165,7 +211,10 @@ pub fn question(parameters: &Parameters) -> Result<StateQuestion> {
         known_at = None;
     }
     Ok(StateQuestion {
-        moment: Moment::parse(parameters.get("at"), known_at)?,
+        moment: match moment {
+            Some(moment) => moment,
+            None => Moment::parse(parameters.get("at"), known_at)?,
+        },
         known_positions,
         as_of: parameters.time("as_of")?,
         after: parameters.number("after")?,

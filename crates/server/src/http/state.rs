@@ -5,10 +5,10 @@ use foretell_types::Error;
 
 use super::answer::{Answer, json};
 use super::parameters::{Parameters, topic_and_subject, topic_of};
-use super::projections::question;
+use super::projections::{field, of_key, pair};
 use super::{Server, require};
 
-/// `GET /topics/{topic}/state/{subject}?at=&known_at=&projection=`
+/// `GET /topics/{topic}/state/{subject}?at=&known_at=&projection=&diff=&why=`
 pub async fn state(
     State(node): Server,
     path: Path<Vec<(String, String)>>,
@@ -17,7 +17,16 @@ pub async fn state(
     require(&node, &request, Permission::Read, topic_of(&path))?;
     let parameters = Parameters::parse(
         request.uri(),
-        &["subject", "at", "known_at", "projection", "as_of", "after"],
+        &[
+            "subject",
+            "at",
+            "known_at",
+            "projection",
+            "as_of",
+            "after",
+            "diff",
+            "why",
+        ],
     )?;
     let (topic, subject) = topic_and_subject(path, &parameters)?;
     if let Some(name) = parameters.get("projection").filter(|name| *name != "merge") {
@@ -31,13 +40,15 @@ pub async fn state(
             );
             return Err(Error::invalid(message).into());
         }
-        return json(
-            &node
-                .projected(name, &subject, &question(&parameters)?)
-                .await?,
-        );
+        return of_key(&node, name, &subject, &parameters).await;
+    }
+    let (why, pair) = (field(&parameters)?, pair(&parameters)?);
+    let topic = node.readable_topic(&topic)?;
+    if let Some((before, after)) = pair {
+        let moments = [before, after];
+        let differs = node.state_difference(&topic, &subject, moments, why);
+        return json(&differs.await?);
     }
     let moment = Moment::parse(parameters.get("at"), parameters.get("known_at"))?;
-    let topic = node.readable_topic(&topic)?;
-    json(&node.state(&topic, &subject, moment).await?)
+    json(&node.state(&topic, &subject, moment, why).await?)
 }

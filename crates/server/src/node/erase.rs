@@ -69,8 +69,8 @@ pub struct Erasure {
 }
 
 impl Node {
-    /// Erases subjects of an erasable topic, for good. A subject with nothing left to erase has
-    /// the certificate of the last time.
+    /// Erases subjects of an erasable topic, for good, also from what projections keep. A subject
+    /// with nothing left to erase has the certificate of the last time.
     pub async fn erase(
         self: &Arc<Node>,
         topic: &str,
@@ -82,14 +82,23 @@ impl Node {
             ));
         }
         let topic = self.topic(topic)?.config.name.clone();
+        // One after the other: what one erasure drops must not be built anew with what the next
+        // has recorded and not destroyed yet.
+        let _one = self.erasures.lock().await;
         let node = self.clone();
-        blocking(move || {
-            let log = &node.log;
+        let (topic, subjects) = blocking(move || {
             let record = |keys: &[ErasedKey]| {
                 let events = keys.iter().map(|key| node.erasure_event(&topic, key));
                 Ok(Append::new().events(ERASURES, events.collect::<Result<Vec<_>>>()?))
             };
-            log.erase(&topic, &subjects, record)?;
+            node.log.erase(&topic, &subjects, record)?;
+            Ok((topic, subjects))
+        })
+        .await?;
+        self.forget_erased().await?;
+        let node = self.clone();
+        blocking(move || {
+            let log = &node.log;
             let id = log.topic(&topic)?.uuid;
             let (leaves, root) = log.root()?;
             let signed = node.sign_root(leaves, &root);
@@ -165,21 +174,33 @@ fn erasure_of(event: &RecordedEvent) -> Result<Erasure> {
     })
 }
 
+/// The topic that an event of the erasures is about, and the key that it says is destroyed.
+pub(super) fn erased_by(event: RecordedEvent) -> Result<(String, ErasedKey)> {
+    let erasure = erasure_of(&event)?;
+    let key = ErasedKey {
+        topic: erasure.topic_id,
+        subject: event.event.subject.unwrap_or_default(),
+        generation: erasure.generation,
+    };
+    Ok((erasure.topic, key))
+}
+
 /// Destroys the keys of everything that the log says is erased: the process may have died before
 /// it had, or an older copy of the key store been brought back.
 pub(super) fn finish_erasures(log: &EventLog) -> Result<()> {
-    if log.key_store().is_none() {
-        return Ok(());
-    }
     let mut keys = Vec::new();
     let mut reader = log.read(ERASURES, ReadOptions::default())?;
     while let Some(event) = reader.next_recorded()? {
-        let erasure = erasure_of(&event)?;
-        keys.push(ErasedKey {
-            topic: erasure.topic_id,
-            subject: event.event.subject.unwrap_or_default(),
-            generation: erasure.generation,
-        });
+        keys.push(erased_by(event)?.1);
     }
-    log.destroy_keys(&keys)
+    destroy(log, &keys)
+}
+
+/// Destroys keys that an event of the erasures names, unless they are destroyed.
+pub(super) fn destroy(log: &EventLog, keys: &[ErasedKey]) -> Result<()> {
+    match log.key_store() {
+        // Without a key store nothing of the log can be read that was ever encrypted.
+        None => Ok(()),
+        Some(_) => log.destroy_keys(keys),
+    }
 }

@@ -12,6 +12,8 @@ mod course;
 mod definitions;
 mod erase;
 mod expire;
+mod explain;
+mod forget;
 mod function_apps;
 mod import;
 mod keys;
@@ -21,6 +23,7 @@ mod namespaces;
 mod notice;
 mod open;
 mod packages;
+mod projected;
 mod projections;
 mod publish;
 mod quota;
@@ -63,7 +66,7 @@ pub use definitions::{NamespaceConfig, StorageAccountConfig};
 pub use keys::admin_key;
 pub use lag::Lag;
 pub use lookup::resource_id;
-pub use projections::StateQuestion;
+pub use projected::StateQuestion;
 pub use publish::Conditions;
 pub use state::StateAnswer;
 use tokens::Tokens;
@@ -125,6 +128,8 @@ pub struct Node {
     topics: RwLock<HashMap<String, Arc<TopicEntry>>>,
     /// Changes of the configuration go one after the other.
     changes: tokio::sync::Mutex<Phase>,
+    /// Erasures too.
+    erasures: tokio::sync::Mutex<()>,
     /// Changes whenever a topic was deleted: who follows one looks whether it is still there.
     deletions: tokio::sync::watch::Sender<u64>,
     quotas: quota::Quotas,

@@ -68,6 +68,7 @@ impl Node {
             config: Arc::new(RwLock::new(config)),
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
+            erasures: tokio::sync::Mutex::default(),
             deletions: tokio::sync::watch::Sender::new(0),
             telemetry,
             quotas: super::quota::Quotas::default(),
@@ -96,13 +97,15 @@ impl Node {
     }
 
     async fn begin(&self) -> Result<()> {
+        // Before anything answers out of what projections keep.
+        self.forget_erased().await?;
         if self.options.application.has_file() {
             self.apply_application().await?;
         }
         if self.options.application.has_folder() {
             self.apply_projections().await?;
         }
-        self.start_projections();
+        self.start_projections().await;
         let mut phase = self.change().await?;
         if self.options.deliver {
             self.start_function_apps().await;

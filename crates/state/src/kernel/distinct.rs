@@ -37,6 +37,12 @@ impl Ord for Sorted {
 }
 
 impl Distinct {
+    /// About how many bytes of memory it takes beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        let values = self.times.keys();
+        values.map(|value| value.0.bytes() + size_of::<u64>()).sum()
+    }
+
     /// The value that is there most often; of several, the smallest.
     pub fn mode(&self) -> Scalar<'static> {
         let mut best: Option<(&Sorted, u64)> = None;
@@ -90,6 +96,10 @@ pub struct Approximate {
 }
 
 impl Approximate {
+    pub(super) fn bytes(&self) -> usize {
+        self.registers.len()
+    }
+
     pub fn lift(&mut self, value: &Scalar<'_>) {
         let hash = hash_of(value);
         if self.registers.is_empty() {

@@ -47,6 +47,10 @@ impl Ordered {
         // Where nothing ever leaves, only what is at the front is asked for.
         let slides = matches!(window, Window::Range(_) | Window::Rows(_));
         if slides || matches!(kept, Kept::Last(_)) || values.is_empty() {
+            if values.capacity() == 0 {
+                // Most never hold more than one.
+                values.reserve_exact(1);
+            }
             values.push_back((mark, value));
         }
     }

@@ -19,13 +19,15 @@ pub struct Slot {
     pub not_numbers: u64,
 }
 
+/// The large ones lie apart, so that the small ones stay small: there is one for each aggregate of
+/// each key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Body {
     Count(Frame<Count>),
-    Sum(Frame<Sum>),
-    Average(Frame<Average>),
-    Deviation(Frame<Deviation>),
-    Distinct(Frame<Distinct>),
+    Sum(Box<Frame<Sum>>),
+    Average(Box<Frame<Average>>),
+    Deviation(Box<Frame<Deviation>>),
+    Distinct(Box<Frame<Distinct>>),
     Approximate(Approximate),
     Ordered(Ordered),
     Decayed(Decayed),
@@ -35,10 +37,10 @@ impl Body {
     fn new(function: Function) -> Body {
         match function {
             Function::Count => Body::Count(Frame::default()),
-            Function::Sum => Body::Sum(Frame::default()),
-            Function::Average => Body::Average(Frame::default()),
-            Function::Deviation => Body::Deviation(Frame::default()),
-            Function::CountDistinct | Function::Mode => Body::Distinct(Frame::default()),
+            Function::Sum => Body::Sum(Box::default()),
+            Function::Average => Body::Average(Box::default()),
+            Function::Deviation => Body::Deviation(Box::default()),
+            Function::CountDistinct | Function::Mode => Body::Distinct(Box::default()),
             Function::ApproximateDistinct => Body::Approximate(Approximate::default()),
             Function::DecayedSum(_) | Function::DecayedCount(_) => {
                 Body::Decayed(Decayed::default())
@@ -173,12 +175,15 @@ impl Slot {
     pub fn bytes(&self) -> usize {
         let kept = match &self.body {
             Body::Count(frame) => frame.kept_bytes(),
-            Body::Sum(frame) => frame.kept_bytes(),
-            Body::Average(frame) => frame.kept_bytes(),
-            Body::Deviation(frame) => frame.kept_bytes(),
-            Body::Distinct(frame) => frame.kept_bytes(),
+            Body::Sum(frame) => size_of_val(&**frame) + frame.kept_bytes(),
+            Body::Average(frame) => size_of_val(&**frame) + frame.kept_bytes(),
+            Body::Deviation(frame) => size_of_val(&**frame) + frame.kept_bytes(),
+            Body::Distinct(frame) => {
+                size_of_val(&**frame) + frame.kept_bytes() + frame.whole().bytes()
+            }
             Body::Ordered(ordered) => ordered.kept_bytes(),
-            Body::Approximate(_) | Body::Decayed(_) => 0,
+            Body::Approximate(registers) => registers.bytes(),
+            Body::Decayed(_) => 0,
         };
         size_of::<Slot>() + kept
     }
