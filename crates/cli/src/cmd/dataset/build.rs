@@ -80,7 +80,10 @@ impl Build {
         let manifest = self.manifest.as_deref().map(read_manifest).transpose()?;
         let of_manifest = manifest.as_ref().map(|manifest| &manifest.dataset.name);
         let name = encode(self.name.as_ref().or(of_manifest).map_or("", String::as_str));
-        let id = foretell_log::Environment::real().random.uuid();
+        let id = foretell_log::Environment::real()
+            .random
+            .uuid()
+            .to_string();
         let mut path = format!("/datasets/{name}/build?id={id}");
         for (parameter, value) in [("at_head", &self.at_head), ("as_of", &self.as_of)] {
             if let Some(value) = value {
@@ -102,7 +105,7 @@ impl Build {
         let progress = bar(0, "");
         let written = tokio::select! {
             written = write(client, request, &partial, &progress) => written,
-            never = follow(client, &name, &id.to_string(), &progress) => match never {},
+            never = follow(client, &name, &id, &progress) => match never {},
         };
         progress.finish_and_clear();
         written?;
