@@ -159,7 +159,8 @@ async fn rows_are_what_was_answered_online() {
 
     let text = "CREATE DATASET weekly ON customer AT EVERY INTERVAL '90 minutes' FROM '2024-01-01' TO '2024-01-01T21:00:00Z'
         HORIZON INTERVAL '2 hours' AS SELECT count(*) AS later";
-    let shown = define(&world, "datasets", "weekly", text).await.is(201).json();
+    define(&world, "datasets", "weekly", text).await.is(201);
+    let shown = world.get("/datasets/weekly").await.is(200).json();
     assert_eq!(shown["columns"][2], json!({"name": "n", "type": "Int64"}));
     assert_eq!(shown["columns"][8], json!({"name": "label_complete", "type": "Boolean"}));
     let (batch, _) = table(&build(&world, "weekly", "", &[]).await.is(200).body);

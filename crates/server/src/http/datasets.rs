@@ -19,7 +19,7 @@ use super::answer::{Answer, json as answer_json, json_with};
 use super::body::read_request;
 use super::parameters::Parameters;
 use super::{Server, require};
-use crate::node::{BuildRequest, LabelTable, Owner, blocking, to_the_end};
+use crate::node::{BuildRequest, LabelTable, Owner, blocking, described, to_the_end};
 
 const PARQUET: &str = "application/vnd.apache.parquet";
 /// A manifest holds two definitions.
@@ -53,14 +53,14 @@ pub async fn put(State(node): Server, Path(name): Path<String>, request: Request
         ))
         .into());
     }
-    let to = node.clone();
-    let made = to_the_end(async move { to.put_dataset(&dataset, Owner::Api).await }).await?;
+    let described = described(&dataset);
+    let made = to_the_end(async move { node.put_dataset(&dataset, Owner::Api).await }).await?;
     let status = if made {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    json_with(status, &node.dataset_json(&name).await?)
+    json_with(status, &described)
 }
 
 /// `DELETE /datasets/{name}`

@@ -60,7 +60,7 @@ pub use app_file::{AccessSettings, CertificateFiles, TlsSetting};
 pub use apps::KnownApp;
 pub use blobs::account_blobs;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
-pub use datasets::{BuildRequest, LabelTable};
+pub use datasets::{BuildRequest, LabelTable, described};
 pub use definitions::{NamespaceConfig, StorageAccountConfig};
 pub use keys::admin_key;
 pub use lag::Lag;

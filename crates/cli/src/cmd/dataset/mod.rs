@@ -85,13 +85,15 @@ async fn act(action: Action, client: &Client, as_json: bool) -> Result<(), Failu
         Action::Delete { name } => line(&format!("deleted dataset {name}")),
         Action::Show { .. } | Action::Create { .. } => {
             table(&HEADER, &[row(&answer)])?;
-            let columns = answer["columns"].as_array().into_iter().flatten();
-            let columns: Vec<_> = columns
-                .map(|column| vec![text(&column["name"]), text(&column["type"])])
-                .collect();
             line("")?;
-            table(&["COLUMN", "TYPE"], &columns)?;
-            line("")?;
+            if let Some(columns) = answer["columns"].as_array() {
+                let columns: Vec<_> = columns
+                    .iter()
+                    .map(|column| vec![text(&column["name"]), text(&column["type"])])
+                    .collect();
+                table(&["COLUMN", "TYPE"], &columns)?;
+                line("")?;
+            }
             line(answer["definition"].as_str().unwrap_or("").trim_end())
         }
         _ => {

@@ -257,7 +257,8 @@ fn borrowed(topics: &[LogTopic]) -> Vec<(&dyn Topic, u64)> {
         .collect()
 }
 
-fn described(dataset: &Dataset) -> Value {
+/// A dataset as JSON, without its columns.
+pub fn described(dataset: &Dataset) -> Value {
     let instants = match &dataset.instants {
         Instants::Every { .. } => "every",
         Instants::Events(_) => "events",
