@@ -99,11 +99,26 @@ fn of_log(engines: &Engines, data: &Path, results: &mut Results) -> Result<()> {
     let measure = format!("{} rows of a new label table, out of the log", told.rows);
     let goal = Some(Goal::AtMost(GOAL_LOG_S));
     results.add(measure.clone(), "s", median(told.seconds), None, goal);
-    results.add(format!("{measure}: peak memory of the server since its start"), "MB", told.peak_mb, None, None);
-    results.add("columns of the log: extracted in", "s", told.extract_seconds, None, None);
+    results.add(
+        format!("{measure}: peak memory of the server since its start"),
+        "MB",
+        told.peak_mb,
+        None,
+        None,
+    );
+    results.add(
+        "columns of the log: extracted in",
+        "s",
+        told.extract_seconds,
+        None,
+        None,
+    );
     let mb = told.columns_bytes as f64 / 1e6;
     results.add("columns of the log: on disk", "MB", mb, None, None);
-    results.note(format!("the log was imported in {:.0} s; its datasets have the sums of those out of tables", told.import_seconds));
+    results.note(format!(
+        "the log was imported in {:.0} s; its datasets have the sums of those out of tables",
+        told.import_seconds
+    ));
     Ok(())
 }
 

@@ -18,10 +18,23 @@ fn shop(folder: &Path) -> std::path::PathBuf {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let orders = file("orders.csv", "who,day\na,2024-01-01\nb,2024-01-05\na,2024-01-20\na,2024-03-01\n");
+    let orders = file(
+        "orders.csv",
+        "who,day\na,2024-01-01\nb,2024-01-05\na,2024-01-20\na,2024-03-01\n",
+    );
     let (projection, dataset) = (file("p.sql", PROJECTION), file("d.sql", DATASET));
     support::text(&data, &["topic", "create", "shop"]);
-    let import = ["import", "shop", &orders, "--subject", "who", "--type-value", "order", "--time", "day"];
+    let import = [
+        "import",
+        "shop",
+        &orders,
+        "--subject",
+        "who",
+        "--type-value",
+        "order",
+        "--time",
+        "day",
+    ];
     support::text(&data, &import);
     support::text(&data, &["projection", "create", "customer", &projection]);
     support::text(&data, &["dataset", "create", "returning", &dataset]);
@@ -35,11 +48,18 @@ fn a_dataset_is_built_with_and_without_a_server() {
     let out = folder.path().join("out.parquet");
     let path = out.to_str().unwrap();
     let told = support::text(&data, &["dataset", "build", "returning", "--out", path]);
-    assert!(told.ends_with("out.parquet: 4 rows, out of 4 events; the horizon of 1 row isn't over\n"), "{told}");
+    assert!(
+        told.ends_with("out.parquet: 4 rows, out of 4 events; the horizon of 1 row isn't over\n"),
+        "{told}"
+    );
     let alone = std::fs::read(&out).unwrap();
     let manifest = folder.path().join("out.manifest.json");
-    let text: serde_json::Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
-    assert_eq!((&text["counts"]["rows"], &text["topics"][0]["head"]), (&4.into(), &4.into()));
+    let text: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    assert_eq!(
+        (&text["counts"]["rows"], &text["topics"][0]["head"]),
+        (&4.into(), &4.into())
+    );
     let described = support::json(&data, &["dataset", "describe", path]);
     assert_eq!(described["columns"][4]["name"], "later");
     assert_eq!(described["columns"][4]["nulls"], 1);
@@ -47,29 +67,61 @@ fn a_dataset_is_built_with_and_without_a_server() {
     let server = support::Server::start(&data, &[]);
     std::fs::remove_file(&out).unwrap();
     let built = support::json(&data, &["dataset", "build", "returning", "--out", path]);
-    assert_eq!((&built["rows"], &built["incomplete"]), (&4.into(), &1.into()));
-    assert!(std::fs::read(&out).unwrap() == alone, "a server builds the same bytes");
+    assert_eq!(
+        (&built["rows"], &built["incomplete"]),
+        (&4.into(), &1.into())
+    );
+    assert!(
+        std::fs::read(&out).unwrap() == alone,
+        "a server builds the same bytes"
+    );
     let again = folder.path().join("again.parquet");
     let (again_path, manifest) = (again.to_str().unwrap(), manifest.to_str().unwrap());
     for from in [manifest, path] {
-        support::text(&data, &["dataset", "build", "--manifest", from, "--out", again_path]);
-        assert!(std::fs::read(&again).unwrap() == alone, "built again from {from}");
+        support::text(
+            &data,
+            &["dataset", "build", "--manifest", from, "--out", again_path],
+        );
+        assert!(
+            std::fs::read(&again).unwrap() == alone,
+            "built again from {from}"
+        );
     }
-    let told = support::text(&data, &["dataset", "build", "returning", "--at-head", "2", "--out", again_path]);
+    let told = support::text(
+        &data,
+        &[
+            "dataset",
+            "build",
+            "returning",
+            "--at-head",
+            "2",
+            "--out",
+            again_path,
+        ],
+    );
     assert!(told.contains("2 rows, out of 2 events"), "{told}");
     drop(server);
 
     let listed = support::text(&data, &["dataset", "list"]);
-    assert!(listed.contains("returning  customer    events  ready"), "{listed}");
+    assert!(
+        listed.contains("returning  customer    events  ready"),
+        "{listed}"
+    );
     let shown = support::text(&data, &["dataset", "show", "returning"]);
-    assert!(shown.contains("label_complete  Boolean") && shown.contains(DATASET), "{shown}");
+    assert!(
+        shown.contains("label_complete  Boolean") && shown.contains(DATASET),
+        "{shown}"
+    );
     let output = support::run(&data, &["dataset", "build", "nothing", "--out", again_path]);
     assert_eq!(output.status.code(), Some(3));
     let output = support::run(&data, &["dataset", "build", "--out", again_path]);
     assert_eq!(output.status.code(), Some(2));
     support::text(&data, &["dataset", "delete", "returning"]);
     let left = std::fs::read_dir(folder.path()).unwrap().flatten();
-    assert!(left.into_iter().all(|entry| !entry.path().to_string_lossy().ends_with(".partial")));
+    assert!(
+        left.into_iter()
+            .all(|entry| !entry.path().to_string_lossy().ends_with(".partial"))
+    );
 }
 
 #[test]
@@ -79,12 +131,25 @@ fn a_build_that_is_interrupted_leaves_nothing() {
     let dataset = folder.path().join("long.sql");
     let text = "CREATE DATASET long ON customer AT EVERY INTERVAL '20 seconds' FROM '2024-01-01' TO '2024-01-24'";
     std::fs::write(&dataset, text).unwrap();
-    support::text(&data, &["dataset", "create", "long", dataset.to_str().unwrap()]);
+    support::text(
+        &data,
+        &["dataset", "create", "long", dataset.to_str().unwrap()],
+    );
     // Each key at 99,360 instants, again and again.
     let rows: String = (0..60).map(|n| format!("k{n},2024-01-01\n")).collect();
     let more = folder.path().join("more.csv");
     std::fs::write(&more, format!("who,day\n{rows}")).unwrap();
-    let import = ["import", "shop", more.to_str().unwrap(), "--subject", "who", "--type-value", "order", "--time", "day"];
+    let import = [
+        "import",
+        "shop",
+        more.to_str().unwrap(),
+        "--subject",
+        "who",
+        "--type-value",
+        "order",
+        "--time",
+        "day",
+    ];
     support::text(&data, &import);
     for server in [false, true] {
         let _server = server.then(|| support::Server::start(&data, &[]));
@@ -99,14 +164,26 @@ fn a_build_that_is_interrupted_leaves_nothing() {
         let give_up = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !partial.exists() {
             assert!(std::time::Instant::now() < give_up, "it never begins");
-            assert!(build.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+            assert!(
+                build.try_wait().unwrap().is_none(),
+                "it ended before it was interrupted"
+            );
             std::thread::yield_now();
         }
         let process = build.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &process])
+                .status()
+                .unwrap()
+                .success()
+        );
         let output = build.wait_with_output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), told.as_str()), (Some(1), "error: interrupted\n"));
+        assert_eq!(
+            (output.status.code(), told.as_str()),
+            (Some(1), "error: interrupted\n")
+        );
         assert!(!partial.exists() && !out.exists());
     }
 }
@@ -123,18 +200,32 @@ fn the_purchases_of_cdnow() {
         .env("FORETELL_BIN", env!("CARGO_BIN_EXE_foretell"))
         .output()
         .unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
     let told = String::from_utf8(run.stdout).unwrap();
-    assert!(told.contains("1,704,261 rows, out of 69,659 events; the horizon of 919,230 rows isn't over"), "{told}");
+    assert!(
+        told.contains(
+            "1,704,261 rows, out of 69,659 events; the horizon of 919,230 rows isn't over"
+        ),
+        "{told}"
+    );
     let mut text = String::new();
     let file = std::fs::File::open(root.join("examples/shop/CDNOW_master.txt.gz")).unwrap();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .unwrap();
     // Rows, frequency, monetary value in cents, and purchases of the next 39 weeks, over all rows.
     let mut purchases: std::collections::HashMap<&str, Vec<(i64, i64)>> = Default::default();
     for line in text.lines().skip(1) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let cents: i64 = words[3].replace('.', "").parse().unwrap();
-        purchases.entry(words[0]).or_default().push((day(words[1]), cents));
+        purchases
+            .entry(words[0])
+            .or_default()
+            .push((day(words[1]), cents));
     }
     let (first, last) = (day("19970107"), day("19980630"));
     let (mut rows, mut frequency, mut cents, mut later, mut labelled) = (0i64, 0, 0, 0, 0);
@@ -159,11 +250,19 @@ fn the_purchases_of_cdnow() {
     let described = support::json(&data, &["dataset", "describe", out.to_str().unwrap()]);
     let sum = |name: &str, of: i64| {
         let columns = described["columns"].as_array().unwrap();
-        let column = columns.iter().find(|column| column["name"] == name).unwrap();
+        let column = columns
+            .iter()
+            .find(|column| column["name"] == name)
+            .unwrap();
         column["distribution"]["mean"].as_f64().unwrap() * of as f64
     };
     assert_eq!(described["rows"], rows);
-    let near = |found: f64, expected: i64| assert!((found / expected as f64 - 1.0).abs() < 1e-9, "{found}, not {expected}");
+    let near = |found: f64, expected: i64| {
+        assert!(
+            (found / expected as f64 - 1.0).abs() < 1e-9,
+            "{found}, not {expected}"
+        )
+    };
     near(sum("frequency", rows), frequency);
     near(sum("monetary", rows) * 100.0, cents);
     near(sum("purchases_39w", labelled), later);
@@ -203,7 +302,17 @@ fn the_examples_of_the_docs_run() {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains("returning.parquet: 23 rows, out of 5 events"), "{told}");
-    assert!(told.contains("train.parquet: 2 rows, 5 columns, out of 5 events"), "{told}");
+    assert!(
+        output.status.success(),
+        "{told}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        told.contains("returning.parquet: 23 rows, out of 5 events"),
+        "{told}"
+    );
+    assert!(
+        told.contains("train.parquet: 2 rows, 5 columns, out of 5 events"),
+        "{told}"
+    );
 }

@@ -114,7 +114,11 @@ impl Build<'_> {
         while let Some(block) = rows.next(DATASET_LABEL_ROWS, self.means.threads)? {
             let mut made = self.fold(&block, progress)?;
             let count = block.times.len();
-            progress("writing", written.rows, rows.count().unwrap_or(written.rows))?;
+            progress(
+                "writing",
+                written.rows,
+                rows.count().unwrap_or(written.rows),
+            )?;
             writer.write(count, |column| match &layout[column] {
                 Column::Kept(index) => Ok(block.columns[*index].clone()),
                 Column::Feature(output) => output.array(&made.features, count),
@@ -216,7 +220,11 @@ impl Made {
         if self.complete.false_count() == 0 {
             return Ok(column);
         }
-        let open = self.complete.values().iter().map(|complete| Some(!complete));
+        let open = self
+            .complete
+            .values()
+            .iter()
+            .map(|complete| Some(!complete));
         nullif(&column, &open.collect::<BooleanArray>())
             .map_err(|error| Error::invalid(format!("column {:?}: {error}", output.name)))
     }

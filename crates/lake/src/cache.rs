@@ -69,10 +69,10 @@ impl ColumnCache {
         if self.drops() == drops {
             return Ok(());
         }
-        Err(Error::unavailable(
-            "data was erased while the dataset was built: build it again",
+        Err(
+            Error::unavailable("data was erased while the dataset was built: build it again")
+                .with_retry_after(1),
         )
-        .with_retry_after(1))
     }
 
     /// The columns of a topic up to a position; makes those that aren't there.
@@ -155,7 +155,9 @@ impl ColumnCache {
 
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> u64 {
-        let folders = entries(&self.folder).into_iter().flat_map(|topic| entries(&topic));
+        let folders = entries(&self.folder)
+            .into_iter()
+            .flat_map(|topic| entries(&topic));
         let files = folders.flat_map(|folder| entries(&folder));
         files
             .filter_map(|file| std::fs::metadata(file).ok())
@@ -165,7 +167,9 @@ impl ColumnCache {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ()> {
         // What a thread that failed left half done isn't named yet.
-        self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.files
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -185,7 +189,13 @@ fn make(
     let found = extraction.read(topic, from, until)?;
     let partial = Partial::create(path)?;
     let rows = found.columns.first().map_or(0, arrow_array::Array::len);
-    let mut writer = TableWriter::create(partial.file()?, path, schema(found.fields), 1, Style::Columns)?;
+    let mut writer = TableWriter::create(
+        partial.file()?,
+        path,
+        schema(found.fields),
+        1,
+        Style::Columns,
+    )?;
     writer.write(rows, |column| Ok(found.columns[column].clone()))?;
     let note = serde_json::to_string(&found.range)
         .map_err(|error| Error::invalid(format!("a range can't be described: {error}")))?;
@@ -199,7 +209,9 @@ fn make(
 fn drop_outgrown(folder: &Path, head: u64, range: u64) {
     for path in entries(folder) {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let until = stem.split_once('-').and_then(|(_, until)| until.parse::<u64>().ok());
+        let until = stem
+            .split_once('-')
+            .and_then(|(_, until)| until.parse::<u64>().ok());
         if until.is_some_and(|until| !until.is_multiple_of(range) && until != head) {
             // One that can't be removed is looked at again by the next.
             let _ = std::fs::remove_file(&path);
@@ -208,7 +220,10 @@ fn drop_outgrown(folder: &Path, head: u64, range: u64) {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

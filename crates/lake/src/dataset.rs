@@ -92,12 +92,19 @@ impl LogColumns<'_> {
     /// time where all topics are imported history, else to `clock`, or to when the last event of
     /// a topic was recorded that is read not to its head.
     pub fn frontier(&self, clock: i64, at_head: &[bool]) -> i64 {
-        let imported = self.ranges.iter().all(|range| range.imported || range.events == 0);
+        let imported = self
+            .ranges
+            .iter()
+            .all(|range| range.imported || range.events == 0);
         let latest = self.ranges.iter().filter_map(|range| range.latest).max();
         match latest {
             Some(latest) if imported => latest,
             _ => {
-                let cut = self.ranges.iter().zip(at_head).filter(|(_, at_head)| !**at_head);
+                let cut = self
+                    .ranges
+                    .iter()
+                    .zip(at_head)
+                    .filter(|(_, at_head)| !**at_head);
                 cut.map(|(range, _)| range.recorded).fold(clock, i64::min)
             }
         }
@@ -105,7 +112,10 @@ impl LogColumns<'_> {
 
     /// Events that are read, and how many of them were erased.
     pub fn events(&self) -> (u64, u64) {
-        let range = self.ranges.iter().fold(Range::default(), |all, next| all.then(*next));
+        let range = self
+            .ranges
+            .iter()
+            .fold(Range::default(), |all, next| all.then(*next));
         (range.events, range.erased)
     }
 
@@ -249,6 +259,10 @@ impl LogColumns<'_> {
             name: field.name().clone(),
             type_name: field.data_type().to_string(),
         };
-        Ok(build.fields(rows.as_ref())?.into_iter().map(column).collect())
+        Ok(build
+            .fields(rows.as_ref())?
+            .into_iter()
+            .map(column)
+            .collect())
     }
 }

@@ -225,9 +225,8 @@ impl Rows {
             fields.push(Arc::new(field));
             columns.push(column);
         };
-        let plain = |name: &str, column: &ArrayRef| {
-            Field::new(name, column.data_type().clone(), false)
-        };
+        let plain =
+            |name: &str, column: &ArrayRef| Field::new(name, column.data_type().clone(), false);
         let keys = keys(self.numbers, self.keys);
         add(plain(KEY, &keys), keys);
         let known = (self.known != self.times).then_some(self.known);

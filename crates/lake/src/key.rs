@@ -84,7 +84,12 @@ impl<'a> Numbering<'a> {
             true => NONE,
             false => of_values.get(*value).copied().unwrap_or(NONE),
         };
-        Ok(found.normalized_keys().iter().enumerate().map(number).collect())
+        Ok(found
+            .normalized_keys()
+            .iter()
+            .enumerate()
+            .map(number)
+            .collect())
     }
 }
 

@@ -84,8 +84,9 @@ impl Manifest {
     }
 
     pub fn parse(text: &str) -> Result<Manifest> {
-        let manifest: Manifest = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(format!("this is no manifest of a dataset: {error}")))?;
+        let manifest: Manifest = serde_json::from_str(text).map_err(|error| {
+            Error::invalid(format!("this is no manifest of a dataset: {error}"))
+        })?;
         if manifest.format > FORMAT {
             return Err(Error::new(
                 ErrorKind::NewerFormat,

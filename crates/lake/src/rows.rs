@@ -195,7 +195,8 @@ impl Every {
             progress("looking for keys", task as u64 + 1, source.tasks() as u64)
         })?;
         let all = all.into_inner().unwrap_or_default();
-        let mut keys: Vec<(Box<str>, i64)> = all.into_iter().filter(|(_, since)| *since <= to).collect();
+        let mut keys: Vec<(Box<str>, i64)> =
+            all.into_iter().filter(|(_, since)| *since <= to).collect();
         keys.sort_unstable();
         let instants = |since: i64| {
             let before = i128::from(since) - i128::from(from);
@@ -246,7 +247,11 @@ fn block(mut keys: LargeStringBuilder, times: Vec<i64>) -> Block {
 /// Since when something is known about each key of some rows.
 fn firsts(rows: &Plain, found: &mut HashMap<Box<str>, i64>) -> Result<()> {
     let known = rows.known.as_ref().unwrap_or(&rows.times);
-    let since = rows.times.iter().zip(known).map(|(time, known)| *time.max(known));
+    let since = rows
+        .times
+        .iter()
+        .zip(known)
+        .map(|(time, known)| *time.max(known));
     let mut note = |key: &str, since: i64| match found.get_mut(key) {
         Some(first) => *first = since.min(*first),
         None => {

@@ -174,7 +174,11 @@ impl Source {
                 let path = table.path().display();
                 error.context(format_args!("{path}, row group {group}, from row {row} on"))
             };
-            take(&reading.events(&batch, &mut keys, &self.columns).map_err(at)?);
+            take(
+                &reading
+                    .events(&batch, &mut keys, &self.columns)
+                    .map_err(at)?,
+            );
             row += batch.num_rows();
         }
         Ok(())
@@ -206,8 +210,9 @@ impl Source {
             let rows = reading.rows(&batch, &self.columns)?;
             let everyone = vec![0; batch.num_rows()];
             let condition = self.columns.condition.as_ref();
-            let passes = condition
-                .map(|filter| rows.evaluate(filter, &everyone, false, |inputs| filter.is_true(inputs)));
+            let passes = condition.map(|filter| {
+                rows.evaluate(filter, &everyone, false, |inputs| filter.is_true(inputs))
+            });
             take(Plain {
                 keys: batch.column(reading.key).clone(),
                 known: reading.known(&batch, &self.columns)?,
@@ -320,7 +325,9 @@ impl Reading {
             }
         });
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let more = known.into_iter().chain(inputs.iter().filter_map(Place::column));
+        let more = known
+            .into_iter()
+            .chain(inputs.iter().filter_map(Place::column));
         let mut read: Vec<usize> = [key, time].into_iter().chain(more).collect();
         read.sort_unstable();
         read.dedup();
@@ -384,7 +391,11 @@ impl Reading {
             // Positions: those that 63 bits can't hold no log has.
             Some(positions) if columns.extracted => {
                 let positions = positions.values().iter();
-                Ok(Some(positions.map(|at| i64::try_from(*at).unwrap_or(i64::MAX)).collect()))
+                Ok(Some(
+                    positions
+                        .map(|at| i64::try_from(*at).unwrap_or(i64::MAX))
+                        .collect(),
+                ))
             }
             _ => times(batch, column, name).map(Some),
         }

@@ -101,7 +101,10 @@ impl Table {
     /// What its writer noted in its footer.
     pub(crate) fn note(&self) -> Option<&str> {
         let notes = self.metadata.metadata().file_metadata();
-        let note = notes.key_value_metadata()?.iter().find(|note| note.key == NOTE);
+        let note = notes
+            .key_value_metadata()?
+            .iter()
+            .find(|note| note.key == NOTE);
         note?.value.as_deref()
     }
 

@@ -152,14 +152,30 @@ mod tests {
             }
         };
         let (one, half) = (Scalar::Int(1), Scalar::float(0.5));
-        check(&[Scalar::Null, one.clone(), Scalar::Null], &DataType::Int64, None);
-        check(&[half.clone(), Scalar::float(40.0)], &DataType::Float64, None);
+        check(
+            &[Scalar::Null, one.clone(), Scalar::Null],
+            &DataType::Int64,
+            None,
+        );
+        check(
+            &[half.clone(), Scalar::float(40.0)],
+            &DataType::Float64,
+            None,
+        );
         let text = DataType::LargeUtf8;
-        check(&[Scalar::Null, one.clone(), half, Scalar::float(40.0)], &text, Some(ValueType::Float));
-        check(&[big.clone()], &text, Some(ValueType::Int));
+        check(
+            &[Scalar::Null, one.clone(), half, Scalar::float(40.0)],
+            &text,
+            Some(ValueType::Float),
+        );
+        check(std::slice::from_ref(&big), &text, Some(ValueType::Int));
         check(&[one, big], &text, Some(ValueType::Int));
         check(&[Scalar::text("a\"b")], &text, None);
-        let mixed = [Scalar::text("1"), Scalar::Json("[1]".into()), Scalar::Bool(true)];
+        let mixed = [
+            Scalar::text("1"),
+            Scalar::Json("[1]".into()),
+            Scalar::Bool(true),
+        ];
         check(&mixed, &text, Some(ValueType::Any));
         assert!(Typed::Nulls(3).column("x".into()).is_none());
     }

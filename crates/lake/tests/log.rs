@@ -215,7 +215,9 @@ fn cache(folder: &Path, range: u64) -> ColumnCache {
 }
 
 fn value(batch: &RecordBatch, name: &str, row: usize) -> Scalar<'static> {
-    let array = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
+    let array = batch
+        .column_by_name(name)
+        .unwrap_or_else(|| panic!("no column {name}"));
     if array.is_null(row) {
         return Scalar::Null;
     }
@@ -277,7 +279,13 @@ fn replay(
 fn labels(events: &[Event], key: u8, at: i64, as_of: i64) -> Vec<Scalar<'static>> {
     let complete = at + 30 <= as_of - 5;
     if !complete {
-        return vec![Scalar::Null, Scalar::Null, Scalar::Null, Scalar::Null, Scalar::Bool(false)];
+        return vec![
+            Scalar::Null,
+            Scalar::Null,
+            Scalar::Null,
+            Scalar::Null,
+            Scalar::Bool(false),
+        ];
     }
     let later: Vec<&Event> = events
         .iter()
@@ -312,7 +320,13 @@ fn same(found: &Scalar<'_>, expected: &Scalar<'_>) -> bool {
 }
 
 const FEATURES: [&str; 6] = ["n", "s", "high", "kind", "d", "since"];
-const LATER: [&str; 5] = ["later", "later_sum", "later_low", "later_kinds", "label_complete"];
+const LATER: [&str; 5] = [
+    "later",
+    "later_sum",
+    "later_low",
+    "later_kinds",
+    "label_complete",
+];
 
 fn check_row(
     made: &RecordBatch,
@@ -380,7 +394,7 @@ fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn rows_of_a_table_are_what_was_known_then(
@@ -574,19 +588,35 @@ fn columns_are_kept_and_outgrown_ones_dropped() {
     let columns = cache(folder.path(), 10);
     let (dataset, topic) = (dataset("EVENTS"), topic("shop", &simple(36), true));
     let files = || {
-        let below = folder.path().join("columns").join("shop-0").join(ColumnCache::folder_of(&dataset));
+        let below = folder
+            .path()
+            .join("columns")
+            .join("shop-0")
+            .join(ColumnCache::folder_of(&dataset));
         let entries = std::fs::read_dir(below).unwrap().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
         names.sort_unstable();
         names
     };
     build(&dataset, &topic, 25, 90, &columns, None).unwrap();
     assert_eq!(files(), ["1-10.parquet", "11-20.parquet", "21-25.parquet"]);
     build(&dataset, &topic, 36, 90, &columns, None).unwrap();
-    let all = ["1-10.parquet", "11-20.parquet", "21-30.parquet", "31-36.parquet"];
+    let all = [
+        "1-10.parquet",
+        "11-20.parquet",
+        "21-30.parquet",
+        "31-36.parquet",
+    ];
     assert_eq!(files(), all);
     // One that was cut off is made anew.
-    let path = folder.path().join("columns").join("shop-0").join(ColumnCache::folder_of(&dataset)).join(all[1]);
+    let path = folder
+        .path()
+        .join("columns")
+        .join("shop-0")
+        .join(ColumnCache::folder_of(&dataset))
+        .join(all[1]);
     std::fs::write(&path, b"PAR1").unwrap();
     let made = build(&dataset, &topic, 36, 90, &columns, None).unwrap();
     assert_eq!(made.batch.num_rows(), 36);
@@ -597,10 +627,15 @@ fn columns_are_kept_and_outgrown_ones_dropped() {
     erased.events[0].event.data = Data::None;
     erased.events[0].erased = true;
     let made = build(&dataset, &erased, 36, 90, &columns, None).unwrap();
-    assert_eq!((made.batch.num_rows(), made.manifest.counts.erased), (35, 1));
+    assert_eq!(
+        (made.batch.num_rows(), made.manifest.counts.erased),
+        (35, 1)
+    );
     columns.forget(&["shop-1".to_owned()].into()).unwrap();
     assert!(!folder.path().join("columns/shop-0").exists());
-    columns.retain(&["shop-1".to_owned()].into(), &Default::default()).unwrap();
+    columns
+        .retain(&["shop-1".to_owned()].into(), &Default::default())
+        .unwrap();
     assert_eq!(columns.disk_bytes(), 0);
 }
 
@@ -618,7 +653,9 @@ fn work_on_what_was_erased_meanwhile_ends() {
     let found = build.columns(&|_, _, _| Ok(())).unwrap();
     columns.forget(&["shop-1".to_owned()].into()).unwrap();
     let manifest = manifest(&dataset, &topics, 0);
-    let error = found.write(Vec::new(), None, manifest, &|_, _, _| Ok(())).unwrap_err();
+    let error = found
+        .write(Vec::new(), None, manifest, &|_, _, _| Ok(()))
+        .unwrap_err();
     assert!(error.message().contains("was erased while"), "{error}");
 }
 
@@ -627,11 +664,27 @@ fn types_are_those_of_the_values() {
     let folder = tempfile::tempdir().unwrap();
     let (dataset, topic) = (dataset("EVENTS"), topic("shop", &simple(5), true));
     let made = build(&dataset, &topic, 5, 90, &cache(folder.path(), 3), None).unwrap();
-    let types: Vec<(&str, &str)> = made.schema.iter().map(|column| (&*column.name, &*column.type_name)).collect();
-    assert_eq!(types[3..], [
-        ("n", "Int64"), ("s", "Int64"), ("high", "Int64"), ("kind", "LargeUtf8"), ("d", "Int64"), ("since", "Int64"),
-        ("later", "Int64"), ("later_sum", "Int64"), ("later_low", "Int64"), ("later_kinds", "Int64"), ("label_complete", "Boolean"),
-    ]);
+    let types: Vec<(&str, &str)> = made
+        .schema
+        .iter()
+        .map(|column| (&*column.name, &*column.type_name))
+        .collect();
+    assert_eq!(
+        types[3..],
+        [
+            ("n", "Int64"),
+            ("s", "Int64"),
+            ("high", "Int64"),
+            ("kind", "LargeUtf8"),
+            ("d", "Int64"),
+            ("since", "Int64"),
+            ("later", "Int64"),
+            ("later_sum", "Int64"),
+            ("later_low", "Int64"),
+            ("later_kinds", "Int64"),
+            ("label_complete", "Boolean"),
+        ]
+    );
 }
 
 #[test]
@@ -640,11 +693,24 @@ fn parts_are_told_and_nothing_reaches_over_a_boundary() {
     let time = |micros: i64| Timestamp::from_instant(Instant::from_nanos(micros * MICROS));
     let text = format!(
         "CREATE DATASET d ON p AT EVENTS HORIZON INTERVAL '10 microseconds'
-         SPLIT BY TIME '{}' SPLIT BY KEY 50, 50 AS SELECT count(*) AS later", time(50));
+         SPLIT BY TIME '{}' SPLIT BY KEY 50, 50 AS SELECT count(*) AS later",
+        time(50)
+    );
     let dataset = Dataset::parse(&text, "d.sql", &projection).unwrap();
     let events = simple(100);
-    let made = build(&dataset, &topic("shop", &events, true), 100, 100, &cache(folder.path(), 30), None).unwrap();
-    let (mut train, mut test) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    let made = build(
+        &dataset,
+        &topic("shop", &events, true),
+        100,
+        100,
+        &cache(folder.path(), 30),
+        None,
+    )
+    .unwrap();
+    let (mut train, mut test) = (
+        std::collections::BTreeSet::new(),
+        std::collections::BTreeSet::new(),
+    );
     let mut none = 0;
     for row in 0..100 {
         let key = value(&made.batch, "key", row).to_json();
@@ -662,7 +728,10 @@ fn parts_are_told_and_nothing_reaches_over_a_boundary() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(train.is_disjoint(&test) && train.len() + test.len() == 4, "{train:?} {test:?}");
+    assert!(
+        train.is_disjoint(&test) && train.len() + test.len() == 4,
+        "{train:?} {test:?}"
+    );
     assert!(none >= 10);
 }
 
@@ -672,18 +741,53 @@ fn wrong_definitions_are_refused_where_they_are_wrong() {
         let error = Dataset::parse(text, "d.sql", &projection).unwrap_err();
         assert!(error.message().contains(expected), "{text}: {error}");
     };
-    check("CREATE DATASET d ON p", "d.sql:1:22: expected AT, found the end");
-    check("CREATE DATASET d ON p AT NOON", "d.sql:1:26: expected EVERY, EVENTS or ROWS, found NOON");
-    check("CREATE DATASET d ON p AT EVENTS AS SELECT count(*) AS n", "expected HORIZON before SELECT");
-    check("CREATE DATASET d ON p AT EVENTS HORIZON INTERVAL '1 day' AS SELECT count(*) OVER (ROWS 3 PRECEDING) AS n", "its window is the horizon");
-    check("CREATE DATASET d ON p AT EVENTS HORIZON INTERVAL '1 month' AS SELECT count(*) AS n", "their lengths differ");
-    check("CREATE DATASET d ON p AT EVERY INTERVAL '1 day' FROM '2024-02-01' TO '2024-01-01'", "the last instant is before the first");
-    check("CREATE DATASET d ON p AT EVERY INTERVAL '1 second' FROM '2020-01-01' TO '2024-01-01'", "too many");
-    check("CREATE DATASET d ON p AT ROWS SPLIT BY KEY 80, 30", "100 in all");
-    check("CREATE DATASET d ON p AT ROWS SPLIT BY TIME '2024-01-01' SPLIT BY KEY 80, 10, 10", "by time there are 2 parts, by key 3");
-    check("CREATE DATASET d ON p AT EVENTS WHERE count(*) > 1", "can't stand inside");
+    check(
+        "CREATE DATASET d ON p",
+        "d.sql:1:22: expected AT, found the end",
+    );
+    check(
+        "CREATE DATASET d ON p AT NOON",
+        "d.sql:1:26: expected EVERY, EVENTS or ROWS, found NOON",
+    );
+    check(
+        "CREATE DATASET d ON p AT EVENTS AS SELECT count(*) AS n",
+        "expected HORIZON before SELECT",
+    );
+    check(
+        "CREATE DATASET d ON p AT EVENTS HORIZON INTERVAL '1 day' AS SELECT count(*) OVER (ROWS 3 PRECEDING) AS n",
+        "its window is the horizon",
+    );
+    check(
+        "CREATE DATASET d ON p AT EVENTS HORIZON INTERVAL '1 month' AS SELECT count(*) AS n",
+        "their lengths differ",
+    );
+    check(
+        "CREATE DATASET d ON p AT EVERY INTERVAL '1 day' FROM '2024-02-01' TO '2024-01-01'",
+        "the last instant is before the first",
+    );
+    check(
+        "CREATE DATASET d ON p AT EVERY INTERVAL '1 second' FROM '2020-01-01' TO '2024-01-01'",
+        "too many",
+    );
+    check(
+        "CREATE DATASET d ON p AT ROWS SPLIT BY KEY 80, 30",
+        "100 in all",
+    );
+    check(
+        "CREATE DATASET d ON p AT ROWS SPLIT BY TIME '2024-01-01' SPLIT BY KEY 80, 10, 10",
+        "by time there are 2 parts, by key 3",
+    );
+    check(
+        "CREATE DATASET d ON p AT EVENTS WHERE count(*) > 1",
+        "can't stand inside",
+    );
     let error = Dataset::parse("CREATE DATASET d ON q AT ROWS", "d.sql", &|name| {
-        Err(foretell_types::Error::not_found(format!("there is no projection {name:?}")))
+        Err(foretell_types::Error::not_found(format!(
+            "there is no projection {name:?}"
+        )))
     });
-    assert_eq!(error.unwrap_err().message(), "d.sql:1:21: there is no projection \"q\"");
+    assert_eq!(
+        error.unwrap_err().message(),
+        "d.sql:1:21: there is no projection \"q\""
+    );
 }

@@ -41,7 +41,9 @@ async fn build(world: &World, name: &str, query: &str, parts: &[(&str, &str, &[u
     }
     let mut body = Vec::new();
     for (name, file, bytes) in parts {
-        let head = format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{file}\"\r\n\r\n");
+        let head = format!(
+            "--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{file}\"\r\n\r\n"
+        );
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(bytes);
         body.extend_from_slice(b"\r\n");
@@ -55,7 +57,11 @@ async fn build(world: &World, name: &str, query: &str, parts: &[(&str, &str, &[u
 fn table(bytes: &[u8]) -> (RecordBatch, String) {
     let bytes = bytes::Bytes::copy_from_slice(bytes);
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
-    let notes = reader.metadata().file_metadata().key_value_metadata().unwrap();
+    let notes = reader
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .unwrap();
     let note = notes.iter().find(|note| note.key == "foretell").unwrap();
     let (manifest, schema) = (note.value.clone().unwrap(), reader.schema().clone());
     let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -81,7 +87,8 @@ fn value(batch: &RecordBatch, name: &str, row: usize) -> Value {
         return flags.value(row).into();
     }
     let text = array.as_string_opt::<i64>().map(|texts| texts.value(row));
-    text.unwrap_or_else(|| array.as_string::<i32>().value(row)).into()
+    text.unwrap_or_else(|| array.as_string::<i32>().value(row))
+        .into()
 }
 
 fn time(minute: u64) -> String {
@@ -116,7 +123,9 @@ async fn import(world: &World, from: u64, count: u64) {
 async fn world() -> World {
     let world = World::new().await;
     import(&world, 0, 400).await;
-    define(&world, "projections", "customer", PROJECTION).await.is(201);
+    define(&world, "projections", "customer", PROJECTION)
+        .await
+        .is(201);
     world
 }
 
@@ -127,9 +136,7 @@ async fn check_states(world: &World, batch: &RecordBatch, known_at: impl Fn(usiz
         let instant = foretell_types::Instant::from_nanos(nanos);
         foretell_types::Timestamp::from_instant(instant).to_string()
     };
-    let question = |row: usize| {
-        json!({ "key": value(batch, "key", row), "at": at(row), "known_at": known_at(row) })
-    };
+    let question = |row: usize| json!({ "key": value(batch, "key", row), "at": at(row), "known_at": known_at(row) });
     let questions: Vec<Value> = (0..batch.num_rows()).map(question).collect();
     let body = json!({"projection": "customer", "questions": questions});
     let answers = world.post("/state:batch", body).await.is(200).json();
@@ -137,7 +144,11 @@ async fn check_states(world: &World, batch: &RecordBatch, known_at: impl Fn(usiz
         for name in COLUMNS {
             let (ours, online) = (value(batch, name, row), &answer["state"][name]);
             let same = ours == *online || (ours.is_number() && ours.as_f64() == online.as_f64());
-            assert!(same, "row {row}, {name}: {ours}, online {online}: {}", questions[row]);
+            assert!(
+                same,
+                "row {row}, {name}: {ours}, online {online}: {}",
+                questions[row]
+            );
         }
     }
 }
@@ -155,27 +166,48 @@ async fn rows_are_what_was_answered_online() {
     assert_eq!(manifest["counts"]["rows"], batch.num_rows());
     assert_eq!(manifest["topics"][0]["head"], 400);
     let (leaves, root) = world.node.log.root().unwrap();
-    assert_eq!(manifest["log"], json!({"leaves": leaves, "root": root.to_string()}));
+    assert_eq!(
+        manifest["log"],
+        json!({"leaves": leaves, "root": root.to_string()})
+    );
 
     let text = "CREATE DATASET weekly ON customer AT EVERY INTERVAL '90 minutes' FROM '2024-01-01' TO '2024-01-01T21:00:00Z'
         HORIZON INTERVAL '2 hours' AS SELECT count(*) AS later";
     define(&world, "datasets", "weekly", text).await.is(201);
     let shown = world.get("/datasets/weekly").await.is(200).json();
     assert_eq!(shown["columns"][2], json!({"name": "n", "type": "Int64"}));
-    assert_eq!(shown["columns"][8], json!({"name": "label_complete", "type": "Boolean"}));
+    assert_eq!(
+        shown["columns"][8],
+        json!({"name": "label_complete", "type": "Boolean"})
+    );
     let (batch, _) = table(&build(&world, "weekly", "", &[]).await.is(200).body);
     let at = |row: usize| {
         let nanos = value(&batch, "time", row).as_i64().unwrap();
         let instant = foretell_types::Instant::from_nanos(nanos);
-        foretell_types::Timestamp::from_instant(instant).to_string().into()
+        foretell_types::Timestamp::from_instant(instant)
+            .to_string()
+            .into()
     };
     check_states(&world, &batch, at).await;
     // The last event is of 19:57: what is later than 17:57 isn't over.
     let open = (0..batch.num_rows()).filter(|row| value(&batch, "label_complete", *row) == false);
     let open: Vec<usize> = open.collect();
-    assert!(!open.is_empty() && open.iter().all(|row| value(&batch, "later", *row).is_null()));
-    assert!(open.iter().all(|row| at(*row).as_str().unwrap() >= "2024-01-01T18:00"));
-    let (batch, _) = table(&build(&world, "weekly", "?as_of=2024-02-01", &[]).await.is(200).body);
+    assert!(
+        !open.is_empty()
+            && open
+                .iter()
+                .all(|row| value(&batch, "later", *row).is_null())
+    );
+    assert!(
+        open.iter()
+            .all(|row| at(*row).as_str().unwrap() >= "2024-01-01T18:00")
+    );
+    let (batch, _) = table(
+        &build(&world, "weekly", "?as_of=2024-02-01", &[])
+            .await
+            .is(200)
+            .body,
+    );
     assert!((0..batch.num_rows()).all(|row| value(&batch, "later", row).is_number()));
 }
 
@@ -184,15 +216,36 @@ async fn a_dataset_is_built_again_from_its_manifest() {
     let world = world().await;
     let text = "CREATE DATASET d ON customer AT ROWS KEY who TIME day SPLIT BY KEY 50, 50";
     define(&world, "datasets", "d", text).await.is(201);
-    let labels = ("labels", "rows.csv", b"who,day,won\nc/1,2024-01-01T05:00:00,7\nc/9,2024-01-02T00:00:00,8\n".as_slice());
+    let labels = (
+        "labels",
+        "rows.csv",
+        b"who,day,won\nc/1,2024-01-01T05:00:00,7\nc/9,2024-01-02T00:00:00,8\n".as_slice(),
+    );
     build(&world, "d", "", &[]).await.is(400);
     let first = build(&world, "d", "", &[labels]).await.is(200);
     let (batch, manifest) = table(&first.body);
-    assert_eq!((value(&batch, "won", 0), value(&batch, "n", 1)), (json!(7), json!(0)));
+    assert_eq!(
+        (value(&batch, "won", 0), value(&batch, "n", 1)),
+        (json!(7), json!(0))
+    );
     // What is appended and defined afterwards changes nothing.
     import(&world, 400, 50).await;
-    define(&world, "projections", "customer", &PROJECTION.replace("count(*)", "2 * count(*)")).await.is(200);
-    define(&world, "datasets", "d", "CREATE DATASET d ON customer AT EVENTS").await.is(200);
+    define(
+        &world,
+        "projections",
+        "customer",
+        &PROJECTION.replace("count(*)", "2 * count(*)"),
+    )
+    .await
+    .is(200);
+    define(
+        &world,
+        "datasets",
+        "d",
+        "CREATE DATASET d ON customer AT EVENTS",
+    )
+    .await
+    .is(200);
     let manifest = ("manifest", "m.json", manifest.as_bytes());
     let again = build(&world, "d", "", &[manifest, labels]).await.is(200);
     assert_eq!(again.body, first.body);
@@ -200,14 +253,27 @@ async fn a_dataset_is_built_again_from_its_manifest() {
     let again = build(&world, "d", "", &[labels, manifest]).await.is(200);
     assert_eq!(again.body, first.body);
     // Of another table, or another log, it isn't.
-    let other = ("labels", "rows.csv", b"who,day,won\nc/1,2024-01-01T05:00:00,6\n".as_slice());
-    let told = build(&world, "d", "", &[manifest, other]).await.is(400).message();
+    let other = (
+        "labels",
+        "rows.csv",
+        b"who,day,won\nc/1,2024-01-01T05:00:00,6\n".as_slice(),
+    );
+    let told = build(&world, "d", "", &[manifest, other])
+        .await
+        .is(400)
+        .message();
     assert!(told.contains("the label table is another one"), "{told}");
     world.delete("/topics/shop").await.is(200);
     world.put("/topics/shop", json!({})).await.is(201);
     import(&world, 0, 400).await;
-    let told = build(&world, "d", "", &[manifest, labels]).await.is(400).message();
-    assert!(told.contains("was made of another topic \"shop\""), "{told}");
+    let told = build(&world, "d", "", &[manifest, labels])
+        .await
+        .is(400)
+        .message();
+    assert!(
+        told.contains("was made of another topic \"shop\""),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -223,25 +289,104 @@ async fn what_is_wrong_is_told_before_the_first_byte() {
         assert!(told.contains(expected), "{text}: {told}");
     };
     let rows = "CREATE DATASET d ON customer AT ROWS";
-    check("CREATE DATASET d ON nobody AT EVENTS", "", &[], "d.sql:1:21: there is no projection \"nobody\"; there are: customer").await;
-    check("CREATE DATASET e ON customer AT EVENTS", "", &[], "the text defines dataset e").await;
+    check(
+        "CREATE DATASET d ON nobody AT EVENTS",
+        "",
+        &[],
+        "d.sql:1:21: there is no projection \"nobody\"; there are: customer",
+    )
+    .await;
+    check(
+        "CREATE DATASET e ON customer AT EVENTS",
+        "",
+        &[],
+        "the text defines dataset e",
+    )
+    .await;
     check(rows, "", &[], "give it with --labels FILE").await;
-    check(rows, "", &[("labels", "l.csv", b"a,b\n1,2\n")], "no column \"key\"; it has: a, b").await;
-    check(rows, "", &[("labels", "l.csv", b"key,time\n1,soon\n")], "l.csv: column \"time\" is of type Utf8").await;
-    check(rows, "", &[("labels", "l.parquet", b"nonsense")], "l.parquet can't be read as Parquet").await;
-    check(rows, "", &[("odd", "x", b"")], "there are labels and manifest").await;
-    check(rows, "", &[("manifest", "x", b"{}")], "no manifest of a dataset").await;
+    check(
+        rows,
+        "",
+        &[("labels", "l.csv", b"a,b\n1,2\n")],
+        "no column \"key\"; it has: a, b",
+    )
+    .await;
+    check(
+        rows,
+        "",
+        &[("labels", "l.csv", b"key,time\n1,soon\n")],
+        "l.csv: column \"time\" is of type Utf8",
+    )
+    .await;
+    check(
+        rows,
+        "",
+        &[("labels", "l.parquet", b"nonsense")],
+        "l.parquet can't be read as Parquet",
+    )
+    .await;
+    check(
+        rows,
+        "",
+        &[("odd", "x", b"")],
+        "there are labels and manifest",
+    )
+    .await;
+    check(
+        rows,
+        "",
+        &[("manifest", "x", b"{}")],
+        "no manifest of a dataset",
+    )
+    .await;
     let events = "CREATE DATASET d ON customer AT EVENTS";
-    check(events, "?at_head=401", &[], "has no position 401 yet: its head is 400").await;
-    check(events, "?at_head=shop:3", &[], "neither a position nor topic=position").await;
-    check(events, "", &[("labels", "l.csv", b"key,time\n")], "has its own instants").await;
-    let count = table(&build(&world, "d", "?at_head=shop=120", &[]).await.is(200).body).0.num_rows();
+    check(
+        events,
+        "?at_head=401",
+        &[],
+        "has no position 401 yet: its head is 400",
+    )
+    .await;
+    check(
+        events,
+        "?at_head=shop:3",
+        &[],
+        "neither a position nor topic=position",
+    )
+    .await;
+    check(
+        events,
+        "",
+        &[("labels", "l.csv", b"key,time\n")],
+        "has its own instants",
+    )
+    .await;
+    let count = table(
+        &build(&world, "d", "?at_head=shop=120", &[])
+            .await
+            .is(200)
+            .body,
+    )
+    .0
+    .num_rows();
     assert_eq!(count, 120);
-    assert_eq!(world.get("/datasets/d/builds").await.is(200).json(), json!([]));
+    assert_eq!(
+        world.get("/datasets/d/builds").await.is(200).json(),
+        json!([])
+    );
     world.delete("/projections/customer").await.is(200);
     let listed = world.get("/datasets").await.is(200).json();
-    assert!(listed[0]["trouble"].as_str().unwrap().contains("there is no projection"), "{listed}");
-    let status = world.send("POST", "/datasets/d/build", &[], Body::empty()).await.status;
+    assert!(
+        listed[0]["trouble"]
+            .as_str()
+            .unwrap()
+            .contains("there is no projection"),
+        "{listed}"
+    );
+    let status = world
+        .send("POST", "/datasets/d/build", &[], Body::empty())
+        .await
+        .status;
     assert_eq!(status, 401);
 }
 
@@ -251,35 +396,68 @@ async fn columns_go_with_what_was_erased() {
     let erasable = json!({"properties": {"erasable": true}});
     world.put("/topics/shop", erasable).await.is(201);
     let events: Vec<Value> = (0..6u8)
-        .map(|n| event(&n.to_string(), &format!("p/{}", n % 2), json!({"name": format!("Name {n}")})))
+        .map(|n| {
+            event(
+                &n.to_string(),
+                &format!("p/{}", n % 2),
+                json!({"name": format!("Name {n}")}),
+            )
+        })
         .collect();
     world.publish(events.into()).await.is(200);
-    define(&world, "projections", "p", "CREATE PROJECTION p ON shop AS SELECT last(data.name) AS name, count(*) AS n").await.is(201);
-    define(&world, "datasets", "d", "CREATE DATASET d ON p AT EVENTS").await.is(201);
+    define(
+        &world,
+        "projections",
+        "p",
+        "CREATE PROJECTION p ON shop AS SELECT last(data.name) AS name, count(*) AS n",
+    )
+    .await
+    .is(201);
+    define(&world, "datasets", "d", "CREATE DATASET d ON p AT EVENTS")
+        .await
+        .is(201);
     let first = build(&world, "d", "", &[]).await.is(200);
     let (batch, manifest) = table(&first.body);
     assert_eq!(value(&batch, "name", 5), json!("Name 5"));
     let columns = world.folder.path().join("data/derived/columns");
     let folders = || {
         let entries = std::fs::read_dir(&columns).unwrap().flatten();
-        entries.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+        entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect::<Vec<_>>()
     };
     let before = folders();
     assert!(before.len() == 1 && before[0].ends_with("-0"), "{before:?}");
-    world.post("/topics/shop/erasures", json!({"subjects": ["p/1"]})).await.is(200);
+    world
+        .post("/topics/shop/erasures", json!({"subjects": ["p/1"]}))
+        .await
+        .is(200);
     assert!(folders().is_empty());
     let (batch, later) = table(&build(&world, "d", "", &[]).await.is(200).body);
-    assert_eq!((value(&batch, "name", 5), value(&batch, "n", 5)), (Value::Null, json!(3)));
+    assert_eq!(
+        (value(&batch, "name", 5), value(&batch, "n", 5)),
+        (Value::Null, json!(3))
+    );
     assert_eq!(value(&batch, "name", 4), json!("Name 4"));
     let later: Value = serde_json::from_str(&later).unwrap();
     assert_eq!(later["counts"]["erased"], 3);
     let told = build(&world, "d", "", &[("manifest", "m", manifest.as_bytes())]).await;
-    assert!(told.is(400).message().contains("3 of the dataset's events were erased since"));
+    assert!(
+        told.is(400)
+            .message()
+            .contains("3 of the dataset's events were erased since")
+    );
     // What nobody reads any more is dropped at the next start.
     world.delete("/datasets/d").await.is(200);
     let world = world.reopen(foretell_server::Application::none()).await;
-    let left = std::fs::read_dir(world.folder.path().join("data/derived/columns")).unwrap().flatten();
-    assert!(left.flat_map(|topic| std::fs::read_dir(topic.path()).unwrap()).count() == 0);
+    let left = std::fs::read_dir(world.folder.path().join("data/derived/columns"))
+        .unwrap()
+        .flatten();
+    assert!(
+        left.flat_map(|topic| std::fs::read_dir(topic.path()).unwrap())
+            .count()
+            == 0
+    );
 }
 
 #[tokio::test]
@@ -295,20 +473,47 @@ async fn files_of_the_application_define_datasets() {
     write("projections/customer.sql", PROJECTION);
     write("datasets/d.sql", "CREATE DATASET d ON customer AT EVENTS");
     let application = || foretell_server::Application::read(&app).unwrap();
-    let node = support::open(&folder.path().join("data"), application()).await.unwrap();
-    let world = World { folder: tempfile::tempdir().unwrap(), node };
+    let node = support::open(&folder.path().join("data"), application())
+        .await
+        .unwrap();
+    let world = World {
+        folder: tempfile::tempdir().unwrap(),
+        node,
+    };
     assert_eq!(world.get("/datasets").await.is(200).json()[0]["name"], "d");
     world.delete("/datasets/d").await.is(409);
-    define(&world, "datasets", "d", "CREATE DATASET d ON customer AT ROWS").await.is(409);
+    define(
+        &world,
+        "datasets",
+        "d",
+        "CREATE DATASET d ON customer AT ROWS",
+    )
+    .await
+    .is(409);
     world.node.close().await;
     write("datasets/d.sql", "CREATE DATASET d ON customer AT NEVER");
     let World { node, .. } = world;
-    support::wait_for("the node is let go", || std::sync::Arc::strong_count(&node) == 1).await;
+    support::wait_for("the node is let go", || {
+        std::sync::Arc::strong_count(&node) == 1
+    })
+    .await;
     drop(node);
-    let error = support::open(&folder.path().join("data"), application()).await.unwrap_err();
-    assert!(error.message().contains("datasets/d.sql:1:33: expected EVERY"), "{error}");
+    let error = support::open(&folder.path().join("data"), application())
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .message()
+            .contains("datasets/d.sql:1:33: expected EVERY"),
+        "{error}"
+    );
     std::fs::remove_file(app.join("datasets/d.sql")).unwrap();
-    let node = support::open(&folder.path().join("data"), application()).await.unwrap();
-    let world = World { folder: tempfile::tempdir().unwrap(), node };
+    let node = support::open(&folder.path().join("data"), application())
+        .await
+        .unwrap();
+    let world = World {
+        folder: tempfile::tempdir().unwrap(),
+        node,
+    };
     assert_eq!(world.get("/datasets").await.is(200).json(), json!([]));
 }

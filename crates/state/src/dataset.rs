@@ -119,7 +119,9 @@ mod tests {
             times: vec![],
             shares: vec![70, 20, 10],
         };
-        let found: Vec<usize> = [0, 69, 70, 89, 90, 99].map(|n| split.of_hundredth(n)).into();
+        let found: Vec<usize> = [0, 69, 70, 89, 90, 99]
+            .map(|n| split.of_hundredth(n))
+            .into();
         assert_eq!(found, [0, 0, 1, 1, 2, 2]);
         assert_eq!(split.parts(), ["train", "validation", "test"]);
     }

@@ -99,9 +99,10 @@ pub async fn build(State(node): Server, Path(name): Path<String>, request: Reque
     }
     let disposition = format!("attachment; filename=\"{}.parquet\"", wanted.name);
     let (first, rest) = node.build_dataset(wanted).await?;
-    let rest = futures::stream::unfold(rest, |mut rest| async move {
-        Some((rest.recv().await?, rest))
-    });
+    let rest = futures::stream::unfold(
+        rest,
+        |mut rest| async move { Some((rest.recv().await?, rest)) },
+    );
     let pieces = futures::stream::iter([Ok::<Bytes, Error>(first)]).chain(rest);
     Ok((
         [

@@ -11,9 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::definitions::{
-    DatasetConfig, FunctionAppConfig, NamespaceConfig, StorageAccountConfig,
-};
+use super::definitions::{DatasetConfig, FunctionAppConfig, NamespaceConfig, StorageAccountConfig};
 
 /// The topic that holds the configuration.
 pub const CONFIG: &str = "foretell.config";

@@ -59,7 +59,9 @@ impl Dataset {
             }),
             None if tokens.is_at_end() => None,
             None => {
-                return Err(tokens.wrong("HORIZON before SELECT (labels are folded over it), or the end"));
+                return Err(
+                    tokens.wrong("HORIZON before SELECT (labels are folded over it), or the end")
+                );
             }
         };
         features.inputs = compiler.inputs;

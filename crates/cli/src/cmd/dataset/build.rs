@@ -79,11 +79,13 @@ impl Build {
     async fn fetch(&self, client: &Client) -> Result<Manifest> {
         let manifest = self.manifest.as_deref().map(read_manifest).transpose()?;
         let of_manifest = manifest.as_ref().map(|manifest| &manifest.dataset.name);
-        let name = encode(self.name.as_ref().or(of_manifest).map_or("", String::as_str));
-        let id = foretell_log::Environment::real()
-            .random
-            .uuid()
-            .to_string();
+        let name = encode(
+            self.name
+                .as_ref()
+                .or(of_manifest)
+                .map_or("", String::as_str),
+        );
+        let id = foretell_log::Environment::real().random.uuid().to_string();
         let mut path = format!("/datasets/{name}/build?id={id}");
         for (parameter, value) in [("at_head", &self.at_head), ("as_of", &self.as_of)] {
             if let Some(value) = value {

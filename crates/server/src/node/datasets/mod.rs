@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::config::Change;
 use super::config::Definition as _;
 use super::definitions::{DatasetConfig, change_event};
-use super::config::Change;
 use super::topics::check_owner;
 use super::{Node, Owner, blocking};
 use topic::LogTopic;
@@ -60,7 +60,9 @@ impl Node {
             let dataset = self.parse_dataset(&text, &file)?;
             if !named.insert(dataset.name.clone()) {
                 let name = dataset.name;
-                return Err(Error::invalid(format!("{file}: dataset {name} is there twice")));
+                return Err(Error::invalid(format!(
+                    "{file}: dataset {name} is there twice"
+                )));
             }
             self.put_dataset(&dataset, Owner::File).await?;
         }
@@ -83,7 +85,9 @@ impl Node {
                     [] => "none is defined".to_owned(),
                     _ => format!("there are: {}", names.join(", ")),
                 };
-                return Err(Error::not_found(format!("there is no projection {name:?}; {there}")));
+                return Err(Error::not_found(format!(
+                    "there is no projection {name:?}; {there}"
+                )));
             };
             Projection::parse(&found.text, &format!("{name}.sql"))
         })
@@ -99,7 +103,10 @@ impl Node {
         };
         let (known, count) = {
             let config = self.config.read();
-            (config.datasets.get(&defined.name).cloned(), config.datasets.len())
+            (
+                config.datasets.get(&defined.name).cloned(),
+                config.datasets.len(),
+            )
         };
         match &known {
             Some(known) => check_owner(known.owner, owner, "dataset", &known.name)?,
@@ -184,9 +191,7 @@ impl Node {
     pub fn builds_json(&self, name: &str) -> Vec<Value> {
         let builds = self.datasets.builds.lock();
         let of_name = builds.iter().filter(|(_, status)| status.dataset == name);
-        let json = |(id, status): (&Uuid, &Status)| {
-            json!({ "id": id, "step": status.step, "progress": [status.done, status.total] })
-        };
+        let json = |(id, status): (&Uuid, &Status)| json!({ "id": id, "step": status.step, "progress": [status.done, status.total] });
         of_name.map(json).collect()
     }
 
@@ -207,8 +212,9 @@ impl Node {
     pub async fn table_folder(&self) -> Result<PathBuf> {
         let folder = self.data().join(TABLES);
         blocking(move || {
-            std::fs::create_dir_all(&folder)
-                .map_err(|error| Error::io(format_args!("can't make {}", folder.display()), error))?;
+            std::fs::create_dir_all(&folder).map_err(|error| {
+                Error::io(format_args!("can't make {}", folder.display()), error)
+            })?;
             Ok(folder)
         })
         .await
@@ -219,9 +225,14 @@ impl Node {
         // What a process that was killed had left of label tables.
         let _ = std::fs::remove_dir_all(self.data().join(TABLES));
         let config = self.config();
-        let compiled = config.datasets.keys().filter_map(|name| self.dataset(name).ok());
+        let compiled = config
+            .datasets
+            .keys()
+            .filter_map(|name| self.dataset(name).ok());
         let used: BTreeSet<String> = compiled.map(|of| ColumnCache::folder_of(&of)).collect();
-        self.datasets.columns.retain(&self.topic_identities()?, &used)
+        self.datasets
+            .columns
+            .retain(&self.topic_identities()?, &used)
     }
 
     /// Drops the columns of topics some of which was erased. Builds that may hold what it was end.
