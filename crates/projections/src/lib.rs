@@ -17,6 +17,7 @@ mod projection;
 mod store;
 
 pub use ask::Ask;
+pub use event::LogEvent;
 pub use known::Known;
 pub use manager::Projections;
 pub use options::Options;

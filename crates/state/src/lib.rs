@@ -33,6 +33,7 @@
 //! assert_eq!(state(Some("2024-02-15"), Some("2")), r#"{"city":"London","name":"Ada"}"#);
 //! ```
 
+mod dataset;
 mod definition;
 mod difference;
 mod expr;
@@ -51,6 +52,7 @@ mod sql;
 mod value_type;
 mod why;
 
+pub use dataset::{Dataset, Instants, Labels, Split};
 pub use definition::{Aggregate, Definition, Output};
 pub use difference::{Change, Field, at_field, difference};
 pub use expr::{Expr, Operator};

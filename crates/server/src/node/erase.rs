@@ -96,6 +96,7 @@ impl Node {
         })
         .await?;
         self.forget_erased().await?;
+        self.forget_columns().await?;
         let node = self.clone();
         blocking(move || {
             let log = &node.log;
