@@ -90,7 +90,7 @@ fn secrets_show_only_if_asked_for_and_never_in_the_log() {
         "swordfish\n"
     );
     let events = text(&data, &["read", "foretell.stacks", "--json"]);
-    assert!(events.contains("sealed") && !events.contains("swordfish"));
+    assert!(events.contains("reference") && !events.contains("swordfish"));
     assert_eq!(json(&data, &["stack", "ls"])[0]["project"], "shop");
 }
 

@@ -283,19 +283,18 @@ impl Deployment {
             return Ok(());
         }
         let config = self.config_of(state.provider.as_deref()).await?;
-        self.provider
-            .delete(Delete {
-                resource: crate::Resource {
-                    urn: &state.urn,
-                    token: &token,
-                    config: &config,
-                },
-                id,
-                inputs: &state.inputs,
-                outputs: &state.outputs,
-                purge: self.settings.purge,
-            })
-            .await
+        let delete = self.provider.delete(Delete {
+            resource: crate::Resource {
+                urn: &state.urn,
+                token: &token,
+                config: &config,
+            },
+            id,
+            inputs: &state.inputs,
+            outputs: &state.outputs,
+            purge: self.settings.purge,
+        });
+        within(state.delete_timeout_ms.map(Duration::from_millis), delete).await
     }
 }
 
@@ -313,10 +312,10 @@ fn is_certain(kind: ErrorKind) -> bool {
     !matches!(kind, ErrorKind::Io | ErrorKind::Unavailable)
 }
 
-async fn within<T>(
+async fn within<T, E: From<Error>>(
     limit: Option<Duration>,
-    work: impl Future<Output = Result<T, Partial>>,
-) -> Result<T, Partial> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let limit = limit.unwrap_or(STEP_TIMEOUT);
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();

@@ -66,6 +66,7 @@ pub use lookup::resource_id;
 pub use projections::StateQuestion;
 pub use publish::Conditions;
 pub use state::StateAnswer;
+pub use storage_accounts::no_blob;
 use tokens::Tokens;
 
 /// What a node is opened with.
@@ -125,6 +126,8 @@ pub struct Node {
     topics: RwLock<HashMap<String, Arc<TopicEntry>>>,
     /// Changes of the configuration go one after the other.
     changes: tokio::sync::Mutex<Phase>,
+    /// Events of stacks are appended one after the other.
+    stack_changes: tokio::sync::Mutex<()>,
     /// Changes whenever a topic was deleted: who follows one looks whether it is still there.
     deletions: tokio::sync::watch::Sender<u64>,
     quotas: quota::Quotas,

@@ -68,6 +68,7 @@ impl Node {
             config: Arc::new(RwLock::new(config)),
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
+            stack_changes: tokio::sync::Mutex::default(),
             deletions: tokio::sync::watch::Sender::new(0),
             telemetry,
             quotas: super::quota::Quotas::default(),
