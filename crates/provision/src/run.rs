@@ -92,7 +92,10 @@ impl Runner {
         before: &StackState,
     ) -> Result<Option<Outcome>> {
         let (reporter, held) = held_back();
-        let preview = self.run(program, config, true, reporter).await?;
+        (self.reporter)(Report::Previewing(true));
+        let preview = self.run(program, config, true, reporter).await;
+        (self.reporter)(Report::Previewing(false));
+        let preview = preview?;
         let after = preview.state().await;
         let failed = !preview.failures().is_empty();
         let flags = full_flags(&self.project, self.flags.clone());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foretell_provision::{
     Accepts, ChangeKind, Operation, Outcome, Phase, Properties, Report, Severity, StepReport, Urn,
@@ -16,6 +16,9 @@ use crate::output::{Failure, line, note};
 
 const SECRET: &str = "[secret]";
 const UNKNOWN: &str = "[unknown]";
+/// How a row shows that its step goes on.
+const RUNNING: &str = "{msg} ({elapsed})...";
+const TICK: Duration = Duration::from_secs(1);
 
 pub struct Display {
     as_json: bool,
@@ -33,6 +36,8 @@ struct Rows {
     rows: HashMap<Urn, Row>,
     /// What is shown after the tree.
     details: Vec<String>,
+    /// Before there is any.
+    previewing: Option<ProgressBar>,
 }
 
 struct Row {
@@ -94,6 +99,22 @@ impl Display {
                 self.say(&format!("{kind}{of}{message}"));
             }
             Report::Line(text) | Report::Note(text) => self.say(&text),
+            Report::Previewing(begun) => self.previewing(begun),
+        }
+    }
+
+    /// What goes before any row: on a terminal only, which would show nothing for a while.
+    fn previewing(&self, begun: bool) {
+        let mut rows = self.rows();
+        if let Some(bar) = rows.previewing.take() {
+            bar.finish_and_clear();
+        }
+        if let Some(tree) = self.tree.as_ref().filter(|_| begun) {
+            let bar = tree.add(ProgressBar::new_spinner());
+            bar.set_style(style(RUNNING));
+            bar.set_message("previewing");
+            bar.enable_steady_tick(TICK);
+            rows.previewing = Some(bar);
         }
     }
 
@@ -116,7 +137,7 @@ impl Display {
             let bar = self
                 .tree
                 .as_ref()
-                .map(|tree| tree.insert(place, plain_bar()));
+                .map(|tree| tree.insert(place, ProgressBar::new_spinner()));
             let row = Row {
                 depth,
                 began: Instant::now(),
@@ -133,13 +154,22 @@ impl Display {
             self.text(step, row.depth, took)
         );
         match &row.bar {
-            Some(bar) => bar.set_message(text),
+            Some(bar) => {
+                let running = step.phase == Phase::Started && !self.preview;
+                bar.set_style(style(if running { RUNNING } else { "{msg}" }));
+                bar.set_message(text);
+                match running {
+                    true => bar.enable_steady_tick(TICK),
+                    false => bar.disable_steady_tick(),
+                }
+            }
             // Each end of a step is a line, and what stays as it is takes none.
             None if step.phase == Phase::Started || self.as_json => {}
             None if step.operation == Operation::Same && step.phase == Phase::Done => {}
             None => note(&text),
         }
-        if self.diff && step.phase == Phase::Done && step.operation != Operation::Same {
+        let changed = !matches!(step.operation, Operation::Same | Operation::Read);
+        if self.diff && step.phase == Phase::Done && changed {
             let details = details(step);
             rows.details.extend(details);
         }
@@ -153,8 +183,8 @@ impl Display {
         let mut status = match &step.phase {
             Phase::Skipped => "skipped".to_owned(),
             Phase::Failed(_) => "failed".to_owned(),
-            Phase::Started if !self.preview => format!("{}...", doing(step.operation)),
-            Phase::Started => String::new(),
+            Phase::Started if self.preview => String::new(),
+            Phase::Started => doing(step.operation).to_owned(),
             Phase::Done if self.preview => wanted(step.operation).to_owned(),
             Phase::Done => done(step.operation).to_owned(),
         };
@@ -247,12 +277,8 @@ fn place(rows: &Rows, parent: Option<&Urn>, depth: usize) -> usize {
     at + 1 + below.count()
 }
 
-fn plain_bar() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        bar.set_style(style);
-    }
-    bar
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 fn mark(operation: Operation) -> &'static str {

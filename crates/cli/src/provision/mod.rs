@@ -18,6 +18,7 @@ pub use server::Server;
 
 use crate::Globals;
 use crate::client::Client;
+use crate::cmd::serve::stop_signal;
 use crate::output::{Failure, line, note};
 use display::Display;
 
@@ -87,7 +88,11 @@ pub async fn run(
     globals: &Globals,
 ) -> Result<(), Failure> {
     let server = Arc::new(Server::new(client));
-    let done = run_on(program, running, what, server.clone(), globals).await;
+    let stopped = stop_signal()?;
+    let done = tokio::select! {
+        done = run_on(program, running, what, server.clone(), globals) => done,
+        () = stopped => Err(interrupted(what)),
+    };
     if let Some(server) = Arc::into_inner(server) {
         server.close().await;
     }
@@ -149,6 +154,16 @@ async fn run_on(
     let outcome = outcome.inspect_err(|_| display.clear())?;
     display.finish(&outcome, running.show_secrets)?;
     end(&outcome, running, globals, what)
+}
+
+/// What was begun is recorded, and the program ends with us.
+fn interrupted(what: Run) -> Failure {
+    let next = match what {
+        Run::Up { .. } => ": the next `foretell up` goes on from there",
+        Run::Preview => "",
+        Run::Down { .. } => ": the next `foretell down` goes on from there",
+    };
+    Error::unavailable(format!("interrupted{next}")).into()
 }
 
 fn end(outcome: &Outcome, running: &Running, globals: &Globals, what: Run) -> Result<(), Failure> {

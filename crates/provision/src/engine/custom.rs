@@ -228,9 +228,6 @@ impl Deployment {
                 });
             }
         }
-        if let Some(first) = options.delete_before_replace {
-            diff.delete_before_replace = first;
-        }
         Ok(diff)
     }
 }

@@ -73,10 +73,7 @@ impl Provider for World {
         for change in &mut changes {
             change.replace = matches!(change.property(), "name" | "fixed");
         }
-        Diff {
-            changes,
-            delete_before_replace: false,
-        }
+        Diff { changes }
     }
 
     fn identify(&self, _: Resource<'_>, inputs: &Properties) -> Option<String> {
@@ -277,6 +274,10 @@ async fn a_replacement_is_made_before_the_old_one_goes() {
     assert_eq!((done.changes().replace, done.changes().delete), (1, 0));
     assert_eq!(bench.world.told(), ["create a-2", "delete a-1"]);
     assert!(bench.state().await.replaced.is_empty());
+    let mut first = thing("a", &[("fixed", 3.0.into())]);
+    first.options.delete_before_replace = Some(true);
+    bench.up(&[first]).await;
+    assert_eq!(bench.world.told(), ["delete a-2", "create a-2"]);
 }
 
 #[tokio::test]
