@@ -288,7 +288,12 @@ async fn an_application_is_made_found_and_deleted() {
             made.id
         );
         let found = world.provider.read(resource, &made.id, None).await.unwrap();
-        assert!(found.is_some(), "{}", made.id);
+        let found = found.unwrap_or_else(|| panic!("{}", made.id));
+        // So that it can be imported by the program that made it.
+        for (name, value) in &found.inputs {
+            let same = made.inputs.get(name).is_none_or(|input| input == value);
+            assert!(same, "{name} of {}", made.id);
+        }
         let short = made.token.strip_prefix("azure-native:").unwrap();
         assert!(
             world
