@@ -497,7 +497,7 @@ async fn what_is_wrong_is_said_before_anything_is_made() {
         (
             "web:WebApp",
             json!({"resourceGroupName": "g", "kind": "functionapp", "siteConfig": {"appSettings": [{"name": "WEBSITE_RUN_FROM_PACKAGE", "value": "none.zip"}]}}),
-            "siteConfig.appSettings[0].value: can't read the code at none.zip",
+            "siteConfig.appSettings[0].value: the code: can't read none.zip",
         ),
         (
             "web:WebAppApplicationSettings",

@@ -167,15 +167,15 @@ async fn blobs_are_put_looked_at_and_deleted() {
         found,
         json!({"account": "events1", "container": "code", "name": "a/B ü.zip", "bytes": 6})
     );
-    let file = world
-        .folder
-        .path()
-        .join("data/storage/_accounts/events1/code/a/B ü.zip");
-    assert_eq!(std::fs::read(&file).unwrap(), b"second");
+    let stored = async || {
+        let found = world.node.storage.get("events1:code", "a/B ü.zip").await;
+        found.unwrap()
+    };
+    assert_eq!(stored().await.unwrap(), "second");
     let other = at("x").replace("code", "none");
     put(&other, b"").await.is(404);
     put(&at("a/../b"), b"").await.is(400);
     world.delete(&at("a/B%20%C3%BC.zip")).await.is(200);
     world.delete(&at("a/B%20%C3%BC.zip")).await.is(404);
-    assert!(!file.exists());
+    assert_eq!(stored().await, None);
 }

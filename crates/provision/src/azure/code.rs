@@ -138,12 +138,14 @@ fn from_config(of: Checked<'_>) -> Result<Option<Source>> {
 
 /// The zip at a path, or what its folder holds as one: always the same for the same content.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    if !path.is_dir() {
-        return pack::read(path);
-    }
-    let mut zip = pack::Zip::new();
-    zip.folder("", path, &LEFT_OUT)?;
-    zip.finish()
+    let packed = match path.is_dir() {
+        false => pack::read(path),
+        true => {
+            let mut zip = pack::Zip::new();
+            zip.folder("", path, &LEFT_OUT).and_then(|()| zip.finish())
+        }
+    };
+    packed.map_err(|error| error.context("the code"))
 }
 
 #[cfg(test)]
