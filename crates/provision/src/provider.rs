@@ -62,6 +62,8 @@ pub struct Supported {
     /// The package whose types these are, such as `azure-native`.
     pub package: &'static str,
     pub types: Vec<&'static str>,
+    /// Types that there aren't, for which `check` has a reason.
+    pub refused: Vec<&'static str>,
     pub functions: Vec<&'static str>,
 }
 

@@ -16,8 +16,11 @@ use crate::output::{Failure, line, note};
 
 const SECRET: &str = "[secret]";
 const UNKNOWN: &str = "[unknown]";
-/// How a row shows that its step goes on.
-const RUNNING: &str = "{msg} ({elapsed})...";
+/// How a row shows that its step goes on. What a terminal has no room for is cut off.
+const RUNNING: &str = "{wide_msg} {elapsed}";
+const DONE: &str = "{wide_msg}";
+/// The columns of lines, whose longest isn't known beforehand.
+const WIDTHS: [usize; 2] = [49, 24];
 const TICK: Duration = Duration::from_secs(1);
 
 pub struct Display {
@@ -33,6 +36,8 @@ pub struct Display {
 struct Rows {
     /// In the order of the tree.
     order: Vec<Urn>,
+    /// Of its columns: that of the types, and that of the names.
+    widths: [usize; 2],
     rows: HashMap<Urn, Row>,
     /// What is shown after the tree.
     details: Vec<String>,
@@ -44,6 +49,24 @@ struct Row {
     depth: usize,
     began: Instant,
     bar: Option<ProgressBar>,
+    cells: Cells,
+}
+
+/// What a row shows: the type, the name, and what is done.
+#[derive(Default)]
+struct Cells([String; 3]);
+
+impl Cells {
+    fn text(&self, [first, second]: [usize; 2]) -> String {
+        let [kind, name, status] = &self.0;
+        format!("{kind:<first$} {name:<second$} {status}")
+            .trim_end()
+            .to_owned()
+    }
+
+    fn widths(&self) -> [usize; 2] {
+        [0, 1].map(|at| self.0[at].chars().count())
+    }
 }
 
 impl Display {
@@ -69,10 +92,13 @@ impl Display {
         }
     }
 
-    pub fn clear(&self) {
-        if let Some(tree) = &self.tree {
-            // A terminal that is gone has nothing to be cleared.
-            let _ = tree.clear();
+    /// Nothing more happens: the tree stays as it is.
+    pub fn leave(&self) {
+        self.previewing(false);
+        for row in self.rows().rows.values() {
+            if let Some(bar) = &row.bar {
+                bar.abandon();
+            }
         }
     }
 
@@ -142,32 +168,16 @@ impl Display {
                 depth,
                 began: Instant::now(),
                 bar,
+                cells: Cells::default(),
             };
             rows.order.insert(place, step.urn.clone());
             rows.rows.insert(step.urn.clone(), row);
         }
-        let row = &rows.rows[&step.urn];
-        let took = row.began.elapsed().as_secs_f64();
-        let text = format!(
-            "{} {}",
-            mark(step.operation),
-            self.text(step, row.depth, took)
-        );
-        match &row.bar {
-            Some(bar) => {
-                let running = step.phase == Phase::Started && !self.preview;
-                bar.set_style(style(if running { RUNNING } else { "{msg}" }));
-                bar.set_message(text);
-                match running {
-                    true => bar.enable_steady_tick(TICK),
-                    false => bar.disable_steady_tick(),
-                }
-            }
-            // Each end of a step is a line, and what stays as it is takes none.
-            None if step.phase == Phase::Started || self.as_json => {}
-            None if step.operation == Operation::Same && step.phase == Phase::Done => {}
-            None => note(&text),
-        }
+        let (depth, took) = {
+            let row = &rows.rows[&step.urn];
+            (row.depth, row.began.elapsed().as_secs_f64())
+        };
+        self.put(&mut rows, step, self.cells(step, depth, took));
         let changed = !matches!(step.operation, Operation::Same | Operation::Read);
         if self.diff && step.phase == Phase::Done && changed {
             let details = details(step);
@@ -175,7 +185,41 @@ impl Display {
         }
     }
 
-    fn text(&self, step: &StepReport, depth: usize, took: f64) -> String {
+    /// Shows what a row has now.
+    fn put(&self, rows: &mut Rows, step: &StepReport, cells: Cells) {
+        let Some(row) = rows.rows.get_mut(&step.urn) else {
+            return;
+        };
+        let Some(bar) = &row.bar else {
+            // Each end of a step is a line, and what stays as it is takes none.
+            let is_same = step.operation == Operation::Same && step.phase == Phase::Done;
+            if !self.as_json && step.phase != Phase::Started && !is_same {
+                note(&cells.text(WIDTHS));
+            }
+            return;
+        };
+        let running = step.phase == Phase::Started && !self.preview;
+        bar.set_style(style(if running { RUNNING } else { DONE }));
+        match running {
+            true => bar.enable_steady_tick(TICK),
+            false => bar.disable_steady_tick(),
+        }
+        let wanted = cells.widths();
+        row.cells = cells;
+        let widths = [0, 1].map(|at| rows.widths[at].max(wanted[at]));
+        if widths == rows.widths {
+            bar.set_message(row.cells.text(widths));
+            return;
+        }
+        rows.widths = widths;
+        for row in rows.rows.values() {
+            if let Some(bar) = &row.bar {
+                bar.set_message(row.cells.text(widths));
+            }
+        }
+    }
+
+    fn cells(&self, step: &StepReport, depth: usize, took: f64) -> Cells {
         let indent = match (depth, &self.tree) {
             (0, _) | (_, None) => String::new(),
             (depth, Some(_)) => format!("{}├─ ", "│  ".repeat(depth - 1)),
@@ -197,18 +241,15 @@ impl Display {
         if let Some(more) = &step.note {
             status.push_str(&format!(" ({more})"));
         }
-        let name = format!("{indent}{}", step.urn.token());
-        format!("{name:<46} {:<24} {status}", step.urn.name())
+        let mark = mark(step.operation);
+        let kind = format!("{mark} {indent}{}", step.urn.token());
+        Cells([kind, step.urn.name().to_owned(), status])
     }
 
     /// What came of it: diagnostics, outputs and numbers.
     pub fn finish(&self, outcome: &Outcome, show_secrets: bool) -> Result<(), Failure> {
+        self.leave();
         let rows = self.rows();
-        for row in rows.rows.values() {
-            if let Some(bar) = &row.bar {
-                bar.abandon();
-            }
-        }
         if self.as_json {
             return Ok(());
         }

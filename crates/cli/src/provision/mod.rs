@@ -88,11 +88,7 @@ pub async fn run(
     globals: &Globals,
 ) -> Result<(), Failure> {
     let server = Arc::new(Server::new(client));
-    let stopped = stop_signal()?;
-    let done = tokio::select! {
-        done = run_on(program, running, what, server.clone(), globals) => done,
-        () = stopped => Err(interrupted(what)),
-    };
+    let done = run_on(program, running, what, server.clone(), globals).await;
     if let Some(server) = Arc::into_inner(server) {
         server.close().await;
     }
@@ -146,24 +142,31 @@ async fn run_on(
         skip_preview: what == Run::Up { skip_preview: true },
         purge: what == Run::Down { purge: true },
     };
-    let outcome = match what {
-        Run::Up { .. } => runner.up().await,
-        Run::Preview => runner.preview().await,
-        Run::Down { .. } => runner.down().await,
+    let stopped = stop_signal()?;
+    let work = async {
+        match what {
+            Run::Up { .. } => runner.up().await,
+            Run::Preview => runner.preview().await,
+            Run::Down { .. } => runner.down().await,
+        }
     };
-    let outcome = outcome.inspect_err(|_| display.clear())?;
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = stopped => Err(interrupted(what)),
+    };
+    let outcome = outcome.inspect_err(|_| display.leave())?;
     display.finish(&outcome, running.show_secrets)?;
     end(&outcome, running, globals, what)
 }
 
 /// What was begun is recorded, and the program ends with us.
-fn interrupted(what: Run) -> Failure {
+fn interrupted(what: Run) -> Error {
     let next = match what {
         Run::Up { .. } => ": the next `foretell up` goes on from there",
         Run::Preview => "",
         Run::Down { .. } => ": the next `foretell down` goes on from there",
     };
-    Error::unavailable(format!("interrupted{next}")).into()
+    Error::unavailable(format!("interrupted{next}"))
 }
 
 fn end(outcome: &Outcome, running: &Running, globals: &Globals, what: Run) -> Result<(), Failure> {

@@ -259,7 +259,8 @@ impl Provider for AzureNative {
         let types = functions::KINDS.iter().map(|kind| kind.token());
         Supported {
             package: "azure-native",
-            types: types.chain(refused::tokens()).collect(),
+            types: types.collect(),
+            refused: refused::tokens().collect(),
             functions: functions::tokens(),
         }
     }

@@ -1,7 +1,7 @@
 //! Folders, assets and archives of a program as the zip that Azure gets of them.
 
 use std::io::{Cursor, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use foretell_types::limits::{PACKAGE_FILES, PACKAGE_UNPACKED_BYTES};
 use foretell_types::{Error, ErrorKind, Result};
@@ -174,7 +174,7 @@ fn files(root: &Path, left_out: &[&str]) -> Result<Vec<String>> {
     Ok(found)
 }
 
-fn name_of(root: &Path, path: &PathBuf) -> Result<String> {
+fn name_of(root: &Path, path: &Path) -> Result<String> {
     let name = path.strip_prefix(root).unwrap_or(path).to_str();
     name.map(str::to_owned)
         .ok_or_else(|| Error::invalid(format!("the name of {} is not UTF-8", path.display())))

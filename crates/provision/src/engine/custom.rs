@@ -56,7 +56,11 @@ impl Deployment {
             return Ok(self.leave_out(next));
         }
         let token = unversioned(urn.token());
-        if !self.provider.supported().types.contains(&token.as_str()) {
+        let supported = self.provider.supported();
+        if ![supported.types, supported.refused]
+            .concat()
+            .contains(&&*token)
+        {
             return self.refused(&next, self.unsupported(urn.token())).await;
         }
         let (live, pending) = self

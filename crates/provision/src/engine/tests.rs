@@ -48,6 +48,7 @@ impl Provider for World {
         Supported {
             package: "test",
             types: vec![THING],
+            refused: Vec::new(),
             functions: vec!["test:index:echo"],
         }
     }
