@@ -255,3 +255,29 @@ fn each_secret(
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use super::*;
+
+    #[test]
+    fn what_was_encrypted_in_an_event_is_still_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let master = MasterKey::new([7; 32]);
+        let vault = Vault {
+            stack: "shop/dev".to_owned(),
+            prefix: "stack.x.".to_owned(),
+            master: master.clone(),
+            secrets: Secrets::new(folder.path(), master.clone()),
+            taken: Vec::new(),
+        };
+        let sealed = master.seal("{\"deep\":\"tiger\"}").unwrap();
+        let mut events =
+            [json!({ "type": "a", "data": [{ SIGNATURE: SECRET, "sealed": sealed }] })];
+        vault.reveal(&mut events).unwrap();
+        let expected = json!([{ SIGNATURE: SECRET, "value": { "deep": "tiger" } }]);
+        assert_eq!(events[0]["data"], expected);
+    }
+}
