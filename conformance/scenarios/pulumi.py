@@ -1,6 +1,7 @@
-"""The Pulumi example, in Python and in YAML: `foretell up`, then the real client publishes."""
+"""The Pulumi example, in each language: `foretell up`, then the real client publishes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from server import Topic
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples" / "pulumi"
 PATIENCE_S = 60
-RESOURCES = 9
+#: The TypeScript program has its code in a container and a blob.
+RESOURCES = {"python": 9, "yaml": 9, "typescript": 11}
 
 #: What the usual mistakes are answered with.
 MISTAKES = {
@@ -32,6 +34,7 @@ def programs(folder: str) -> Path:
     shutil.copytree(EXAMPLES, copy)
     for name in ("python", "naive"):
         (copy / name / "venv").symlink_to(sys.prefix)
+    (copy / "typescript" / "node_modules").symlink_to(os.environ["NODE_PATH"])
     return copy
 
 
@@ -41,7 +44,7 @@ def deployed(program: str):
         with tempfile.TemporaryDirectory() as folder:
             path = str(programs(folder) / program)
             made = json.loads(server.command("up", path, "--json"))
-            assert made["changes"]["create"] == RESOURCES, made
+            assert made["changes"]["create"] == RESOURCES[program], made
             shown = server.command("stack", "output", path, "--json", "--show-secrets")
             outputs = json.loads(shown)
             assert outputs["topic_key"] not in json.dumps(made), "a secret is shown"
@@ -52,7 +55,7 @@ def deployed(program: str):
             assert json.loads(wanted.read_text()) == {"order": "/orders/1", "points": 2}
             again = json.loads(server.command("up", path, "--json"))
             changes = {name: n for name, n in again["changes"].items() if n}
-            assert changes == {"same": RESOURCES}, again
+            assert changes == {"same": RESOURCES[program]}, again
             assert [file.name for file in receipts.iterdir()] == ["large.json"], "the filter"
             server.command("down", path, "--json")
             apps = json.loads(server.command("function", "list", "--json"))
@@ -108,7 +111,7 @@ def under_mocks(topic: Topic) -> None:
 
 SCENARIOS = [Scenario("pulumi: the example under Pulumi's mocks", under_mocks)] + [
     Scenario(f"pulumi: the example in {name}", deployed(folder))
-    for name, folder in (("Python", "python"), ("YAML", "yaml"))
+    for name, folder in (("Python", "python"), ("YAML", "yaml"), ("TypeScript", "typescript"))
 ] + [
     Scenario(f"pulumi: {mistake} says what to write instead", mistaken(mistake, instead))
     for mistake, instead in MISTAKES.items()

@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use support::{json, run, text};
+use support::{foretell, json, run, text};
 
 const PROGRAM: &str = "
 name: shop
@@ -42,12 +44,7 @@ fn a_program_is_made_kept_changed_and_deleted() {
     let dir = program(folder.path(), PROGRAM);
     let preview = json(&data, &["preview", &dir]);
     assert_eq!(counts(&preview), [3, 0, 0, 0, 0]);
-    assert!(
-        json(&data, &["topic", "list"])
-            .as_array()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(!data.exists(), "a preview begins nothing");
     let made = json(&data, &["up", &dir]);
     assert_eq!(counts(&made), [3, 0, 0, 0, 0]);
     let name = made["outputs"]["name"].as_str().unwrap().to_owned();
@@ -60,6 +57,8 @@ fn a_program_is_made_kept_changed_and_deleted() {
         (counts(&again), &again["outputs"]),
         ([0, 0, 0, 0, 3], &made["outputs"])
     );
+    let at_once = json(&data, &["up", &dir, "-y", "--skip-preview", "-s", "dev"]);
+    assert_eq!(counts(&at_once), [0, 0, 0, 0, 3]);
     let replaced = json(
         &data,
         &["up", &dir, "--config", "schema=CloudEventSchemaV1_0"],
@@ -90,7 +89,7 @@ fn secrets_show_only_if_asked_for_and_never_in_the_log() {
         "swordfish\n"
     );
     let events = text(&data, &["read", "foretell.stacks", "--json"]);
-    assert!(events.contains("sealed") && !events.contains("swordfish"));
+    assert!(events.contains("reference") && !events.contains("swordfish"));
     assert_eq!(json(&data, &["stack", "ls"])[0]["project"], "shop");
 }
 
@@ -136,5 +135,133 @@ fn what_is_wrong_is_told_before_anything_is_changed() {
         String::from_utf8(output.stderr)
             .unwrap()
             .contains("/nowhere-at-all")
+    );
+}
+
+#[test]
+fn what_is_given_is_kept_until_it_is_purged() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let dir = program(folder.path(), PROGRAM);
+    let pass = || text(&data, &["stack", "output", &dir, "pass", "--show-secrets"]);
+    let secrets = || {
+        std::fs::read_dir(data.join("keys/secrets"))
+            .unwrap()
+            .count()
+    };
+    json(&data, &["up", &dir, "--config-secret", "pass=tiger"]);
+    assert_eq!((pass(), secrets()), ("tiger\n".to_owned(), 1));
+    json(&data, &["up", &dir, "--config-secret", "pass=lion"]);
+    assert_eq!((pass(), secrets()), ("lion\n".to_owned(), 1));
+    json(&data, &["down", &dir]);
+    json(&data, &["up", &dir]);
+    assert_eq!((pass(), secrets()), ("lion\n".to_owned(), 1));
+    json(&data, &["down", &dir]);
+    json(&data, &["down", &dir, "--purge", "-y"]);
+    assert_eq!(secrets(), 0);
+    json(&data, &["up", &dir]);
+    assert_eq!(pass(), "swordfish\n");
+}
+
+#[test]
+fn what_pulumi_sealed_is_opened_with_the_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let dir = program(folder.path(), PROGRAM);
+    let sealed = "
+encryptionsalt: v1:fozI5u6B030=:v1:F+6ZduKKd8G0/V7L:PGMFeIzwobWRKmEAzUdaQHqC5mMRIQ==
+config:
+  shop:pass: {secure: 'v1:QUJDREVGR0hJSktM:pdG5fgTRDtp5oSmYrkXflR8UVxslgUmeQ3Y='}
+";
+    std::fs::write(folder.path().join("Pulumi.dev.yaml"), sealed).unwrap();
+    let file = folder.path().join("passphrase");
+    std::fs::write(&file, "password\n").unwrap();
+    let up = |name: &str, value: &str| {
+        let mut command = foretell(&data);
+        command.args(["up", &dir]).env(name, value);
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, told) = up("NOTHING", "");
+    assert_eq!(code, Some(1));
+    assert!(
+        told.contains("Pulumi.dev.yaml: line 4: shop:pass can't be opened")
+            && told.contains("PULUMI_CONFIG_PASSPHRASE"),
+        "{told}"
+    );
+    assert_eq!(up("PULUMI_CONFIG_PASSPHRASE", "other").0, Some(1));
+    let (code, told) = up("PULUMI_CONFIG_PASSPHRASE_FILE", file.to_str().unwrap());
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(
+        text(&data, &["stack", "output", &dir, "pass", "--show-secrets"]),
+        "ü € \n x\n"
+    );
+}
+
+/// Sends a signal, and waits for the end.
+fn end(mut child: Child, signal: &str) -> std::process::ExitStatus {
+    let process = child.id().to_string();
+    let sent = Command::new("kill").args([signal, &process]).status();
+    assert!(sent.unwrap().success());
+    child.wait().unwrap()
+}
+
+#[test]
+fn serve_makes_it_and_stays_until_ctrl_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let dir = program(folder.path(), PROGRAM);
+    let mut child = foretell(&data)
+        .args(["up", &dir, "--serve", "--listen", "127.0.0.1:0", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let out = child.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut line).unwrap();
+    let made: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(counts(&made), [3, 0, 0, 0, 0]);
+    let endpoint = made["outputs"]["endpoint"].as_str().unwrap();
+    let (server, _) = endpoint.split_once("/topics/").unwrap();
+    // It answers: what is done on the directory is done through it.
+    let again = json(&data, &["up", &dir]);
+    assert_eq!(again["outputs"]["endpoint"], endpoint);
+    assert!(server.starts_with("http://127.0.0.1:"), "{server}");
+    assert!(child.try_wait().unwrap().is_none());
+    assert!(end(child, "-INT").success());
+    assert_eq!(counts(&json(&data, &["down", &dir])), [0, 0, 0, 3, 0]);
+}
+
+#[test]
+fn an_interrupted_run_says_how_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let slow = "name: shop\nruntime: {name: python, options: {virtualenv: fake}}\n";
+    let dir = program(folder.path(), slow);
+    // An interpreter that tells that it runs, and doesn't end.
+    let bin = folder.path().join("fake/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::write(folder.path().join("__main__.py"), "").unwrap();
+    let python = bin.join("python");
+    std::fs::write(&python, "#!/bin/sh\necho begun\nexec sleep 600\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, mode).unwrap();
+    let mut child = foretell(&data)
+        .args(["up", &dir, "--skip-preview"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let found = lines.by_ref().any(|line| line.unwrap().contains("begun"));
+    assert!(found);
+    assert_eq!(end(child, "-INT").code(), Some(1));
+    let told: Vec<_> = lines.map(Result::unwrap).collect();
+    assert!(
+        told.iter()
+            .any(|line| line.contains("interrupted: the next `foretell up`")),
+        "{told:?}"
     );
 }

@@ -7,9 +7,6 @@ use crate::{Properties, Value};
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Diff {
     pub changes: Vec<Change>,
-    /// If it must be replaced: the old one has to go first, since both can't be there at once
-    /// (they would have the same name, say).
-    pub delete_before_replace: bool,
 }
 
 /// One property that differs.

@@ -38,7 +38,7 @@ pub trait Provider: Send + Sync {
     async fn create(&self, create: Create<'_>) -> Result<Created, Partial>;
 
     /// The resource as it is now; none if there is no such. What only the program says (a tag, a
-    /// price) is as the stack knows it.
+    /// price) is as the stack knows it, and left out of the inputs if that knows nothing of it.
     async fn read(
         &self,
         resource: Resource<'_>,
@@ -62,6 +62,8 @@ pub struct Supported {
     /// The package whose types these are, such as `azure-native`.
     pub package: &'static str,
     pub types: Vec<&'static str>,
+    /// Types that there aren't, for which `check` has a reason.
+    pub refused: Vec<&'static str>,
     pub functions: Vec<&'static str>,
 }
 

@@ -29,7 +29,11 @@ pub struct Runner {
     pub reporter: Reporter,
     /// What the command line gives of the configuration.
     pub flags: Flags,
+    /// What opens the sealed values of Pulumi.STACK.yaml.
+    pub passphrase: Option<String>,
     pub refresh: bool,
+    /// `up` doesn't run the program in a preview first.
+    pub skip_preview: bool,
     pub purge: bool,
 }
 
@@ -59,32 +63,11 @@ impl Runner {
         let before = self.state().await?;
         let config = self.config(&before)?;
         let program = self.program().await?;
-        let (reporter, held) = held_back();
-        let preview = self.run(&program, &config, true, reporter).await?;
-        let after = preview.state().await;
-        let failed = !preview.failures().is_empty();
-        let flags = full_flags(&self.project, self.flags.clone());
-        let kept = flags
-            .iter()
-            .all(|(key, value)| before.config.get(key) == Some(value));
-        let idle = preview.changes().none() && after == before && kept && !before.running;
-        if failed || idle {
-            let held = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
-            let told = held.into_iter().filter(|report| !failed || is_told(report));
-            told.for_each(|report| (self.reporter)(report));
+        if !self.skip_preview
+            && let Some(outcome) = self.try_preview(&program, &config, &before).await?
+        {
+            return Ok(outcome);
         }
-        if failed {
-            return Ok(Outcome {
-                changes: Changes::default(),
-                outputs: before.outputs().cloned().unwrap_or_default(),
-                refused: true,
-                failures: preview.failures(),
-            });
-        }
-        if idle {
-            return Ok(outcome(&preview).await);
-        }
-        drop(preview);
         if before.running {
             let note = "the last run of this stack was cut off: this one goes on from there";
             (self.reporter)(Report::Note(note.to_owned()));
@@ -94,11 +77,49 @@ impl Runner {
             .await?;
         let started = StackEvent::UpdateStarted {
             kind: UpdateKind::Up,
-            config: flags,
+            config: full_flags(&self.project, self.flags.clone()),
         };
         deployment.record(started).await?;
         self.drive(&program, &deployment).await?;
         self.end(&deployment).await
+    }
+
+    /// Runs the program in a preview; gives the outcome if that is all there is to do.
+    async fn try_preview(
+        &self,
+        program: &Program,
+        config: &BTreeMap<String, Value>,
+        before: &StackState,
+    ) -> Result<Option<Outcome>> {
+        let (reporter, held) = held_back();
+        (self.reporter)(Report::Previewing(true));
+        let preview = self.run(program, config, true, reporter).await;
+        (self.reporter)(Report::Previewing(false));
+        let preview = preview?;
+        let after = preview.state().await;
+        let failed = !preview.failures().is_empty();
+        let flags = full_flags(&self.project, self.flags.clone());
+        let kept = flags
+            .iter()
+            .all(|(key, value)| before.config.get(key) == Some(value));
+        let idle = preview.changes().none() && after == *before && kept && !before.running;
+        if failed || idle {
+            let held = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
+            let told = held.into_iter().filter(|report| !failed || is_told(report));
+            told.for_each(|report| (self.reporter)(report));
+        }
+        if failed {
+            return Ok(Some(Outcome {
+                changes: Changes::default(),
+                outputs: before.outputs().cloned().unwrap_or_default(),
+                refused: true,
+                failures: preview.failures(),
+            }));
+        }
+        match idle {
+            true => Ok(Some(outcome(&preview).await)),
+            false => Ok(None),
+        }
     }
 
     /// Shows what `up` would do. Nothing is changed.
@@ -120,7 +141,8 @@ impl Runner {
         let deployment = self
             .deployment(&config, false, self.reporter.clone())
             .await?;
-        if before.is_empty() {
+        let forgets = self.purge && !before.config.is_empty();
+        if before.is_empty() && !forgets {
             return Ok(outcome(&deployment).await);
         }
         let started = StackEvent::UpdateStarted {
@@ -138,7 +160,13 @@ impl Runner {
 
     fn config(&self, state: &StackState) -> Result<BTreeMap<String, Value>> {
         let flags = full_flags(&self.project, self.flags.clone());
-        configuration(&self.project, &self.name.stack, &state.config, &flags)
+        configuration(
+            &self.project,
+            &self.name.stack,
+            &state.config,
+            &flags,
+            self.passphrase.as_deref(),
+        )
     }
 
     async fn program(&self) -> Result<Program> {
@@ -190,9 +218,17 @@ impl Runner {
 
     async fn end(&self, deployment: &Deployment) -> Result<Outcome> {
         let outcome = outcome(deployment).await;
+        let failed = !outcome.failures.is_empty();
+        let mut state = deployment.state().await;
+        let purged = self.purge && !failed;
+        if purged {
+            state.config.clear();
+        }
         let ended = StackEvent::UpdateEnded {
             changes: outcome.changes,
-            failed: !outcome.failures.is_empty(),
+            failed,
+            secrets: state.secrets(),
+            purged,
         };
         deployment.record(ended).await?;
         Ok(outcome)

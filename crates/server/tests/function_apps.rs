@@ -133,6 +133,22 @@ async fn an_app_is_made_changed_and_outlives_the_server() {
         .collect();
     assert_eq!(secrets, ["function.work.2"]);
 
+    // Code that is a blob is followed.
+    world
+        .put("/storageAccounts/events1/containers/code", json!({}))
+        .await
+        .is(201);
+    let at = "/storageAccounts/events1/containers/code/blobs/work.zip";
+    put_code(&world, at, packed("blob")).await.is(201);
+    let from = json!({"blob": "events1:code/work.zip"});
+    world.put("/functions/work/code", from).await.is(200);
+    put_code(&world, at, packed("three")).await.is(200);
+    let shown = world.get("/functions/work").await.json();
+    let hash = blake3::hash(&packed("three")).to_hex();
+    assert_eq!(shown["code"]["hash"], hash.as_str(), "{shown}");
+    assert_eq!(shown["code"]["blob"], "events1:code/work.zip");
+    put_code(&world, at, b"no zip".to_vec()).await.is(400);
+
     let world = world.reopen(Application::none()).await;
     started(&world.node).await;
     world
@@ -141,6 +157,7 @@ async fn an_app_is_made_changed_and_outlives_the_server() {
         .is(200);
     let third = "_accounts/events1/results/3.txt";
     wait_for("the blob", || blob(&world, third).is_some()).await;
+    assert_eq!(blob(&world, third).unwrap(), "three again");
     let logs = world.get("/functions/work/logs").await.is(200).json();
     assert!(!logs.as_array().unwrap().is_empty());
     world.delete("/functions/work").await.is(200);

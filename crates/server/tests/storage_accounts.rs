@@ -146,3 +146,36 @@ async fn dead_letters_go_to_the_account_that_is_named() {
     world.delete("/storageAccounts/events1").await.is(200);
     world.node.close().await;
 }
+
+#[tokio::test]
+async fn blobs_are_put_looked_at_and_deleted() {
+    let world = World::empty().await;
+    for path in [
+        "/storageAccounts/events1",
+        "/storageAccounts/events1/containers/code",
+    ] {
+        world.put(path, json!({})).await.is(201);
+    }
+    let at = |name: &str| format!("/storageAccounts/events1/containers/code/Blobs/{name}");
+    let put =
+        async |path: &str, content: &[u8]| world.call("PUT", path, &[], content.to_vec()).await;
+    world.get(&at("a/B%20%C3%BC.zip")).await.is(404);
+    put(&at("a/B%20%C3%BC.zip"), b"first").await.is(201);
+    put(&at("a/B%20%C3%BC.zip"), b"second").await.is(200);
+    let found = world.get(&at("a/B%20%C3%BC.zip")).await.is(200).json();
+    assert_eq!(
+        found,
+        json!({"account": "events1", "container": "code", "name": "a/B ü.zip", "bytes": 6})
+    );
+    let stored = async || {
+        let found = world.node.storage.get("events1:code", "a/B ü.zip").await;
+        found.unwrap()
+    };
+    assert_eq!(stored().await.unwrap(), "second");
+    let other = at("x").replace("code", "none");
+    put(&other, b"").await.is(404);
+    put(&at("a/../b"), b"").await.is(400);
+    world.delete(&at("a/B%20%C3%BC.zip")).await.is(200);
+    world.delete(&at("a/B%20%C3%BC.zip")).await.is(404);
+    assert_eq!(stored().await, None);
+}

@@ -11,9 +11,7 @@
 //! ```
 
 mod account;
-mod name;
 mod threads;
 
 pub use account::{Account, BlobInfo};
-pub use foretell_types::check_container_of;
-pub use name::check_blob;
+pub use foretell_types::{check_blob, check_container_of};

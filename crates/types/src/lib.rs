@@ -33,7 +33,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::{Data, ExtensionValue, NewEvent, RecordedEvent};
 pub use members::JsonMembers;
 pub use names::{
-    NamespaceName, SubscriptionName, TopicName, check_container, check_container_of,
+    NamespaceName, SubscriptionName, TopicName, check_blob, check_container, check_container_of,
     check_function_app, check_storage_account, in_namespace, is_system_topic,
 };
 pub use number::{Position, Revision};

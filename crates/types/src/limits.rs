@@ -305,6 +305,8 @@ limits! {
     COLUMN_ROWS = 16 * 1024 * 1024, "keys";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
+    /// A blob that is put through the API.
+    BLOB_BODY_BYTES = 128 * 1024 * 1024, "bytes";
     /// One message between a Pulumi program and its engine.
     PROGRAM_MESSAGE_BYTES = 256 * 1024 * 1024, "bytes";
     /// Resources of a Pulumi program that are made, changed or read at the same time.

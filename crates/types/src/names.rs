@@ -2,8 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::limits::{
-    FUNCTION_APP_NAME_CHARS, NAME_MIN_CHARS, NAMESPACE_NAME_CHARS, STORAGE_ACCOUNT_NAME_CHARS,
-    SUBSCRIPTION_NAME_CHARS, TOPIC_NAME_CHARS,
+    BLOB_NAME_BYTES, FUNCTION_APP_NAME_CHARS, NAME_MIN_CHARS, NAMESPACE_NAME_CHARS,
+    STORAGE_ACCOUNT_NAME_CHARS, SUBSCRIPTION_NAME_CHARS, TOPIC_NAME_CHARS,
 };
 use crate::{Error, Result};
 
@@ -174,6 +174,28 @@ pub fn check_container(name: &str) -> Result<()> {
     Err(Error::invalid(format!(
         "{name:?} is not the name of a container: 3 to 63 lower-case letters, digits and single hyphens"
     )))
+}
+
+/// Checks a blob name: what every store can hold, and nothing that could leave the container.
+pub fn check_blob(name: &str) -> Result<()> {
+    let wrong = |why: &str| {
+        Err(Error::invalid(format!(
+            "{name:?} is not the name of a blob: {why}"
+        )))
+    };
+    if name.is_empty() || name.len() > BLOB_NAME_BYTES {
+        return wrong(&format!("1 to {BLOB_NAME_BYTES} bytes are allowed"));
+    }
+    if name.chars().any(|c| c.is_control() || c == '\\') {
+        return wrong("control characters and backslashes are not allowed");
+    }
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return wrong("a part between slashes is empty, '.' or '..'");
+    }
+    if name.split('/').any(|part| part.len() > 255) {
+        return wrong("a part between slashes has more than 255 bytes");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

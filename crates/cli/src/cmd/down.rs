@@ -11,11 +11,11 @@ pub struct Down {
     program: Program,
     #[command(flatten)]
     running: Running,
-    /// Delete the events of topics too, for good.
+    /// Delete the events of topics and the stack's configuration too, for good.
     #[arg(long, requires = "yes")]
     purge: bool,
-    /// Don't ask: with --purge.
-    #[arg(long)]
+    /// Don't ask: needed with --purge alone.
+    #[arg(long, short)]
     yes: bool,
 }
 

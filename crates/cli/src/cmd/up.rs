@@ -13,6 +13,12 @@ pub struct Up {
     program: Program,
     #[command(flatten)]
     running: Running,
+    /// Don't run the program in a preview first.
+    #[arg(long, short = 'f')]
+    skip_preview: bool,
+    /// Don't ask: nothing is asked in any case.
+    #[arg(long, short)]
+    yes: bool,
     /// Start a server on the data directory first, and stay with it.
     #[arg(long)]
     serve: bool,
@@ -43,7 +49,10 @@ impl Up {
     }
 
     async fn up(&self, client: Client, globals: &Globals) -> Result<(), Failure> {
-        run(&self.program, &self.running, Run::Up, client, globals).await
+        let what = Run::Up {
+            skip_preview: self.skip_preview,
+        };
+        run(&self.program, &self.running, what, client, globals).await
     }
 
     async fn serve(&self, globals: &Globals) -> Result<(), Failure> {

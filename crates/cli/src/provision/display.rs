@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foretell_provision::{
     Accepts, ChangeKind, Operation, Outcome, Phase, Properties, Report, Severity, StepReport, Urn,
@@ -16,6 +16,12 @@ use crate::output::{Failure, line, note};
 
 const SECRET: &str = "[secret]";
 const UNKNOWN: &str = "[unknown]";
+/// How a row shows that its step goes on. What a terminal has no room for is cut off.
+const RUNNING: &str = "{wide_msg} {elapsed}";
+const DONE: &str = "{wide_msg}";
+/// The columns of lines, whose longest isn't known beforehand.
+const WIDTHS: [usize; 2] = [49, 24];
+const TICK: Duration = Duration::from_secs(1);
 
 pub struct Display {
     as_json: bool,
@@ -30,15 +36,37 @@ pub struct Display {
 struct Rows {
     /// In the order of the tree.
     order: Vec<Urn>,
+    /// Of its columns: that of the types, and that of the names.
+    widths: [usize; 2],
     rows: HashMap<Urn, Row>,
     /// What is shown after the tree.
     details: Vec<String>,
+    /// Before there is any.
+    previewing: Option<ProgressBar>,
 }
 
 struct Row {
     depth: usize,
     began: Instant,
     bar: Option<ProgressBar>,
+    cells: Cells,
+}
+
+/// What a row shows: the type, the name, and what is done.
+#[derive(Default)]
+struct Cells([String; 3]);
+
+impl Cells {
+    fn text(&self, [first, second]: [usize; 2]) -> String {
+        let [kind, name, status] = &self.0;
+        format!("{kind:<first$} {name:<second$} {status}")
+            .trim_end()
+            .to_owned()
+    }
+
+    fn widths(&self) -> [usize; 2] {
+        [0, 1].map(|at| self.0[at].chars().count())
+    }
 }
 
 impl Display {
@@ -64,10 +92,13 @@ impl Display {
         }
     }
 
-    pub fn clear(&self) {
-        if let Some(tree) = &self.tree {
-            // A terminal that is gone has nothing to be cleared.
-            let _ = tree.clear();
+    /// Nothing more happens: the tree stays as it is.
+    pub fn leave(&self) {
+        self.previewing(false);
+        for row in self.rows().rows.values() {
+            if let Some(bar) = &row.bar {
+                bar.abandon();
+            }
         }
     }
 
@@ -94,6 +125,22 @@ impl Display {
                 self.say(&format!("{kind}{of}{message}"));
             }
             Report::Line(text) | Report::Note(text) => self.say(&text),
+            Report::Previewing(begun) => self.previewing(begun),
+        }
+    }
+
+    /// What goes before any row: on a terminal only, which would show nothing for a while.
+    fn previewing(&self, begun: bool) {
+        let mut rows = self.rows();
+        if let Some(bar) = rows.previewing.take() {
+            bar.finish_and_clear();
+        }
+        if let Some(tree) = self.tree.as_ref().filter(|_| begun) {
+            let bar = tree.add(ProgressBar::new_spinner());
+            bar.set_style(style(RUNNING));
+            bar.set_message("previewing");
+            bar.enable_steady_tick(TICK);
+            rows.previewing = Some(bar);
         }
     }
 
@@ -116,36 +163,63 @@ impl Display {
             let bar = self
                 .tree
                 .as_ref()
-                .map(|tree| tree.insert(place, plain_bar()));
+                .map(|tree| tree.insert(place, ProgressBar::new_spinner()));
             let row = Row {
                 depth,
                 began: Instant::now(),
                 bar,
+                cells: Cells::default(),
             };
             rows.order.insert(place, step.urn.clone());
             rows.rows.insert(step.urn.clone(), row);
         }
-        let row = &rows.rows[&step.urn];
-        let took = row.began.elapsed().as_secs_f64();
-        let text = format!(
-            "{} {}",
-            mark(step.operation),
-            self.text(step, row.depth, took)
-        );
-        match &row.bar {
-            Some(bar) => bar.set_message(text),
-            // Each end of a step is a line, and what stays as it is takes none.
-            None if step.phase == Phase::Started || self.as_json => {}
-            None if step.operation == Operation::Same && step.phase == Phase::Done => {}
-            None => note(&text),
-        }
-        if self.diff && step.phase == Phase::Done && step.operation != Operation::Same {
+        let (depth, took) = {
+            let row = &rows.rows[&step.urn];
+            (row.depth, row.began.elapsed().as_secs_f64())
+        };
+        self.put(&mut rows, step, self.cells(step, depth, took));
+        let changed = !matches!(step.operation, Operation::Same | Operation::Read);
+        if self.diff && step.phase == Phase::Done && changed {
             let details = details(step);
             rows.details.extend(details);
         }
     }
 
-    fn text(&self, step: &StepReport, depth: usize, took: f64) -> String {
+    /// Shows what a row has now.
+    fn put(&self, rows: &mut Rows, step: &StepReport, cells: Cells) {
+        let Some(row) = rows.rows.get_mut(&step.urn) else {
+            return;
+        };
+        let Some(bar) = &row.bar else {
+            // Each end of a step is a line, and what stays as it is takes none.
+            let is_same = step.operation == Operation::Same && step.phase == Phase::Done;
+            if !self.as_json && step.phase != Phase::Started && !is_same {
+                note(&cells.text(WIDTHS));
+            }
+            return;
+        };
+        let running = step.phase == Phase::Started && !self.preview;
+        bar.set_style(style(if running { RUNNING } else { DONE }));
+        match running {
+            true => bar.enable_steady_tick(TICK),
+            false => bar.disable_steady_tick(),
+        }
+        let wanted = cells.widths();
+        row.cells = cells;
+        let widths = [0, 1].map(|at| rows.widths[at].max(wanted[at]));
+        if widths == rows.widths {
+            bar.set_message(row.cells.text(widths));
+            return;
+        }
+        rows.widths = widths;
+        for row in rows.rows.values() {
+            if let Some(bar) = &row.bar {
+                bar.set_message(row.cells.text(widths));
+            }
+        }
+    }
+
+    fn cells(&self, step: &StepReport, depth: usize, took: f64) -> Cells {
         let indent = match (depth, &self.tree) {
             (0, _) | (_, None) => String::new(),
             (depth, Some(_)) => format!("{}├─ ", "│  ".repeat(depth - 1)),
@@ -153,8 +227,8 @@ impl Display {
         let mut status = match &step.phase {
             Phase::Skipped => "skipped".to_owned(),
             Phase::Failed(_) => "failed".to_owned(),
-            Phase::Started if !self.preview => format!("{}...", doing(step.operation)),
-            Phase::Started => String::new(),
+            Phase::Started if self.preview => String::new(),
+            Phase::Started => doing(step.operation).to_owned(),
             Phase::Done if self.preview => wanted(step.operation).to_owned(),
             Phase::Done => done(step.operation).to_owned(),
         };
@@ -167,18 +241,15 @@ impl Display {
         if let Some(more) = &step.note {
             status.push_str(&format!(" ({more})"));
         }
-        let name = format!("{indent}{}", step.urn.token());
-        format!("{name:<46} {:<24} {status}", step.urn.name())
+        let mark = mark(step.operation);
+        let kind = format!("{mark} {indent}{}", step.urn.token());
+        Cells([kind, step.urn.name().to_owned(), status])
     }
 
     /// What came of it: diagnostics, outputs and numbers.
     pub fn finish(&self, outcome: &Outcome, show_secrets: bool) -> Result<(), Failure> {
+        self.leave();
         let rows = self.rows();
-        for row in rows.rows.values() {
-            if let Some(bar) = &row.bar {
-                bar.abandon();
-            }
-        }
         if self.as_json {
             return Ok(());
         }
@@ -247,12 +318,8 @@ fn place(rows: &Rows, parent: Option<&Urn>, depth: usize) -> usize {
     at + 1 + below.count()
 }
 
-fn plain_bar() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        bar.set_style(style);
-    }
-    bar
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 fn mark(operation: Operation) -> &'static str {

@@ -18,6 +18,7 @@ pub use server::Server;
 
 use crate::Globals;
 use crate::client::Client;
+use crate::cmd::serve::stop_signal;
 use crate::output::{Failure, line, note};
 use display::Display;
 
@@ -28,7 +29,7 @@ pub struct Program {
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
     /// The stack, as Pulumi.STACK.yaml names it.
-    #[arg(long, default_value = "dev", value_name = "STACK")]
+    #[arg(long, short, default_value = "dev", value_name = "STACK")]
     pub stack: String,
 }
 
@@ -36,7 +37,7 @@ pub struct Program {
 #[derive(Args, Debug, Clone)]
 pub struct Running {
     /// A value of the configuration, which later runs keep. Repeatable.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
     config: Vec<(String, String)>,
     /// The same for a secret.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
@@ -57,7 +58,7 @@ pub struct Running {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Run {
-    Up,
+    Up { skip_preview: bool },
     Preview,
     Down { purge: bool },
 }
@@ -103,7 +104,7 @@ async fn run_on(
 ) -> Result<(), Failure> {
     let (project, name) = program.find()?;
     let title = match what {
-        Run::Up => "Updating",
+        Run::Up { .. } => "Updating",
         Run::Preview => "Previewing",
         Run::Down { .. } => "Deleting",
     };
@@ -136,17 +137,36 @@ async fn run_on(
             Arc::new(move |report| display.show(report))
         },
         flags: flags(running),
+        passphrase: passphrase()?,
         refresh: running.refresh,
+        skip_preview: what == Run::Up { skip_preview: true },
         purge: what == Run::Down { purge: true },
     };
-    let outcome = match what {
-        Run::Up => runner.up().await,
-        Run::Preview => runner.preview().await,
-        Run::Down { .. } => runner.down().await,
+    let stopped = stop_signal()?;
+    let work = async {
+        match what {
+            Run::Up { .. } => runner.up().await,
+            Run::Preview => runner.preview().await,
+            Run::Down { .. } => runner.down().await,
+        }
     };
-    let outcome = outcome.inspect_err(|_| display.clear())?;
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = stopped => Err(interrupted(what)),
+    };
+    let outcome = outcome.inspect_err(|_| display.leave())?;
     display.finish(&outcome, running.show_secrets)?;
     end(&outcome, running, globals, what)
+}
+
+/// What was begun is recorded, and the program ends with us.
+fn interrupted(what: Run) -> Error {
+    let next = match what {
+        Run::Up { .. } => ": the next `foretell up` goes on from there",
+        Run::Preview => "",
+        Run::Down { .. } => ": the next `foretell down` goes on from there",
+    };
+    Error::unavailable(format!("interrupted{next}"))
 }
 
 fn end(outcome: &Outcome, running: &Running, globals: &Globals, what: Run) -> Result<(), Failure> {
@@ -160,7 +180,7 @@ fn end(outcome: &Outcome, running: &Running, globals: &Globals, what: Run) -> Re
             })
             .collect();
         let what = match what {
-            Run::Up => "the update",
+            Run::Up { .. } => "the update",
             Run::Preview => "the preview",
             Run::Down { .. } => "deleting",
         };
@@ -186,6 +206,25 @@ fn flags(running: &Running) -> Flags {
     let secret = running.config_secret.iter();
     let secret = secret.map(|(key, value)| (key.clone(), Value::secret(value.as_str())));
     plain.chain(secret).collect()
+}
+
+/// What Pulumi's passphrase provider asks for.
+fn passphrase() -> Result<Option<String>> {
+    if let Ok(text) = std::env::var("PULUMI_CONFIG_PASSPHRASE") {
+        return Ok(Some(text));
+    }
+    let Some(file) = std::env::var_os("PULUMI_CONFIG_PASSPHRASE_FILE") else {
+        return Ok(None);
+    };
+    let failed = |error| {
+        let file = Path::new(&file).display();
+        Error::io(
+            format_args!("can't read {file}, which PULUMI_CONFIG_PASSPHRASE_FILE names"),
+            error,
+        )
+    };
+    let text = std::fs::read_to_string(&file).map_err(failed)?;
+    Ok(Some(text.trim().to_owned()))
 }
 
 /// Virtual environments lie with those of functions; beside the data directory of another

@@ -8,6 +8,7 @@ use super::MasterKey;
 use super::key::hmac_sha256;
 
 const NONCE_BYTES: usize = 24;
+const NAME_BYTES: usize = 16;
 
 impl MasterKey {
     /// Encrypts a secret of a definition, so that it can be journaled. The same secret gives the
@@ -20,6 +21,16 @@ impl MasterKey {
         let text = cipher.encrypt(&nonce, secret.as_bytes());
         sealed.extend(text.map_err(|_| Error::invalid("the secret can't be encrypted"))?);
         Ok(STANDARD.encode(sealed))
+    }
+
+    /// A name for a secret: hexadecimal digits that tell of it only whether it is the same as
+    /// another.
+    pub fn secret_name(&self, secret: &str) -> String {
+        let mac = hmac_sha256(&self.purpose("secret names"), secret.as_bytes());
+        mac[..NAME_BYTES]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Reads what [`MasterKey::seal`] gave.
@@ -43,6 +54,16 @@ fn unreadable() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_tell_secrets_apart() {
+        let master = MasterKey::new([7; 32]);
+        let name = master.secret_name("a");
+        assert_eq!(name.len(), 2 * NAME_BYTES);
+        assert_eq!(name, master.secret_name("a"));
+        assert_ne!(name, master.secret_name("b"));
+        assert_ne!(name, MasterKey::new([8; 32]).secret_name("a"));
+    }
 
     #[test]
     fn round_trip_and_refusal() {

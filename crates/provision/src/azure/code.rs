@@ -1,12 +1,10 @@
 //! The code of a function app: where the program says that it is, packed.
 
-use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use foretell_types::limits::{PACKAGE_FILES, PACKAGE_UNPACKED_BYTES};
-use foretell_types::{Error, ErrorKind, Result};
-use zip::write::SimpleFileOptions;
+use foretell_types::{Error, Result};
 
+use super::pack;
 use super::resource::Checked;
 use super::schema::failure;
 use crate::{CheckFailure, Properties, Value};
@@ -71,7 +69,7 @@ pub fn check(of: Checked<'_>, inputs: &mut Properties, failures: &mut Vec<CheckF
             .map(|source| {
                 let hash = match &source {
                     Source::Path(path) => blake3::hash(&read(path)?).to_hex().to_string(),
-                    // Whether another was put there, its resource tells.
+                    // Where another is put there, the server gives it to the app.
                     Source::Blob(_) => String::new(),
                 };
                 Ok(Value::from([
@@ -117,8 +115,10 @@ fn source(of: Checked<'_>, text: &str) -> Result<Source> {
         Some(account) if scheme == "https" && path.contains('/') => {
             Ok(Source::Blob(format!("{account}:{path}")))
         }
+        // What follows may be a signature.
         _ => Err(Error::invalid(format!(
-            "{text:?} isn't fetched: expected a path, a file:// URL, or the URL of a blob of this program"
+            "{:?} isn't fetched: expected a path, a file:// URL, or the URL of a blob of this program",
+            text.split('?').next().unwrap_or("")
         ))),
     }
 }
@@ -138,78 +138,20 @@ fn from_config(of: Checked<'_>) -> Result<Option<Source>> {
 
 /// The zip at a path, or what its folder holds as one: always the same for the same content.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let at = |error| {
-        Error::io(
-            format_args!("can't read the code at {}", path.display()),
-            error,
-        )
-    };
-    if !path.is_dir() {
-        return std::fs::read(path).map_err(at);
-    }
-    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let wrong = |error: zip::result::ZipError| {
-        Error::invalid(format!("{} can't be packed: {error}", path.display()))
-    };
-    // Not compressed: another release of the program must give the same bytes.
-    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    let mut bytes = 0;
-    for file in files(path)? {
-        let content = std::fs::read(path.join(&file)).map_err(at)?;
-        bytes += content.len();
-        if bytes > PACKAGE_UNPACKED_BYTES {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "the code at {} is larger than {PACKAGE_UNPACKED_BYTES} bytes",
-                    path.display()
-                ),
-            ));
+    let packed = match path.is_dir() {
+        false => pack::read(path),
+        true => {
+            let mut zip = pack::Zip::new();
+            zip.folder("", path, &LEFT_OUT).and_then(|()| zip.finish())
         }
-        zip.start_file(&file, options).map_err(wrong)?;
-        zip.write_all(&content).map_err(at)?;
-    }
-    Ok(zip.finish().map_err(wrong)?.into_inner())
-}
-
-/// All files of a folder, in order of their names.
-fn files(root: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let at = |error| Error::io(format_args!("can't read {}", folder.display()), error);
-        for entry in std::fs::read_dir(&folder).map_err(at)? {
-            let entry = entry.map_err(at)?;
-            if LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
-                continue;
-            }
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let name = path.strip_prefix(root).unwrap_or(&path);
-            let name = name.to_str().ok_or_else(|| {
-                Error::invalid(format!("the name of {} is not UTF-8", path.display()))
-            })?;
-            found.push(name.to_owned());
-            if found.len() > PACKAGE_FILES {
-                return Err(Error::new(
-                    ErrorKind::TooLarge,
-                    format!(
-                        "the code at {} has more than {PACKAGE_FILES} files",
-                        root.display()
-                    ),
-                ));
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
+    };
+    packed.map_err(|error| error.context("the code"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     #[test]

@@ -4,12 +4,14 @@ use foretell_types::{Error, Result};
 use serde_json::Value as Json;
 
 use super::arm::{self, text, uuid_of};
+use super::blob::Blob;
 use super::event_subscription::EventSubscription;
 use super::group::ResourceGroup;
 use super::namespace::{Namespace, NamespaceTopic, NamespaceTopicEventSubscription};
 use super::native::{Server, encode};
 use super::plan::AppServicePlan;
 use super::resource::Kind;
+use super::sas::service_sas;
 use super::storage::{BlobContainer, StorageAccount};
 use super::topic::Topic;
 use super::web_app::WebApp;
@@ -21,6 +23,7 @@ pub const KINDS: &[&dyn Kind] = &[
     &ResourceGroup,
     &StorageAccount,
     &BlobContainer,
+    &Blob,
     &Topic,
     &EventSubscription,
     &Namespace,
@@ -73,6 +76,7 @@ const GETS: [(&str, &str); 10] = [
 ];
 
 const STORAGE_KEYS: &str = "azure-native:storage:listStorageAccountKeys";
+const SERVICE_SAS: &str = "azure-native:storage:listStorageAccountServiceSAS";
 const TOPIC_KEYS: &str = "azure-native:eventgrid:listTopicSharedAccessKeys";
 const NAMESPACE_KEYS: &str = "azure-native:eventgrid:listNamespaceSharedAccessKeys";
 const HOST_KEYS: &str = "azure-native:web:listWebAppHostKeys";
@@ -80,7 +84,14 @@ const CLIENT: &str = "azure-native:authorization:getClientConfig";
 
 /// Every function.
 pub fn tokens() -> Vec<&'static str> {
-    let own = [STORAGE_KEYS, TOPIC_KEYS, NAMESPACE_KEYS, HOST_KEYS, CLIENT];
+    let own = [
+        STORAGE_KEYS,
+        SERVICE_SAS,
+        TOPIC_KEYS,
+        NAMESPACE_KEYS,
+        HOST_KEYS,
+        CLIENT,
+    ];
     own.into_iter()
         .chain(GETS.map(|(token, _)| token))
         .collect()
@@ -101,6 +112,19 @@ pub async fn invoke(server: Server<'_>, invoke: Invoke<'_>) -> Result<Properties
         STORAGE_KEYS => {
             let path = format!("/storageAccounts/{}/listKeys", named("accountName")?);
             Ok(storage_keys(&server.post(&path).await?))
+        }
+        SERVICE_SAS => {
+            let path = format!("/storageAccounts/{}/listKeys", named("accountName")?);
+            let keys = server.post(&path).await?;
+            let which = match text(invoke.args, "keyToSign") {
+                "" => "key1",
+                named => named,
+            };
+            let key = keys[which].as_str().ok_or_else(|| {
+                Error::invalid(format!("keyToSign is {which:?}: expected key1 or key2"))
+            })?;
+            let token = Value::secret(service_sas(invoke.args, key)?);
+            Ok(Properties::from([("serviceSasToken".to_owned(), token)]))
         }
         TOPIC_KEYS => {
             let path = format!("/topics/{}/listKeys", named("topicName")?);

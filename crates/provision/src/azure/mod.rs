@@ -4,6 +4,7 @@
 //! outputs) is in `native.rs`.
 
 mod arm;
+mod blob;
 mod code;
 mod event_subscription;
 mod functions;
@@ -11,9 +12,11 @@ mod group;
 mod json;
 mod namespace;
 mod native;
+mod pack;
 mod plan;
 mod refused;
 mod resource;
+mod sas;
 mod schema;
 mod storage;
 mod subscription;

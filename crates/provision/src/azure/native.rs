@@ -259,7 +259,8 @@ impl Provider for AzureNative {
         let types = functions::KINDS.iter().map(|kind| kind.token());
         Supported {
             package: "azure-native",
-            types: types.chain(refused::tokens()).collect(),
+            types: types.collect(),
+            refused: refused::tokens().collect(),
             functions: functions::tokens(),
         }
     }
@@ -312,10 +313,7 @@ impl Provider for AzureNative {
         // The same code from another place.
         changes.retain(|change| change.path != code::SOURCE);
         let Ok(kind) = kind_of(resource.token) else {
-            return Diff {
-                changes,
-                delete_before_replace: false,
-            };
+            return Diff { changes };
         };
         let fixed: Vec<&str> = parts(kind)
             .chain(kind.replaced_by().iter().copied())
@@ -325,15 +323,7 @@ impl Provider for AzureNative {
             change.replace =
                 fixed.contains(&property) || property == "location" && kind.is_placed();
         }
-        let same = |one: Option<String>, other: Option<String>| one.is_some() && one == other;
-        let delete_before_replace = same(
-            expand(kind, resource.config, old),
-            expand(kind, resource.config, new),
-        );
-        Diff {
-            changes,
-            delete_before_replace,
-        }
+        Diff { changes }
     }
 
     fn identify(&self, resource: Resource<'_>, inputs: &Properties) -> Option<String> {
@@ -357,7 +347,8 @@ impl Provider for AzureNative {
         known: Option<Known<'_>>,
     ) -> Result<Option<Read>> {
         let kind = kind_of(resource.token)?;
-        let inputs = match known {
+        let is_known = known.is_some();
+        let mut inputs = match known {
             Some(known) => known.inputs.clone(),
             None => parse(kind, id).ok_or_else(|| {
                 let expected = kind
@@ -372,7 +363,19 @@ impl Provider for AzureNative {
         let outputs = self
             .outputs(kind, self.of(resource.config, id), &inputs)
             .await?;
-        Ok(outputs.map(|outputs| Read {
+        let Some(outputs) = outputs else {
+            return Ok(None);
+        };
+        if !is_known {
+            // What the server says of it. Of its location it knows nothing.
+            let said = outputs
+                .iter()
+                .filter(|(name, _)| *name != "location" && schema::has_input(resource.token, name));
+            for (name, value) in said {
+                inputs.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        Ok(Some(Read {
             id: id.to_owned(),
             inputs,
             outputs,

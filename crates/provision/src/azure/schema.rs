@@ -62,6 +62,12 @@ pub fn check(token: &str, inputs: &Properties, failures: &mut Vec<CheckFailure>)
     }
 }
 
+/// Whether a resource has an input of this name.
+pub fn has_input(token: &str, name: &str) -> bool {
+    let known = SCHEMA.types.get(token);
+    known.is_some_and(|known| known.contains_key(name))
+}
+
 fn object(known: &Inputs, path: &str, map: &Properties, failures: &mut Vec<CheckFailure>) {
     for (name, value) in map {
         let path = diff::member(path, name);

@@ -56,7 +56,11 @@ impl Deployment {
             return Ok(self.leave_out(next));
         }
         let token = unversioned(urn.token());
-        if !self.provider.supported().types.contains(&token.as_str()) {
+        let supported = self.provider.supported();
+        if ![supported.types, supported.refused]
+            .concat()
+            .contains(&&*token)
+        {
             return self.refused(&next, self.unsupported(urn.token())).await;
         }
         let (live, pending) = self
@@ -227,9 +231,6 @@ impl Deployment {
                     replace: true,
                 });
             }
-        }
-        if let Some(first) = options.delete_before_replace {
-            diff.delete_before_replace = first;
         }
         Ok(diff)
     }

@@ -231,6 +231,10 @@ pub(super) fn resource_of(urn: Urn, goal: &Goal) -> ResourceState {
         retain_on_delete: options.retain_on_delete,
         external: false,
         incomplete: false,
+        delete_timeout_ms: options
+            .timeouts
+            .delete
+            .map(|limit| limit.as_millis().try_into().unwrap_or(u64::MAX)),
         replacement_trigger: options.replacement_trigger.clone(),
     }
 }

@@ -29,7 +29,9 @@ impl Deployment {
         let old = work.pending.as_ref().map(|pending| pending.inputs.clone());
         work.next.inputs = self.check(&work, &inputs, old.as_ref())?;
         let same_id = self.provider.identify(work.resource(), &work.next.inputs);
-        let first = diff.delete_before_replace || (same_id.is_some() && same_id == live.id);
+        // Both can't be there at once, or may not.
+        let first = work.goal.options.delete_before_replace == Some(true)
+            || (same_id.is_some() && same_id == live.id);
         let mut report = work.report(Operation::Replace, Phase::Started, &diff);
         if first {
             self.delete_first(&work, &live).await?;

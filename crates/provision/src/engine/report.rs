@@ -17,6 +17,8 @@ pub enum Report {
     },
     /// A line that the program prints.
     Line(String),
+    /// Whether the program runs in a preview of which nothing is shown yet.
+    Previewing(bool),
     /// What goes on around the program, such as installing what it requires.
     Note(String),
 }

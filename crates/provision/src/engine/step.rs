@@ -12,7 +12,7 @@ use super::report::Phase;
 use super::secret;
 use crate::limits::STEP_TIMEOUT;
 use crate::stack::{Operation, ResourceState, StackEvent};
-use crate::{Create, Created, Delete, Diff, Partial, Properties, Update};
+use crate::{ChangeKind, Create, Created, Delete, Diff, Partial, Properties, Update};
 
 impl Deployment {
     /// Nothing differs: only what the program says of it beside its properties is kept.
@@ -249,12 +249,12 @@ impl Deployment {
         let inputs = work.ignoring(inputs, Some(&read.inputs))?;
         let checked = self.check(&work, &inputs, Some(&read.inputs))?;
         let diff = self.provider.diff(work.resource(), &read.inputs, &checked);
-        if !diff.is_empty() {
-            let paths: Vec<_> = diff
-                .changes
-                .iter()
-                .map(|change| change.path.as_str())
-                .collect();
+        // What the program leaves out may be as it is, and what can't be read is as it says.
+        let differs = diff.changes.iter().filter(|change| {
+            change.kind != ChangeKind::Delete && read.inputs.contains_key(change.property())
+        });
+        let paths: Vec<_> = differs.map(|change| change.path.as_str()).collect();
+        if !paths.is_empty() {
             return Err(work.stop(format!(
                 "what is to be imported differs from the program in {}: write there what it is, then change it in another run",
                 paths.join(", ")
@@ -283,19 +283,18 @@ impl Deployment {
             return Ok(());
         }
         let config = self.config_of(state.provider.as_deref()).await?;
-        self.provider
-            .delete(Delete {
-                resource: crate::Resource {
-                    urn: &state.urn,
-                    token: &token,
-                    config: &config,
-                },
-                id,
-                inputs: &state.inputs,
-                outputs: &state.outputs,
-                purge: self.settings.purge,
-            })
-            .await
+        let delete = self.provider.delete(Delete {
+            resource: crate::Resource {
+                urn: &state.urn,
+                token: &token,
+                config: &config,
+            },
+            id,
+            inputs: &state.inputs,
+            outputs: &state.outputs,
+            purge: self.settings.purge,
+        });
+        within(state.delete_timeout_ms.map(Duration::from_millis), delete).await
     }
 }
 
@@ -313,10 +312,10 @@ fn is_certain(kind: ErrorKind) -> bool {
     !matches!(kind, ErrorKind::Io | ErrorKind::Unavailable)
 }
 
-async fn within<T>(
+async fn within<T, E: From<Error>>(
     limit: Option<Duration>,
-    work: impl Future<Output = Result<T, Partial>>,
-) -> Result<T, Partial> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let limit = limit.unwrap_or(STEP_TIMEOUT);
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();

@@ -48,6 +48,7 @@ impl Provider for World {
         Supported {
             package: "test",
             types: vec![THING],
+            refused: Vec::new(),
             functions: vec!["test:index:echo"],
         }
     }
@@ -73,10 +74,7 @@ impl Provider for World {
         for change in &mut changes {
             change.replace = matches!(change.property(), "name" | "fixed");
         }
-        Diff {
-            changes,
-            delete_before_replace: false,
-        }
+        Diff { changes }
     }
 
     fn identify(&self, _: Resource<'_>, inputs: &Properties) -> Option<String> {
@@ -277,6 +275,10 @@ async fn a_replacement_is_made_before_the_old_one_goes() {
     assert_eq!((done.changes().replace, done.changes().delete), (1, 0));
     assert_eq!(bench.world.told(), ["create a-2", "delete a-1"]);
     assert!(bench.state().await.replaced.is_empty());
+    let mut first = thing("a", &[("fixed", 3.0.into())]);
+    first.options.delete_before_replace = Some(true);
+    bench.up(&[first]).await;
+    assert_eq!(bench.world.told(), ["delete a-2", "create a-2"]);
 }
 
 #[tokio::test]
@@ -457,7 +459,9 @@ async fn import_takes_what_is_there_if_it_is_the_same() {
             .1
             .contains("differs from the program in size")
     );
+    // What can't be read of it, and what the program leaves out, doesn't differ.
     goal.inputs.insert("size".to_owned(), 1.0.into());
+    goal.inputs.insert("price".to_owned(), 1.0.into());
     assert_eq!(bench.up(&[goal.clone()]).await.changes().import, 1);
     assert_eq!(bench.up(&[goal]).await.changes().same, 1);
     assert!(bench.world.told().is_empty());

@@ -4,6 +4,8 @@ mod engine;
 mod goal;
 mod listen;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use goal::duration;
 pub use listen::Listening;

@@ -4,6 +4,7 @@ use foretell_types::{Error, Result};
 
 use super::file::{Declared, Project, full_key};
 use super::node::{Data, Node, read};
+use super::sealed::{Opener, is_sealed};
 use crate::Value;
 use crate::wire::{self, Accepts};
 
@@ -13,12 +14,13 @@ pub type Flags = Vec<(String, Value)>;
 /// The configuration of a stack by full key, each value a text, as programs get it.
 ///
 /// What the command line gives comes first, then what it gave in earlier runs (`kept`), then
-/// the stack's file, then the defaults of Pulumi.yaml.
+/// the stack's file, whose sealed values `passphrase` opens, then the defaults of Pulumi.yaml.
 pub fn configuration(
     project: &Project,
     stack: &str,
     kept: &BTreeMap<String, Value>,
     flags: &BTreeMap<String, Value>,
+    passphrase: Option<&str>,
 ) -> Result<BTreeMap<String, Value>> {
     let mut config = BTreeMap::new();
     let declared = project
@@ -33,7 +35,7 @@ pub fn configuration(
     let file = project.stack_file(stack);
     if file.is_file() {
         let node = read(&file)?;
-        let of_file = from_file(project, &node, given);
+        let of_file = from_file(project, &node, given, passphrase);
         config.extend(of_file.map_err(|error| error.context(file.display()))?);
     }
     config.extend(kept.clone());
@@ -54,38 +56,35 @@ pub fn full_flags(project: &Project, flags: Flags) -> BTreeMap<String, Value> {
 
 fn from_file(
     project: &Project,
-    node: &Node,
+    file: &Node,
     given: impl Fn(&str) -> bool,
+    passphrase: Option<&str>,
 ) -> Result<BTreeMap<String, Value>> {
     let mut config = BTreeMap::new();
-    let Some(node) = node.get("config") else {
+    let Some(node) = file.get("config") else {
         return Ok(config);
     };
+    let mut opener = Opener::new(file, passphrase);
     for (key, node) in node.entries("config")? {
         let key = full_key(&project.name, key);
         if given(&key) {
             continue;
         }
-        if is_sealed(node) {
-            return Err(node.wrong(format_args!(
-                "{key} is sealed by Pulumi's secrets provider, which can't be opened here: give it with --config-secret {key}=VALUE"
-            )));
-        }
-        config.insert(key, text_of(node, false));
+        let value = match is_sealed(node) {
+            false => text_of(node, false),
+            true => match opener.open(node) {
+                Ok(opened) => text_of(&opened, true),
+                Err(error) => {
+                    let why = error.message();
+                    return Err(node.wrong(format_args!(
+                        "{key} can't be opened: {why}; or give it with --config-secret {key}=VALUE"
+                    )));
+                }
+            },
+        };
+        config.insert(key, value);
     }
     Ok(config)
-}
-
-/// Whether anything in it is encrypted.
-fn is_sealed(node: &Node) -> bool {
-    match &node.data {
-        Data::Map(entries) => {
-            (entries.len() == 1 && entries[0].0 == "secure" && entries[0].1.text().is_some())
-                || entries.iter().any(|(_, node)| is_sealed(node))
-        }
-        Data::List(items) => items.iter().any(is_sealed),
-        _ => false,
-    }
 }
 
 fn text_of(node: &Node, secret: bool) -> Value {
@@ -160,7 +159,7 @@ mod tests {
                 .map(|(key, value)| ((*key).to_owned(), (*value).into()));
             full_flags(&project, flags.collect())
         };
-        configuration(&project, "dev", &map(kept), &map(flags))
+        configuration(&project, "dev", &map(kept), &map(flags), Some("password"))
     }
 
     const PROJECT: &str = "name: shop\nruntime: yaml\nconfig:\n  size: {type: integer, default: 3}\n  key: {type: string, secret: true}\n  azure-native:location: westeurope\n";
@@ -195,6 +194,18 @@ mod tests {
             "config:\n  shop:key:\n    secure: AAA\n",
             "--config-secret shop:key=VALUE",
         );
+    }
+
+    #[test]
+    fn what_is_sealed_is_secret() {
+        let stack =
+            "encryptionsalt: v1:fozI5u6B030=:v1:F+6ZduKKd8G0/V7L:PGMFeIzwobWRKmEAzUdaQHqC5mMRIQ==
+config:
+  shop:list: [1, {secure: 'v1:MTIzNDU2Nzg5MDEy:GwNskiR2mAZ9NXhFXEZUchTHE4ED+a9a1Q=='}]
+  shop:key: plain
+";
+        let config = got(PROJECT, stack, &[], &[]).unwrap();
+        assert_eq!(config["shop:list"], Value::secret(r#"[1,"swordfish"]"#));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod config;
 mod file;
 mod node;
+mod sealed;
 
 pub use config::{Flags, configuration, full_flags};
 pub use file::Project;

@@ -78,8 +78,22 @@ pub enum StackEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// A run has ended.
     #[serde(rename = "foretell.stack.update.ended")]
-    UpdateEnded { changes: Changes, failed: bool },
+    UpdateEnded {
+        changes: Changes,
+        failed: bool,
+        /// Every secret that the stack still has: what was secret before is dropped.
+        #[serde(default)]
+        secrets: Vec<Value>,
+        /// What flags gave is forgotten too.
+        #[serde(default, skip_serializing_if = "is_false")]
+        purged: bool,
+    },
+}
+
+fn is_false(yes: &bool) -> bool {
+    !yes
 }
 
 impl StackEvent {

@@ -40,6 +40,9 @@ pub struct ResourceState {
     /// A step on it failed or was cut off: the next run changes it to what the program says.
     #[serde(default, skip_serializing_if = "is_false")]
     pub incomplete: bool,
+    /// How long deleting it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replacement_trigger: Option<Value>,
 }

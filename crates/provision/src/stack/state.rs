@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use foretell_types::Result;
 
 use super::{Operation, ResourceState, StackEvent};
-use crate::{Properties, Urn, Value};
+use crate::wire::{Accepts, to_json};
+use crate::{ArchiveSource, Properties, Urn, Value};
 
 /// What a stack has: the fold of its events.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -61,7 +62,12 @@ impl StackState {
                     None => self.remove(&urn, id.as_deref()),
                 }
             }
-            StackEvent::UpdateEnded { .. } => self.running = false,
+            StackEvent::UpdateEnded { purged, .. } => {
+                self.running = false;
+                if purged {
+                    self.config.clear();
+                }
+            }
         }
     }
 
@@ -128,6 +134,26 @@ impl StackState {
         }
     }
 
+    /// All that is secret in it, each value once.
+    pub fn secrets(&self) -> Vec<Value> {
+        let live = self.resources.values().chain(self.pending.values());
+        let mut found = BTreeMap::new();
+        for resource in live.chain(&self.replaced) {
+            for properties in [&resource.inputs, &resource.outputs] {
+                properties
+                    .values()
+                    .for_each(|value| collect(value, &mut found));
+            }
+            if let Some(trigger) = &resource.replacement_trigger {
+                collect(trigger, &mut found);
+            }
+        }
+        self.config
+            .values()
+            .for_each(|value| collect(value, &mut found));
+        found.into_values().collect()
+    }
+
     /// What the program exports.
     pub fn outputs(&self) -> Option<&Properties> {
         let stack = self
@@ -135,5 +161,22 @@ impl StackState {
             .values()
             .find(|resource| resource.urn.token() == crate::urn::STACK)?;
         Some(&stack.outputs)
+    }
+}
+
+/// Takes the secrets of a value, by their text.
+fn collect(value: &Value, into: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Secret(_) => {
+            into.insert(to_json(value, Accepts::ALL).to_string(), value.clone());
+        }
+        Value::List(items) => items.iter().for_each(|item| collect(item, into)),
+        Value::Map(map) => map.values().for_each(|item| collect(item, into)),
+        Value::Archive(archive) => {
+            if let ArchiveSource::Parts(parts) = &archive.source {
+                parts.values().for_each(|part| collect(part, into));
+            }
+        }
+        _ => {}
     }
 }

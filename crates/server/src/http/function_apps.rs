@@ -92,12 +92,15 @@ pub async fn put_code(State(node): Server, Path(app): Path<String>, request: Req
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let body = read_request(request, PACKAGE_BYTES).await?;
-    let zip = match is_json {
-        true => blob(&node, &json_body(&body)?).await?,
-        false => body,
+    let (zip, blob) = match is_json {
+        true => {
+            let (zip, place) = blob(&node, &json_body(&body)?).await?;
+            (zip, Some(place))
+        }
+        false => (body, None),
     };
     let (to, name) = (node.clone(), app.clone());
-    to_the_end(async move { to.put_function_code(&name, zip).await }).await?;
+    to_the_end(async move { to.put_function_code(&name, zip, blob).await }).await?;
     answer_json(&described(&node, &app)?)
 }
 
@@ -116,11 +119,14 @@ pub async fn list_keys(State(node): Server, Path(app): Path<String>, request: Re
     answer_json(&json!({ "master": master.as_str(), "default": default.as_str() }))
 }
 
-async fn blob(node: &Node, body: &Value) -> Result<Bytes> {
+/// A blob's content and place.
+async fn blob(node: &Node, body: &Value) -> Result<(Bytes, String)> {
     let text = body.get("blob").and_then(Value::as_str);
     let (container, name) = text.and_then(|text| text.split_once('/')).ok_or_else(|| {
         Error::invalid("blob must be the place of a zip: CONTAINER/NAME or ACCOUNT:CONTAINER/NAME")
     })?;
     let found = node.storage.get(container, name).await?;
-    found.ok_or_else(|| Error::not_found(format!("there is no blob {name:?} in {container:?}")))
+    let found = found
+        .ok_or_else(|| Error::not_found(format!("there is no blob {name:?} in {container:?}")))?;
+    Ok((found, format!("{container}/{name}")))
 }

@@ -201,6 +201,12 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
                 .put(storage_accounts::put_container)
                 .delete(storage_accounts::delete_container),
         )
+        .route(
+            "/storageaccounts/{account}/containers/{container}/blobs/{*blob}",
+            get(storage_accounts::get_blob)
+                .put(storage_accounts::put_blob)
+                .delete(storage_accounts::delete_blob),
+        )
         .route("/namespaces", get(namespaces::list_namespaces))
         .route(
             "/namespaces/{namespace}",

@@ -47,7 +47,11 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
         (Some("deadletters"), _) => lower(&mut parts, 2),
         // /functions/{app}/logs, /functions/{app}/{function}/invoke
         (Some("functions"), length) if length > 3 => lower(&mut parts, length - 1),
-        (Some("storageaccounts" | "namespaces"), _) => lower(&mut parts, 3),
+        (Some("storageaccounts" | "namespaces"), _) => {
+            lower(&mut parts, 3);
+            // …/containers/{container}/blobs/{blob}
+            lower(&mut parts, 5);
+        }
         _ => {}
     }
     let mut path = parts.join("/");

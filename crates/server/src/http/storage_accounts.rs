@@ -2,13 +2,16 @@
 
 use axum::extract::{Path, Request, State};
 use foretell_protocol::Permission;
+use foretell_types::limits::BLOB_BODY_BYTES;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json, json_with};
+use super::body::read_request;
 use super::{Server, admin_body, key_slot, keys_json, made_status, require, require_admin};
-use crate::node::{StorageAccountConfig, to_the_end};
+use crate::node::{StorageAccountConfig, no_blob, to_the_end};
 
 type OfContainer = Path<(String, String)>;
+type OfBlob = Path<(String, String, String)>;
 
 fn account_json(account: &StorageAccountConfig) -> Value {
     json!({ "name": account.name, "containers": account.containers })
@@ -121,4 +124,46 @@ pub async fn delete_container(
     let name = container.clone();
     to_the_end(async move { node.delete_container(&account, &name).await }).await?;
     answer_json(&json!({ "deleted": container }))
+}
+
+fn blob_json(account: &str, container: &str, name: &str, bytes: u64) -> Value {
+    json!({ "account": account, "container": container, "name": name, "bytes": bytes })
+}
+
+/// `GET /storageAccounts/{account}/containers/{container}/blobs/{blob}`: what it is, not what is
+/// in it.
+pub async fn get_blob(
+    State(node): Server,
+    Path((account, container, name)): OfBlob,
+    request: Request,
+) -> Answer {
+    require(&node, &request, Permission::Inspect, None)?;
+    let found = node.find_blob(&account, &container, &name).await?;
+    let bytes = found.ok_or_else(|| no_blob(&container, &name))?;
+    answer_json(&blob_json(&account, &container, &name, bytes))
+}
+
+/// `PUT /storageAccounts/{account}/containers/{container}/blobs/{blob}`: the body is its content.
+pub async fn put_blob(
+    State(node): Server,
+    Path((account, container, name)): OfBlob,
+    request: Request,
+) -> Answer {
+    require_admin(&node, &request)?;
+    let content = read_request(request, BLOB_BODY_BYTES).await?;
+    let described = blob_json(&account, &container, &name, content.len() as u64);
+    let put = async move { node.put_blob(&account, &container, &name, content).await };
+    json_with(made_status(to_the_end(put).await?), &described)
+}
+
+/// `DELETE /storageAccounts/{account}/containers/{container}/blobs/{blob}`
+pub async fn delete_blob(
+    State(node): Server,
+    Path((account, container, name)): OfBlob,
+    request: Request,
+) -> Answer {
+    require_admin(&node, &request)?;
+    let deleted = json!({ "deleted": name });
+    to_the_end(async move { node.delete_blob(&account, &container, &name).await }).await?;
+    answer_json(&deleted)
 }

@@ -34,6 +34,9 @@ pub struct Code {
     pub hash: String,
     pub bytes: u64,
     pub files: u64,
+    /// The blob that it came from, `ACCOUNT:CONTAINER/NAME`: when that is put anew, so is the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
 }
 
 /// A storage account beside the default one.

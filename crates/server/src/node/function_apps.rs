@@ -1,6 +1,6 @@
 //! Function apps that are made through the API.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,11 +11,13 @@ use foretell_types::{Error, ErrorKind, Result, check_function_app};
 
 use super::apps::{KnownApp, Place};
 use super::config::{Change, Definition};
-use super::definitions::{FunctionAppConfig, change_event};
+use super::definitions::{Code, FunctionAppConfig, change_event};
 use super::secrets::SecretRef;
 use super::topics::check_owner;
 use super::{Node, Owner, blocking, resource_id};
 
+/// What the names of their secrets begin with.
+const SECRETS: &str = "function.";
 /// What an app without code is told to do.
 const NO_CODE: &str = "it has no code yet: send it as a zip to PUT /functions/APP/code";
 
@@ -54,18 +56,38 @@ impl Node {
         Ok(known.is_none())
     }
 
-    /// Gives a function app its code, a zip.
-    pub async fn put_function_code(&self, name: &str, zip: Bytes) -> Result<()> {
+    /// Gives a function app its code, a zip, which may be the content of a blob.
+    pub async fn put_function_code(
+        &self,
+        name: &str,
+        zip: Bytes,
+        blob: Option<String>,
+    ) -> Result<()> {
         let _one_at_a_time = self.change().await?;
         self.check_app_owner(name)?;
         let known = self.function_app(name).ok_or_else(|| no_app(name))?;
         let packages = self.packages.clone();
         let code = blocking(move || packages.put(&zip)).await?;
         let app = FunctionAppConfig {
-            code: Some(code),
+            code: Some(Code { blob, ..code }),
             ..known.clone()
         };
         self.define_function_app(Some(&known), app).await
+    }
+
+    /// Gives its new content to the apps whose code a blob is.
+    pub(super) async fn follow_blob(&self, blob: &str, content: &Bytes) -> Result<()> {
+        let apps = self.config().function_apps.into_values();
+        let follows = |app: &FunctionAppConfig| {
+            let code = app.code.as_ref();
+            code.is_some_and(|code| code.blob.as_deref() == Some(blob))
+        };
+        for app in apps.filter(follows) {
+            self.put_function_code(&app.name, content.clone(), Some(blob.to_owned()))
+                .await
+                .map_err(|error| error.context(format!("function app {:?}", app.name)))?;
+        }
+        Ok(())
     }
 
     /// Deletes a function app that was made through the API; its log lines stay.
@@ -160,7 +182,9 @@ impl Node {
             app.secret.clone(),
         );
         let (folder, settings) = blocking(move || {
-            let settings = secret.map(|secret| secrets.get(&secret)).transpose()?;
+            let settings = secret
+                .map(|secret| secrets.get(&secret.file()))
+                .transpose()?;
             Ok((packages.folder(&code)?, settings))
         })
         .await?;
@@ -204,16 +228,16 @@ impl Node {
         let text = serde_json::to_string(settings)
             .map_err(|error| Error::invalid(format!("the settings can't be written: {error}")))?;
         let (secrets, former) = (self.secrets.clone(), app.secret.clone());
-        let name = format!("function.{}", app.name.to_lowercase());
+        let name = format!("{SECRETS}{}", app.name.to_lowercase());
         blocking(move || {
             if let Some(former) = &former
-                && secrets.get(former).is_ok_and(|there| there == text)
+                && secrets.get(&former.file()).is_ok_and(|there| there == text)
             {
                 return Ok(Some(former.clone()));
             }
             let generation = former.map_or(1, |former| former.generation + 1);
             let secret = SecretRef { name, generation };
-            secrets.put(&secret, &text)?;
+            secrets.put(&secret.file(), &text)?;
             Ok(Some(secret))
         })
         .await
@@ -224,8 +248,10 @@ impl Node {
         let (packages, secrets) = (self.packages.clone(), self.secrets.clone());
         let apps: Vec<_> = self.config().function_apps.into_values().collect();
         blocking(move || {
-            let named: HashSet<_> = apps.iter().filter_map(|app| app.secret.clone()).collect();
-            secrets.keep_only(&named)?;
+            let named = apps
+                .iter()
+                .filter_map(|app| Some(app.secret.as_ref()?.file()));
+            secrets.keep_only(SECRETS, &named.collect())?;
             let hashes = apps.into_iter().filter_map(|app| Some(app.code?.hash));
             packages.keep_only(&hashes.collect())
         })

@@ -71,6 +71,7 @@ pub use lookup::resource_id;
 pub use projected::StateQuestion;
 pub use publish::Conditions;
 pub use state::StateAnswer;
+pub use storage_accounts::no_blob;
 use tokens::Tokens;
 
 /// What a node is opened with.
@@ -133,6 +134,8 @@ pub struct Node {
     changes: tokio::sync::Mutex<Phase>,
     /// Erasures too.
     erasures: tokio::sync::Mutex<()>,
+    /// Events of stacks are appended one after the other.
+    stack_changes: tokio::sync::Mutex<()>,
     /// Changes whenever a topic was deleted: who follows one looks whether it is still there.
     deletions: tokio::sync::watch::Sender<u64>,
     quotas: quota::Quotas,

@@ -72,6 +72,7 @@ impl Node {
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
             erasures: tokio::sync::Mutex::default(),
+            stack_changes: tokio::sync::Mutex::default(),
             deletions: tokio::sync::watch::Sender::new(0),
             telemetry,
             quotas: super::quota::Quotas::default(),

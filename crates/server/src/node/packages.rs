@@ -55,6 +55,7 @@ impl Packages {
             hash,
             bytes: zip.len() as u64,
             files,
+            blob: None,
         })
     }
 

@@ -10,9 +10,9 @@ use super::keys::write_private;
 
 const FOLDER: &str = "secrets";
 
-/// Secrets of definitions, each in a file of its own beside the keys, encrypted under a key that
-/// derives from the master key. They are outside the log, which only names them, and outside its
-/// backups.
+/// Secrets of definitions and of stacks, each in a file of its own beside the keys, encrypted under
+/// a key that derives from the master key. They are outside the log, which only names them, and
+/// outside its backups.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     folder: PathBuf,
@@ -27,7 +27,8 @@ pub struct SecretRef {
 }
 
 impl SecretRef {
-    fn file(&self) -> String {
+    /// What it is kept by.
+    pub fn file(&self) -> String {
         format!("{}.{}", self.name, self.generation)
     }
 }
@@ -42,28 +43,47 @@ impl Secrets {
     }
 
     /// Keeps a secret; it is durable when this returns. The name is that of a file.
-    pub fn put(&self, of: &SecretRef, secret: &str) -> Result<()> {
-        write_private(&self.folder, &of.file(), &self.master.seal(secret)?)
+    pub fn put(&self, name: &str, secret: &str) -> Result<()> {
+        let text = self.master.seal(secret)?;
+        write_private(&self.folder, name, &text).inspect_err(|_| {
+            // What is there is durable.
+            drop(fs::remove_file(self.folder.join(name)));
+        })
     }
 
-    pub fn get(&self, of: &SecretRef) -> Result<String> {
-        let path = self.folder.join(of.file());
-        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::new(
+    pub fn contains(&self, name: &str) -> bool {
+        self.folder.join(name).exists()
+    }
+
+    /// A secret; none if it isn't there.
+    pub fn find(&self, name: &str) -> Result<Option<String>> {
+        let path = self.folder.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => self.master.unseal(text.trim()).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(
+                format_args!("can't read {}", path.display()),
+                error,
+            )),
+        }
+    }
+
+    /// A secret that must be there.
+    pub fn get(&self, name: &str) -> Result<String> {
+        self.find(name)?.ok_or_else(|| {
+            Error::new(
                 ErrorKind::Damaged,
                 format!(
                     "the secret {} is not there: restore the folder of the keys, or put what has it again",
-                    path.display()
+                    self.folder.join(name).display()
                 ),
-            ),
-            _ => Error::io(format_args!("can't read {}", path.display()), error),
-        })?;
-        self.master.unseal(text.trim())
+            )
+        })
     }
 
-    /// Removes all but these: what was replaced, and what a change that was cut off left behind.
-    pub fn keep_only(&self, named: &HashSet<SecretRef>) -> Result<()> {
-        let names: HashSet<String> = named.iter().map(SecretRef::file).collect();
+    /// Removes all that begin with `prefix` but for these: what was replaced, and what a change
+    /// that was cut off left behind.
+    pub fn keep_only(&self, prefix: &str, names: &HashSet<String>) -> Result<()> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -71,7 +91,8 @@ impl Secrets {
         };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if !name.to_str().is_some_and(|name| names.contains(name)) {
+            let name = name.to_string_lossy();
+            if name.starts_with(prefix) && !names.contains(&*name) {
                 fs::remove_file(entry.path())
                     .map_err(|error| Error::io(entry.path().display(), error))?;
             }
@@ -93,29 +114,26 @@ mod tests {
         let first = SecretRef {
             name: "function.shop".to_owned(),
             generation: 1,
-        };
-        let second = SecretRef {
-            generation: 2,
-            ..first.clone()
-        };
+        }
+        .file();
+        let second = "function.shop.2";
         secrets.put(&first, "AccountKey=abc").unwrap();
-        secrets.put(&second, "other").unwrap();
+        secrets.put(second, "other").unwrap();
+        secrets.put("stack.shop", "swordfish").unwrap();
         assert_eq!(secrets.get(&first).unwrap(), "AccountKey=abc");
         let path = folder.path().join("secrets/function.shop.1");
         let stored = fs::read_to_string(&path).unwrap();
         assert!(!stored.contains("abc"));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        secrets.keep_only(&HashSet::from([second.clone()])).unwrap();
-        assert!(
-            secrets
-                .get(&first)
-                .unwrap_err()
-                .message()
-                .contains("function.shop.1")
-        );
-        assert_eq!(secrets.get(&second).unwrap(), "other");
+        let kept = HashSet::from([second.to_owned()]);
+        secrets.keep_only("function.", &kept).unwrap();
+        assert!(!secrets.contains(&first));
+        let error = secrets.get(&first).unwrap_err();
+        assert!(error.message().contains("function.shop.1"), "{error}");
+        assert_eq!(secrets.get(second).unwrap(), "other");
+        assert_eq!(secrets.get("stack.shop").unwrap(), "swordfish");
         let other = Secrets::new(folder.path(), MasterKey::new([8; 32]));
-        assert!(other.get(&second).is_err());
+        assert!(other.get(second).is_err());
     }
 }

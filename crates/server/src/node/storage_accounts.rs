@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use foretell_protocol::{Key, KeySlot};
 use foretell_types::limits::{STORAGE_ACCOUNTS, STORAGE_CONTAINERS};
 use foretell_types::{Error, ErrorKind, Result, check_container, check_storage_account};
@@ -12,6 +13,10 @@ use super::{Node, keys};
 
 /// The default account's name in resource ids.
 const DEFAULT: &str = "foretell";
+
+pub fn no_blob(container: &str, name: &str) -> Error {
+    Error::not_found(format!("container {container:?} has no blob {name:?}"))
+}
 
 impl Node {
     /// Makes a storage account, if it isn't there. Gives whether it was made.
@@ -83,6 +88,51 @@ impl Node {
         let mut changed = known.clone();
         changed.containers.remove(container);
         self.define_storage_account(Some(&known), changed).await
+    }
+
+    /// Writes a blob, in place of one of its name; it is durable when this returns. Function apps
+    /// whose code it is get it. Gives whether it was made.
+    pub async fn put_blob(
+        &self,
+        account: &str,
+        container: &str,
+        name: &str,
+        content: Bytes,
+    ) -> Result<bool> {
+        let place = format!("{account}:{container}");
+        let made = {
+            let _one_at_a_time = self.change().await?;
+            let made = self.find_blob(account, container, name).await?.is_none();
+            self.storage.put(&place, name, content.clone()).await?;
+            self.storage.sync().await?;
+            made
+        };
+        self.follow_blob(&format!("{place}/{name}"), &content)
+            .await?;
+        Ok(made)
+    }
+
+    /// How many bytes a blob has; none if it isn't there.
+    pub async fn find_blob(
+        &self,
+        account: &str,
+        container: &str,
+        name: &str,
+    ) -> Result<Option<u64>> {
+        self.check_container_known(&self.storage_account(account)?, container)?;
+        self.storage
+            .size(&format!("{account}:{container}"), name)
+            .await
+    }
+
+    pub async fn delete_blob(&self, account: &str, container: &str, name: &str) -> Result<()> {
+        let _one_at_a_time = self.change().await?;
+        if self.find_blob(account, container, name).await?.is_none() {
+            return Err(no_blob(container, name));
+        }
+        self.storage
+            .delete(&format!("{account}:{container}"), name)
+            .await
     }
 
     pub fn storage_account(&self, name: &str) -> Result<StorageAccountConfig> {
