@@ -15,6 +15,7 @@ pub enum Bug {
     OlderManifestOnInputError,
     UnmadeSegmentLeft,
     SegmentBegunUnsaid,
+    RoomOfUnbegunSegment,
     SegmentRemovedBeforeManifest,
     LastGroupNotWrittenAgain,
     TornTailNotCleared,
@@ -81,7 +82,7 @@ mod switch {
     }
 
     impl Bug {
-        pub const ALL: [Bug; 40] = [
+        pub const ALL: [Bug; 41] = [
             Bug::AckBeforeSync,
             Bug::FailedSyncTriedAgain,
             Bug::WriterGoesOnAfterError,
@@ -93,6 +94,7 @@ mod switch {
             Bug::OlderManifestOnInputError,
             Bug::UnmadeSegmentLeft,
             Bug::SegmentBegunUnsaid,
+            Bug::RoomOfUnbegunSegment,
             Bug::SegmentRemovedBeforeManifest,
             Bug::LastGroupNotWrittenAgain,
             Bug::TornTailNotCleared,

@@ -202,7 +202,10 @@ impl DiskJournal {
                 Prepared::create(&shared.folder, number, files)?
             }
         };
-        self.allocated = next.filled;
+        let filled = next.filled;
+        if bugs::on(Bug::RoomOfUnbegunSegment) {
+            self.allocated = filled;
+        }
         let salt = self.environment.random.next() | 1;
         let first = Seq(self.last.0 + 1);
         let segment = Arc::new(next.begin(first, salt, (files, &shared.cache))?);
@@ -213,6 +216,7 @@ impl DiskJournal {
             let _ = old.trim(self.offset);
         }
         self.offset = FIRST_GROUP;
+        self.allocated = filled;
         Ok(segment)
     }
 
