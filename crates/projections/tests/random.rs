@@ -545,7 +545,7 @@ fn case() -> impl Strategy<Value = (plain::Definition, Vec<Event>, Vec<Question>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn a_state_is_the_same_however_it_is_found((definition, events, questions) in case()) {
         run(&definition, &events, &questions);

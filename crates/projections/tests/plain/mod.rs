@@ -344,7 +344,7 @@ impl Aggregate {
                 });
                 best.map_or(Json::Null, |value| to_json(value))
             }
-            Function::DecayedSum(_) | Function::DecayedCount(_) if taken.is_empty() => Json::Null,
+            Function::DecayedSum(_) if taken.is_empty() => Json::Null,
             Function::DecayedSum(half) | Function::DecayedCount(half) => {
                 let weight = |time: i64| (-((at - time) as f64) / half as f64).exp2();
                 let parts = taken
