@@ -164,7 +164,7 @@ impl Projection {
     }
 
     /// Ready once it has been up to date; false if it ended before.
-    pub(crate) async fn built(&self) -> bool {
+    pub async fn built(&self) -> bool {
         let passed = |stage: &Stage| *stage != Stage::BeingBuilt;
         let mut stage = self.stage.subscribe();
         stage

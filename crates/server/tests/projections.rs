@@ -219,5 +219,6 @@ async fn several_topics_fold_into_one_state() {
     assert!(refused.message().contains("till"), "{refused}");
     // It reads both topics, and answers for either of them.
     let path = "/topics/till/state/a?projection=both";
-    assert_eq!(world.get(path).await.is(200).json(), all);
+    let other = world.get(path).await.is(200).json();
+    assert_eq!(other["state"], all["state"]);
 }

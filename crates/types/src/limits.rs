@@ -354,7 +354,7 @@ limits! {
     /// The same while a projection is built from the log: what is lost is folded again.
     PROJECTION_BUILD_STORE_MS = 60_000, "milliseconds";
     /// Events of one key after which a snapshot of its state is taken.
-    SNAPSHOT_EVENTS = 4_096, "events";
+    SNAPSHOT_EVENTS = 2_048, "events";
 }
 
 #[cfg(test)]
