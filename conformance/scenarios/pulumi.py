@@ -17,6 +17,8 @@ from server import Topic
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples" / "pulumi"
 PATIENCE_S = 60
+#: A program is compiled, and the function's environment is made.
+UP_PATIENCE_S = 300
 #: The TypeScript program has its code in a container and a blob.
 RESOURCES = {"python": 9, "yaml": 9, "typescript": 11}
 
@@ -43,7 +45,7 @@ def deployed(program: str):
         server = topic.server
         with tempfile.TemporaryDirectory() as folder:
             path = str(programs(folder) / program)
-            made = json.loads(server.command("up", path, "--json"))
+            made = json.loads(server.command("up", path, "--json", timeout_s=UP_PATIENCE_S))
             assert made["changes"]["create"] == RESOURCES[program], made
             shown = server.command("stack", "output", path, "--json", "--show-secrets")
             outputs = json.loads(shown)
@@ -53,7 +55,7 @@ def deployed(program: str):
             wanted = receipts / "large.json"
             wait_for(wanted)
             assert json.loads(wanted.read_text()) == {"order": "/orders/1", "points": 2}
-            again = json.loads(server.command("up", path, "--json"))
+            again = json.loads(server.command("up", path, "--json", timeout_s=UP_PATIENCE_S))
             changes = {name: n for name, n in again["changes"].items() if n}
             assert changes == {"same": RESOURCES[program]}, again
             assert [file.name for file in receipts.iterdir()] == ["large.json"], "the filter"
