@@ -98,13 +98,13 @@ class Server:
         keys = self._keys[name]
         return Topic(name, self.base, keys["key1"], keys["key2"], self)
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         """What a command prints, run on the data directory or through the server that holds it."""
         done = subprocess.run(
             [self._binary, *arguments, "--data", self._data],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=COMMAND_TIMEOUT_S,
+            timeout=timeout_s,
         )
         if done.returncode != 0:
             words = " ".join(arguments)

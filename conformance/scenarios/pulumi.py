@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from azure.core.credentials import AzureKeyCredential
 from azure.eventgrid import EventGridEvent, EventGridPublisherClient
@@ -16,7 +17,10 @@ from scenarios.scenario import Scenario
 from server import Topic
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples" / "pulumi"
+PROGRAMS = Path(__file__).resolve().parent.parent / "pulumi"
 PATIENCE_S = 60
+#: A program is compiled, and the function's environment is made.
+UP_PATIENCE_S = 300
 #: The TypeScript program has its code in a container and a blob.
 RESOURCES = {"python": 9, "yaml": 9, "typescript": 11}
 
@@ -43,7 +47,7 @@ def deployed(program: str):
         server = topic.server
         with tempfile.TemporaryDirectory() as folder:
             path = str(programs(folder) / program)
-            made = json.loads(server.command("up", path, "--json"))
+            made = json.loads(server.command("up", path, "--json", timeout_s=UP_PATIENCE_S))
             assert made["changes"]["create"] == RESOURCES[program], made
             shown = server.command("stack", "output", path, "--json", "--show-secrets")
             outputs = json.loads(shown)
@@ -53,7 +57,7 @@ def deployed(program: str):
             wanted = receipts / "large.json"
             wait_for(wanted)
             assert json.loads(wanted.read_text()) == {"order": "/orders/1", "points": 2}
-            again = json.loads(server.command("up", path, "--json"))
+            again = json.loads(server.command("up", path, "--json", timeout_s=UP_PATIENCE_S))
             changes = {name: n for name, n in again["changes"].items() if n}
             assert changes == {"same": RESOURCES[program]}, again
             assert [file.name for file in receipts.iterdir()] == ["large.json"], "the filter"
@@ -102,6 +106,35 @@ def mistaken(mistake: str, instead: str):
     return run
 
 
+def options(topic: Topic) -> None:
+    """What a program says of its resources beside their properties."""
+    server = topic.server
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "options"
+        shutil.copytree(PROGRAMS / "options", path)
+        (path / "venv").symlink_to(sys.prefix)
+
+        def up(renamed: bool) -> tuple[dict[str, int], dict[str, Any]]:
+            words = ["--config", f"renamed={str(renamed).lower()}", "--json", "--yes"]
+            done = json.loads(server.command("up", str(path), *words, timeout_s=UP_PATIENCE_S))
+            return {name: n for name, n in done["changes"].items() if n}, done["outputs"]
+
+        changes, first = up(False)
+        assert changes == {"create": 14, "read": 1}, changes
+        assert first["location"] == "northeurope", first
+        assert first["nested"] == {"list": ["[secret]", "plain"]}, first
+        assert up(False) == ({"same": 14, "read": 1}, first)
+        changes, second = up(True)
+        # The topic with a name of its own takes its subscription along.
+        assert changes == {"update": 1, "replace": 3, "same": 10, "read": 1}, changes
+        assert second["replaced"] != first["replaced"], second
+        assert (second["both"], second["found"]) == (first["both"], "CloudEventSchemaV1_0"), second
+        stacks = server.command("read", "foretell.stacks", "--json")
+        assert "swordfish" not in stacks
+        down = json.loads(server.command("down", str(path), "--purge", "--yes", "--json"))
+        assert down["changes"]["delete"] == 14, down
+
+
 def under_mocks(topic: Topic) -> None:
     """The program is accepted by Pulumi's own test mocks."""
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "tests"]
@@ -109,7 +142,10 @@ def under_mocks(topic: Topic) -> None:
     assert done.returncode == 0, done.stdout.decode()
 
 
-SCENARIOS = [Scenario("pulumi: the example under Pulumi's mocks", under_mocks)] + [
+SCENARIOS = [
+    Scenario("pulumi: the example under Pulumi's mocks", under_mocks),
+    Scenario("pulumi: components, providers, aliases and options", options),
+] + [
     Scenario(f"pulumi: the example in {name}", deployed(folder))
     for name, folder in (("Python", "python"), ("YAML", "yaml"), ("TypeScript", "typescript"))
 ] + [

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foretell_types::Result;
 
 use super::deployment::Deployment;
-use super::report::Phase;
+use super::report::{Phase, StepReport};
 use crate::Urn;
 use crate::stack::{Operation, ResourceState, StackEvent, ordered};
 
@@ -134,7 +134,10 @@ impl Deployment {
         })
         .await?;
         if shown {
-            self.step(state, operation, Phase::Done);
+            let mut report = StepReport::of(state, operation, Phase::Done);
+            report.note = (state.custom && state.retain_on_delete)
+                .then(|| "retained: it stays where it is".to_owned());
+            self.step_with(report);
         }
         Ok(true)
     }

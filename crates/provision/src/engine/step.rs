@@ -317,8 +317,7 @@ async fn within<T, E: From<Error>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let limit = limit.unwrap_or(STEP_TIMEOUT);
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        let seconds = limit.as_secs();
-        Err(Error::unavailable(format!("it took more than {seconds} s")).into())
-    })
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::unavailable(format!("it took more than {limit:?}")).into()))
 }

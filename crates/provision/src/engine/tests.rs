@@ -122,6 +122,9 @@ impl Provider for World {
 
     async fn delete(&self, delete: Delete<'_>) -> Result<()> {
         self.note("delete", delete.id);
+        if delete.inputs.contains_key("stuck") {
+            std::future::pending::<()>().await;
+        }
         self.things.lock().unwrap().remove(delete.id);
         Ok(())
     }
@@ -376,6 +379,19 @@ async fn options_are_honoured() {
     bench.world.told();
     bench.up(&[]).await;
     assert!(bench.world.told().is_empty(), "it is retained");
+}
+
+#[tokio::test]
+async fn deleting_may_take_only_so_long() {
+    let bench = Bench::new();
+    let mut goal = thing("a", &[("stuck", true.into())]);
+    goal.options.timeouts.delete = Some(std::time::Duration::from_millis(1));
+    bench.up(&[goal]).await;
+    let failed = bench.up(&[]).await;
+    let (of, why) = &failed.failures()[0];
+    assert_eq!(of.as_ref(), Some(&urn("a")));
+    assert!(why.contains("it took more than"), "{why}");
+    assert_eq!(bench.state().await.resources.len(), 1);
 }
 
 #[tokio::test]

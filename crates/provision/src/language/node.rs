@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foretell_types::{Error, Result};
 use tokio::process::Command;
@@ -15,6 +16,8 @@ const RUNNER: &str = "node_modules/@pulumi/pulumi/cmd/run";
 pub struct NodeJs {
     runner: PathBuf,
     typescript: bool,
+    /// It has run already: its types are checked.
+    ran: AtomicBool,
 }
 
 impl NodeJs {
@@ -45,6 +48,7 @@ impl NodeJs {
         Ok(NodeJs {
             runner,
             typescript: !matches!(typescript, Some(Data::Bool(false))),
+            ran: AtomicBool::new(false),
         })
     }
 
@@ -65,6 +69,10 @@ impl NodeJs {
         command.args(["--monitor", address, "--engine", address]);
         if settings.preview {
             command.arg("--dry-run=true");
+        }
+        if self.ran.swap(true, Ordering::Relaxed) {
+            // Checking takes longer than all else.
+            command.env("PULUMI_NODEJS_TRANSPILE_ONLY", "true");
         }
         match project.main.is_file() {
             true => command.arg(&project.main),
