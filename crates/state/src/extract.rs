@@ -75,7 +75,7 @@ impl Extractor {
 
     /// Reads the inputs of an event into `values`, which then has one for each; what isn't there
     /// is null.
-    pub fn read<'e>(&self, event: &'e impl Source, values: &mut Vec<Scalar<'e>>) {
+    pub fn read<'e>(&self, event: &'e (impl Source + ?Sized), values: &mut Vec<Scalar<'e>>) {
         values.clear();
         values.resize(self.inputs, Scalar::Null);
         for (index, input) in &self.plain {

@@ -33,6 +33,7 @@
 //! assert_eq!(state(Some("2024-02-15"), Some("2")), r#"{"city":"London","name":"Ada"}"#);
 //! ```
 
+mod dataset;
 mod definition;
 mod expr;
 mod extract;
@@ -49,6 +50,7 @@ mod scalar;
 mod sql;
 mod value_type;
 
+pub use dataset::{Dataset, Instants, Labels, Split};
 pub use definition::{Aggregate, Definition, Output};
 pub use expr::{Expr, Operator};
 pub use extract::{Extractor, at_steps};

@@ -289,6 +289,20 @@ limits! {
     DATASET_EVENT_BYTES = 384 * 1024 * 1024, "bytes";
     /// Rows of a dataset that are made at once.
     DATASET_LABEL_ROWS = 4 * 1024 * 1024, "rows";
+    /// Datasets of one data directory.
+    DATASETS = 100, "datasets";
+    /// Instants of a dataset at every interval.
+    DATASET_INSTANTS = 100_000, "instants";
+    /// Keys of a dataset at every interval.
+    DATASET_KEYS = 16 * 1024 * 1024, "keys";
+    /// A label table that is sent to be built upon.
+    DATASET_LABEL_BYTES = 1024 * 1024 * 1024, "bytes";
+    /// Datasets that are built at the same time.
+    DATASET_BUILDS = 4, "datasets";
+    /// Events of a topic whose columns are extracted into one file.
+    COLUMN_EVENTS = 256 * 1024, "events";
+    /// Keys that the events of one file of columns touch.
+    COLUMN_ROWS = 16 * 1024 * 1024, "keys";
     /// The name of a blob.
     BLOB_NAME_BYTES = 1_024, "bytes";
     /// One message between a Pulumi program and its engine.

@@ -27,7 +27,7 @@ fn name(field: &DateTimeField) -> String {
 }
 
 /// One or several numbers with units, as in `1 day 12 hours`.
-fn parse(text: &str, unit: Option<&str>) -> Result<i64, String> {
+pub(super) fn parse(text: &str, unit: Option<&str>) -> Result<i64, String> {
     let wrong = || {
         format!(
             "{text:?} is no length of time: write a number and a unit (second, minute, hour, day, week), as in INTERVAL '30 days'"

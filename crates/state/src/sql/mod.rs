@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod compile;
+mod dataset;
 mod interval;
 mod place;
 mod scalar_call;
@@ -22,6 +23,7 @@ use tokens::Tokens;
 
 /// What a name of a projection or of a column may look like.
 const NAME_CHARS: usize = 64;
+const FORM: &str = "a projection is CREATE PROJECTION name ON topic KEY expression AS SELECT expression AS name, …";
 
 impl Definition {
     /// Compiles the text of a projection. Errors say where in `file` what is wrong, and what to do.
@@ -30,7 +32,7 @@ impl Definition {
             file,
             end: end_of(text),
         };
-        let mut tokens = Tokens::read(text, place)?;
+        let mut tokens = Tokens::read(text, place, FORM)?;
         tokens.expect_word("CREATE")?;
         tokens.expect_word("PROJECTION")?;
         let (name, at) = tokens.name("the projection's name")?;
@@ -188,6 +190,6 @@ fn check_name(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "a projection's name has 1 to {NAME_CHARS} letters, digits, - or _: {name:?} does not fit"
+        "a name has 1 to {NAME_CHARS} letters, digits, - or _: {name:?} does not fit"
     ))
 }

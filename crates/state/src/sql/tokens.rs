@@ -6,17 +6,19 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 use super::place::Place;
 use foretell_types::limits::{EXPRESSION_TOKENS, PROJECTION_BYTES};
 
-/// The words and signs of a projection, without white space and comments.
+/// The words and signs of a definition, without white space and comments.
 pub(super) struct Tokens<'a> {
     tokens: Vec<TokenWithSpan>,
     at: usize,
     place: Place<'a>,
+    /// What the whole looks like, for messages.
+    form: &'static str,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn read(text: &str, place: Place<'a>) -> Result<Tokens<'a>> {
+    pub(super) fn read(text: &str, place: Place<'a>, form: &'static str) -> Result<Tokens<'a>> {
         if text.len() > PROJECTION_BYTES {
-            let what = format!("a projection has at most {PROJECTION_BYTES} bytes");
+            let what = format!("a definition has at most {PROJECTION_BYTES} bytes");
             return Err(place.error(Location::empty(), what));
         }
         let tokens = Tokenizer::new(&GenericDialect {}, text)
@@ -30,6 +32,7 @@ impl<'a> Tokens<'a> {
             tokens,
             at: 0,
             place,
+            form,
         })
     }
 
@@ -38,7 +41,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Where the next token begins; the end of the last, if there is none.
-    fn location(&self) -> Location {
+    pub(super) fn location(&self) -> Location {
         match self.peek() {
             Some(token) => token.span.start,
             None => self
@@ -73,11 +76,43 @@ impl<'a> Tokens<'a> {
         if self.take_word(wanted) {
             return Ok(());
         }
-        let what = format!(
-            "expected {wanted}, {}: a projection is CREATE PROJECTION name ON topic KEY expression AS SELECT expression AS name, …",
-            self.found()
-        );
+        let what = format!("expected {wanted}, {}: {}", self.found(), self.form);
         Err(self.place.error(self.location(), what))
+    }
+
+    /// Whether nothing is left but a semicolon.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.peek()
+            .is_none_or(|token| token.token == Token::SemiColon)
+    }
+
+    /// Text in single quotes.
+    pub(super) fn text(&mut self, what: &str) -> Result<(String, Location)> {
+        let at = self.location();
+        if let Some(Token::SingleQuotedString(text)) = self.peek().map(|token| &token.token) {
+            let text = text.clone();
+            self.at += 1;
+            return Ok((text, at));
+        }
+        let what = format!("expected {what} in single quotes, {}", self.found());
+        Err(self.place.error(at, what))
+    }
+
+    pub(super) fn number(&mut self, what: &str) -> Result<(String, Location)> {
+        let at = self.location();
+        if let Some(Token::Number(text, _)) = self.peek().map(|token| &token.token) {
+            let text = text.clone();
+            self.at += 1;
+            return Ok((text, at));
+        }
+        let what = format!("expected {what}, {}", self.found());
+        Err(self.place.error(at, what))
+    }
+
+    /// Something that is wrong with what comes next.
+    pub(super) fn wrong(&self, expected: &str) -> foretell_types::Error {
+        let what = format!("expected {expected}, {}: {}", self.found(), self.form);
+        self.place.error(self.location(), what)
     }
 
     /// A name of one word, or in quotes, or of words joined by `-`.
@@ -114,22 +149,29 @@ impl<'a> Tokens<'a> {
 
     /// The tokens before a word that stands outside all brackets.
     pub(super) fn until_word(&mut self, wanted: &str) -> Result<Vec<TokenWithSpan>> {
+        let taken = self.until_any(&[wanted])?;
+        if self.peek().is_some() {
+            return Ok(taken);
+        }
+        let what = format!("expected {wanted} after this expression");
+        Err(self.place.error(self.location(), what))
+    }
+
+    /// The tokens before one of some words that stands outside all brackets, or up to the end.
+    pub(super) fn until_any(&mut self, wanted: &[&str]) -> Result<Vec<TokenWithSpan>> {
         let mut depth = 0usize;
         let start = self.at;
         while let Some(token) = self.peek() {
             match &token.token {
                 Token::LParen => depth += 1,
                 Token::RParen => depth = depth.saturating_sub(1),
-                token if depth == 0 && is_word(token, wanted) => {
-                    let taken = self.tokens[start..self.at].to_vec();
-                    return self.checked(taken);
-                }
+                token if depth == 0 && wanted.iter().any(|word| is_word(token, word)) => break,
                 _ => {}
             }
             self.at += 1;
         }
-        let what = format!("expected {wanted} after this expression");
-        Err(self.place.error(self.location(), what))
+        let taken = self.tokens[start..self.at].to_vec();
+        self.checked(taken)
     }
 
     pub(super) fn rest(&mut self) -> Result<Vec<TokenWithSpan>> {
