@@ -1,6 +1,6 @@
 //! The instants of one partition that are asked about, key by key in the order of their times.
 
-use crate::fold::Instants;
+use crate::fold::Question;
 use crate::group::Group;
 use crate::key::NONE;
 use crate::piece::Partitions;
@@ -18,7 +18,7 @@ pub(crate) struct Asked {
 impl Asked {
     /// `keys` are the numbers of the instants' keys; a key that is null has no events.
     pub(crate) fn spread(
-        instants: &Instants,
+        question: &Question<'_>,
         keys: &[u32],
         without: u32,
         partitions: Partitions,
@@ -29,8 +29,8 @@ impl Asked {
             counts[partitions.of_key(number(*key))] += 1;
         }
         let mut parts: Vec<Vec<Ask>> = counts.into_iter().map(Vec::with_capacity).collect();
-        for (row, (key, time)) in keys.iter().zip(&instants.times).enumerate() {
-            let known = instants.known.as_ref().map_or(*time, |known| known[row]);
+        for (row, (key, time)) in keys.iter().zip(question.times).enumerate() {
+            let known = question.known.bound(row, *time);
             let key = number(*key);
             let ask = (partitions.within(key), *time, known, row as u32);
             parts[partitions.of_key(key)].push(ask);

@@ -9,11 +9,21 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field};
 use foretell_state::{Scalar, ValueType};
 
+use crate::key::plain;
+use crate::typed::json_type;
 use crate::values::{Flat, Values};
 
 /// The type of a column's values.
 pub(crate) fn value_type(field: &Field) -> ValueType {
-    match field.data_type() {
+    if let Some(of) = json_type(field) {
+        return of;
+    }
+    of_type(field.data_type())
+}
+
+fn of_type(found: &DataType) -> ValueType {
+    match found {
+        DataType::Dictionary(_, values) => of_type(values),
         found if found.is_integer() => ValueType::Int,
         DataType::Decimal128(_, 0) => ValueType::Int,
         DataType::Boolean => ValueType::Bool,
@@ -39,6 +49,10 @@ pub(crate) fn values(column: &ArrayRef) -> Values {
         DataType::Float64 => floats(flat::<Float64Type, f64>(column)),
         DataType::Float32 => floats(flat::<Float32Type, f64>(column)),
         DataType::Float16 => floats(flat::<Float16Type, f64>(column)),
+        DataType::Dictionary(..) => match plain(column) {
+            Ok(column) => values(&column),
+            Err(_) => Values::none_of(column.len()),
+        },
         _ => {
             let rows = 0..column.len();
             compact(rows.map(|row| scalar(column, row).into_owned()).collect())
@@ -92,7 +106,7 @@ pub(crate) fn compact(values: Vec<Scalar<'static>>) -> Values {
     Values::Scalars(values)
 }
 
-/// One value. A type that no expression knows is null.
+/// One value, of a column without a dictionary. A type that no expression knows is null.
 pub(crate) fn scalar(column: &ArrayRef, row: usize) -> Scalar<'_> {
     if column.is_null(row) {
         return Scalar::Null;

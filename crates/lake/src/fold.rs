@@ -7,25 +7,44 @@ use foretell_types::Result;
 
 use crate::asks::{Asked, Asks};
 use crate::group::Group;
-use crate::key::KeyIndex;
+use crate::key::{KeyIndex, Numbering, is_integer_key};
 use crate::piece::{Partitions, Piece};
-use crate::plan::Plan;
 use crate::source::Source;
-use crate::sweep::sweep;
+use crate::sweep::{Feature, sweep};
 use crate::threads::spread;
 use crate::values::Values;
 
-/// The instants that are asked about, row by row.
+/// Aggregates that are asked for at an instant for each row.
 #[derive(Debug)]
-pub(crate) struct Instants {
-    pub(crate) keys: ArrayRef,
-    pub(crate) times: Vec<i64>,
-    /// What may be known: a bound in the unit of the events' known times; `None`: the instants.
-    pub(crate) known: Option<Vec<i64>>,
+pub(crate) struct Question<'a> {
+    pub(crate) features: &'a [Feature],
+    pub(crate) times: &'a [i64],
+    pub(crate) known: Knows<'a>,
+}
+
+/// What may be known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Knows<'a> {
+    /// What was known at the instants.
+    Then,
+    /// Everything.
+    All,
+    /// Bounds in the unit of the events' known times.
+    Until(&'a [i64]),
+}
+
+impl Knows<'_> {
+    pub(crate) fn bound(self, row: usize, time: i64) -> i64 {
+        match self {
+            Knows::Then => time,
+            Knows::All => i64::MAX,
+            Knows::Until(bounds) => bounds[row],
+        }
+    }
 }
 
 /// The aggregates, partition by partition.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Folded {
     /// For each part the rows that it holds, and for each feature its values at these.
     pub(crate) parts: Vec<(Vec<u32>, Vec<Values>)>,
@@ -43,27 +62,31 @@ pub(crate) struct Means {
 /// if the work is to be broken off.
 pub type Progress<'a> = dyn Fn(&str, u64, u64) -> Result<()> + Sync + 'a;
 
-/// Folds the events of a source as of the instants. Events that don't fit into memory at once are
-/// read several times, each time for some of the keys.
+/// Folds the events of a source for some questions about the same rows, whose keys stand in a
+/// column. Events that don't fit into memory at once are read several times, each time for some
+/// of the keys.
 pub(crate) fn fold(
     source: &Source,
-    plan: &Plan,
-    instants: &Instants,
+    keys: &ArrayRef,
+    questions: &[Question<'_>],
     means: Means,
     progress: &Progress<'_>,
-) -> Result<Folded> {
-    let as_text = source.has_text_keys() || !instants.keys.data_type().is_integer();
-    let index = KeyIndex::of(std::slice::from_ref(&instants.keys), as_text)?;
+) -> Result<Vec<Folded>> {
+    let as_text = source.has_text_keys() || !is_integer_key(keys.data_type());
+    let index = KeyIndex::of(std::slice::from_ref(keys), as_text)?;
     let partitions = Partitions::of(source.rows());
-    let numbers = index.numbers(&instants.keys)?;
-    let asked = Asked::spread(instants, &numbers, index.len() as u32, partitions);
+    let numbers = Numbering::new(&index).numbers(keys)?;
+    let asked: Vec<Asked> = questions
+        .iter()
+        .map(|question| Asked::spread(question, &numbers, index.len() as u32, partitions))
+        .collect();
     let passes = (source.rows() * source.event_bytes())
         .div_ceil(means.memory.max(1))
         .clamp(1, partitions.count() as u64) as usize;
     let keys = partitions.keys(index.len());
     let total = source.rows() * passes as u64;
     let read = AtomicU64::new(0);
-    let mut parts = Vec::with_capacity(partitions.count());
+    let mut folded: Vec<Folded> = questions.iter().map(|_| Folded::default()).collect();
     for pass in 0..passes {
         let pieces = spread(means.threads, source.tasks(), |task| {
             let mut pieces = Vec::new();
@@ -79,18 +102,26 @@ pub(crate) fn fold(
         })?;
         let pieces: Vec<Piece> = pieces.into_iter().flatten().collect();
         let mine: Vec<usize> = (pass..partitions.count()).step_by(passes).collect();
-        parts.extend(spread(means.threads, mine.len(), |index| {
+        let parts = spread(means.threads, mine.len(), |index| {
             let partition = mine[index];
-            let asks = Asks::sort(&asked.parts[partition], keys);
-            if asks.times.is_empty() {
-                return Ok((Vec::new(), Vec::new()));
+            if asked.iter().all(|asked| asked.parts[partition].is_empty()) {
+                return Ok(Vec::new());
             }
-            let group = Group::gather(&pieces, partition, keys, plan.arguments.len());
-            let values = sweep(&plan.features, &group, &asks);
+            let group = Group::gather(&pieces, partition, keys, source.arguments());
+            let of = |(question, asked): (&Question<'_>, &Asked)| {
+                let asks = Asks::sort(&asked.parts[partition], keys);
+                let values = sweep(question.features, &group, &asks);
+                (asks.rows, values)
+            };
+            let values = questions.iter().zip(&asked).map(of).collect();
             progress("folding", index as u64 + 1, mine.len() as u64)?;
-            Ok((asks.rows, values))
-        })?);
+            Ok(values)
+        })?;
+        for part in parts {
+            for (folded, part) in folded.iter_mut().zip(part) {
+                folded.parts.push(part);
+            }
+        }
     }
-    parts.retain(|(rows, _)| !rows.is_empty());
-    Ok(Folded { parts })
+    Ok(folded)
 }

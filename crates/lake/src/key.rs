@@ -4,8 +4,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow_array::{AnyDictionaryArray, Array, ArrayRef, ArrowPrimitiveType};
 use arrow_schema::DataType;
+use arrow_select::take::take;
 use foretell_types::{Error, Result};
 use hashbrown::HashMap;
 
@@ -28,7 +29,68 @@ pub(crate) enum KeyIndex {
 }
 
 pub(crate) fn is_key(found: &DataType) -> bool {
-    is_text(found) || found.is_integer()
+    match found {
+        DataType::Dictionary(_, values) => is_key(values),
+        found => is_text(found) || found.is_integer(),
+    }
+}
+
+/// Whether the keys of a column are all integers.
+pub(crate) fn is_integer_key(found: &DataType) -> bool {
+    match found {
+        DataType::Dictionary(_, values) => values.is_integer(),
+        found => found.is_integer(),
+    }
+}
+
+/// The values of a column, if they are kept in a dictionary.
+pub(crate) fn dictionary(column: &ArrayRef) -> Option<&dyn AnyDictionaryArray> {
+    column.as_any_dictionary_opt()
+}
+
+/// A column without a dictionary.
+pub(crate) fn plain(column: &ArrayRef) -> Result<ArrayRef> {
+    match dictionary(column) {
+        None => Ok(column.clone()),
+        Some(found) => take(found.values(), found.keys(), None)
+            .map_err(|error| Error::invalid(format!("a dictionary is malformed: {error}"))),
+    }
+}
+
+/// The numbers of columns' keys, looked up once for each value of a dictionary that they share.
+#[derive(Debug)]
+pub(crate) struct Numbering<'a> {
+    index: &'a KeyIndex,
+    last: Option<(ArrayRef, Vec<u32>)>,
+}
+
+impl<'a> Numbering<'a> {
+    pub(crate) fn new(index: &'a KeyIndex) -> Numbering<'a> {
+        Numbering { index, last: None }
+    }
+
+    /// As [`KeyIndex::numbers`].
+    pub(crate) fn numbers(&mut self, column: &ArrayRef) -> Result<Vec<u32>> {
+        let Some(found) = dictionary(column) else {
+            return self.index.numbers(column);
+        };
+        let same = |values: &ArrayRef| values.to_data().ptr_eq(&found.values().to_data());
+        if !self.last.as_ref().is_some_and(|(values, _)| same(values)) {
+            let numbers = self.index.numbers(found.values())?;
+            self.last = Some((found.values().clone(), numbers));
+        }
+        let of_values = self.last.as_ref().map_or(&[][..], |(_, numbers)| numbers);
+        let number = |(row, value): (usize, &usize)| match column.is_null(row) {
+            true => NONE,
+            false => of_values.get(*value).copied().unwrap_or(NONE),
+        };
+        Ok(found
+            .normalized_keys()
+            .iter()
+            .enumerate()
+            .map(number)
+            .collect())
+    }
 }
 
 fn is_text(found: &DataType) -> bool {
@@ -133,6 +195,7 @@ fn each_int(column: &ArrayRef, mut take: impl FnMut(Option<i64>)) -> Result<()> 
         }
     }
     match column.data_type() {
+        DataType::Dictionary(..) => each_int(&plain(column)?, take)?,
         DataType::Int8 => walk::<Int8Type>(column, &mut take),
         DataType::Int16 => walk::<Int16Type>(column, &mut take),
         DataType::Int32 => walk::<Int32Type>(column, &mut take),
@@ -160,8 +223,9 @@ fn each_int(column: &ArrayRef, mut take: impl FnMut(Option<i64>)) -> Result<()> 
 }
 
 /// Gives each value of a column as text: integers by their digits.
-fn each_text(column: &ArrayRef, mut take: impl FnMut(Option<&str>)) -> Result<()> {
+pub(crate) fn each_text(column: &ArrayRef, mut take: impl FnMut(Option<&str>)) -> Result<()> {
     match column.data_type() {
+        DataType::Dictionary(..) => each_text(&plain(column)?, take)?,
         DataType::Utf8 => column.as_string::<i32>().iter().for_each(take),
         DataType::LargeUtf8 => column.as_string::<i64>().iter().for_each(take),
         DataType::Utf8View => column.as_string_view().iter().for_each(take),

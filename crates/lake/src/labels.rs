@@ -75,6 +75,14 @@ impl Labels {
         }
     }
 
+    /// Where it lies, for messages.
+    pub(crate) fn display(&self) -> std::path::Display<'_> {
+        match self {
+            Labels::Parquet { table, .. } => table.path().display(),
+            Labels::Csv(csv) => csv.path.display(),
+        }
+    }
+
     /// How many rows there are, if that is known beforehand.
     pub(crate) fn rows(&self) -> Option<u64> {
         match self {

@@ -1,25 +1,39 @@
 //! Columns: training sets that are correct at every instant, out of Parquet files or of the
-//! log's own columns. The kernels are those that serve a projection's state.
+//! columns of a log. The kernels are those that serve a projection's state.
 
 mod asks;
 mod batch;
+mod build;
+mod cache;
+mod dataset;
 mod describe;
+mod extract;
 mod files;
 mod fold;
 mod group;
 mod key;
 mod labels;
+mod manifest;
 mod output;
+mod partial;
 mod piece;
 mod plan;
+mod rows;
 mod source;
 mod sweep;
 mod table;
 mod threads;
 mod time;
+mod topic;
+mod typed;
 mod values;
 mod write;
 
+pub use cache::ColumnCache;
+pub use dataset::{LogBuild, LogColumns, SchemaColumn};
 pub use describe::{ColumnDescription, Description, Distribution, Leak};
 pub use files::{Built, Files};
 pub use fold::Progress;
+pub use manifest::{Chain, Counts, Manifest, Text, TopicHead};
+pub use partial::Partial;
+pub use topic::{LogRow, Topic};

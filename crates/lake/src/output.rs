@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::StringBuilder;
+use arrow_array::builder::LargeStringBuilder;
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, TimestampNanosecondArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, TimeUnit};
@@ -20,7 +20,7 @@ pub(crate) fn arrow_type(value_type: ValueType) -> DataType {
         ValueType::Int => DataType::Int64,
         ValueType::Float | ValueType::Number => DataType::Float64,
         ValueType::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
-        ValueType::Text | ValueType::Any => DataType::Utf8,
+        ValueType::Text | ValueType::Any => DataType::LargeUtf8,
     }
 }
 
@@ -186,7 +186,7 @@ pub(crate) fn array(values: &[Scalar<'_>], value_type: ValueType) -> Result<Arra
             Arc::new(array.with_timezone("UTC"))
         }
         ValueType::Text | ValueType::Any => {
-            let mut builder = StringBuilder::new();
+            let mut builder = LargeStringBuilder::new();
             for value in values {
                 builder.append_option(value.to_key());
             }

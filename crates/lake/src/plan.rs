@@ -1,13 +1,12 @@
-//! What is to be computed: the aggregates of a definition, each argument named once.
+//! What is to be computed: aggregates, each argument named once, and columns over them.
 
 use foretell_state::kernel::Window;
-use foretell_state::{Aggregate, Definition, Expr, ValueType};
+use foretell_state::{Aggregate, Expr, Output as Named, ValueType};
 
 use crate::sweep::Feature;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
-    pub(crate) arguments: Vec<Argument>,
     pub(crate) features: Vec<Feature>,
     pub(crate) outputs: Vec<Output>,
 }
@@ -29,41 +28,48 @@ pub(crate) struct Output {
 }
 
 impl Plan {
-    pub(crate) fn of(definition: &Definition) -> Plan {
-        let mut plan = Plan {
-            arguments: Vec::new(),
-            features: Vec::new(),
-            outputs: Vec::new(),
-        };
-        for aggregate in &definition.aggregates {
+    /// A plan for columns over aggregates. What these take joins `arguments`, in which several
+    /// plans may share.
+    pub(crate) fn of(
+        aggregates: &[Aggregate],
+        outputs: &[Named],
+        arguments: &mut Vec<Argument>,
+    ) -> Plan {
+        let mut plan = Plan::default();
+        for aggregate in aggregates {
             let argument = Argument {
                 value: aggregate.argument.clone(),
                 filter: aggregate.filter.clone(),
             };
-            let known = plan.arguments.iter().position(|other| *other == argument);
+            let known = arguments.iter().position(|other| *other == argument);
             plan.features.push(Feature {
                 function: aggregate.function,
                 window: aggregate.window,
-                input: known.unwrap_or(plan.arguments.len()),
+                input: known.unwrap_or(arguments.len()),
             });
             if known.is_none() {
-                plan.arguments.push(argument);
+                arguments.push(argument);
             }
         }
-        plan.outputs = definition
-            .outputs
-            .iter()
-            .zip(definition.types())
-            .map(|(output, value_type)| Output {
-                name: output.name.clone(),
-                expr: output.expr.clone(),
-                value_type,
-            })
-            .collect();
+        let output = |output: &Named| Output {
+            name: output.name.clone(),
+            expr: output.expr.clone(),
+            value_type: ValueType::Any,
+        };
+        plan.outputs = outputs.iter().map(output).collect();
         plan
     }
 
-    /// The plan with the types of its columns, now that those of the arguments are known.
+    /// The plan over what lies in (instant − width, instant] alone.
+    #[must_use]
+    pub(crate) fn within(mut self, width: i64) -> Plan {
+        for feature in &mut self.features {
+            feature.window = Window::Range(width);
+        }
+        self
+    }
+
+    /// The plan with the types of its columns, by those of the arguments.
     #[must_use]
     pub(crate) fn typed(mut self, arguments: &[ValueType]) -> Plan {
         let of = |feature: &Feature| {

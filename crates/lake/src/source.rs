@@ -1,18 +1,22 @@
-//! Events out of Parquet tables.
+//! Events out of Parquet tables: those of a user, or columns of a log.
 
 use std::path::Path;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use foretell_state::{Expr, Input as Named, Scalar, Step, ValueType, at_steps};
 use foretell_types::{Error, Result};
 
 use crate::batch::{compact, scalar, value_type, values};
-use crate::key::{KEYS, KeyIndex, NONE, is_key};
+use crate::extract::{POSITION, input_name};
+use crate::key::{KEYS, KeyIndex, NONE, Numbering, is_integer_key, is_key, plain};
 use crate::piece::{Events, Input};
 use crate::plan::Argument;
 use crate::table::Table;
 use crate::time::{TIMES, nanos, unit};
+use crate::typed::json_type;
 use crate::values::Values;
 
 /// Rows that are read at once.
@@ -38,6 +42,10 @@ pub(crate) struct Columns {
     pub(crate) arguments: Vec<Argument>,
     /// Events that don't pass are nobody's.
     pub(crate) filter: Option<Expr>,
+    /// What events must pass that are rows themselves.
+    pub(crate) condition: Option<Expr>,
+    /// Each input is a column of its own, by its number.
+    pub(crate) extracted: bool,
 }
 
 impl Columns {
@@ -46,7 +54,7 @@ impl Columns {
         let mut used = vec![false; self.inputs.len()];
         let of_arguments = self.arguments.iter();
         let exprs = of_arguments.flat_map(|argument| argument.value.iter().chain(&argument.filter));
-        for expr in exprs.chain(&self.filter) {
+        for expr in exprs.chain(&self.filter).chain(&self.condition) {
             expr.visit_inputs(&mut |input| used[input] = true);
         }
         used
@@ -59,6 +67,10 @@ impl Source {
             .iter()
             .map(|path| Table::open(path.as_ref()))
             .collect::<Result<Vec<_>>>()?;
+        Source::of(tables, columns)
+    }
+
+    pub(crate) fn of(tables: Vec<Table>, columns: Columns) -> Result<Source> {
         let groups = |(index, table): (usize, &Table)| {
             (0..table.row_groups()).map(move |group| (index, group))
         };
@@ -77,6 +89,10 @@ impl Source {
         self.tables.iter().map(Table::rows).sum()
     }
 
+    pub(crate) fn arguments(&self) -> usize {
+        self.columns.arguments.len()
+    }
+
     pub(crate) fn tasks(&self) -> usize {
         self.tasks.len()
     }
@@ -92,16 +108,13 @@ impl Source {
             let column = table
                 .column(&self.columns.key)
                 .map(|column| table.field(column));
-            column.is_ok_and(|field| !field.data_type().is_integer())
+            column.is_ok_and(|field| !is_integer_key(field.data_type()))
         })
     }
 
     /// The types of the arguments, as far as all tables have them.
     pub(crate) fn argument_types(&self) -> Vec<ValueType> {
-        let inputs: Vec<ValueType> = self
-            .columns
-            .inputs
-            .iter()
+        let inputs: Vec<ValueType> = (0..self.columns.inputs.len())
             .map(|input| self.type_of(input))
             .collect();
         let input = |index: usize| inputs.get(index).copied().unwrap_or(ValueType::Any);
@@ -114,13 +127,18 @@ impl Source {
             .collect()
     }
 
-    fn type_of(&self, input: &Named) -> ValueType {
-        let of_table = |table: &Table| match input_column(table, input) {
-            Ok(None) => ValueType::Time,
-            Ok(Some((column, steps))) if steps.is_empty() => value_type(table.field(column)),
-            _ => ValueType::Any,
+    /// The type of an input's values; tables without the column have none.
+    fn type_of(&self, input: usize) -> ValueType {
+        let of_table = |table: &Table| match self.columns.place(table, input) {
+            Ok(Place::Time) => Some(ValueType::Time),
+            Ok(Place::Column(column)) => Some(value_type(table.field(column))),
+            Ok(Place::Json(column, steps)) if steps.is_empty() => {
+                Some(value_type(table.field(column)))
+            }
+            Ok(Place::Nowhere) => None,
+            _ => Some(ValueType::Any),
         };
-        let types = self.tables.iter().map(of_table);
+        let types = self.tables.iter().filter_map(of_table);
         types.reduce(ValueType::or).unwrap_or(ValueType::Any)
     }
 
@@ -148,6 +166,7 @@ impl Source {
         let (table, group) = self.tasks[task];
         let table = &self.tables[table];
         let reading = Reading::of(table, &self.columns)?;
+        let mut keys = Numbering::new(keys);
         let mut row = 0;
         for batch in table.read(group, &reading.columns, BATCH)? {
             let batch = batch.map_err(|error| table.failed(error))?;
@@ -155,10 +174,125 @@ impl Source {
                 let path = table.path().display();
                 error.context(format_args!("{path}, row group {group}, from row {row} on"))
             };
-            take(&reading.events(&batch, keys, &self.columns).map_err(at)?);
+            take(
+                &reading
+                    .events(&batch, &mut keys, &self.columns)
+                    .map_err(at)?,
+            );
             row += batch.num_rows();
         }
         Ok(())
+    }
+}
+
+/// Events as rows: their keys as they stand, times, and positions (or known times).
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) keys: ArrayRef,
+    pub(crate) times: Vec<i64>,
+    pub(crate) known: Option<Vec<i64>>,
+    /// Which of them pass the condition.
+    pub(crate) passes: Option<Vec<bool>>,
+}
+
+impl Source {
+    /// Gives a task's events as rows, in batches.
+    pub(crate) fn plain(
+        &self,
+        task: usize,
+        take: &mut dyn FnMut(Plain) -> Result<()>,
+    ) -> Result<()> {
+        let (table, group) = self.tasks[task];
+        let table = &self.tables[table];
+        let reading = Reading::of(table, &self.columns)?;
+        for batch in table.read(group, &reading.columns, BATCH)? {
+            let batch = batch.map_err(|error| table.failed(error))?;
+            let rows = reading.rows(&batch, &self.columns)?;
+            let everyone = vec![0; batch.num_rows()];
+            let condition = self.columns.condition.as_ref();
+            let passes = condition.map(|filter| {
+                rows.evaluate(filter, &everyone, false, |inputs| filter.is_true(inputs))
+            });
+            take(Plain {
+                keys: batch.column(reading.key).clone(),
+                known: reading.known(&batch, &self.columns)?,
+                times: rows.times,
+                passes,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the values of an input are in a table.
+#[derive(Debug)]
+enum Place {
+    /// They are the event times.
+    Time,
+    Column(usize),
+    /// At these steps into a column of JSON text.
+    Json(usize, Vec<Step>),
+    /// All are null.
+    Nowhere,
+}
+
+impl Place {
+    fn column(&self) -> Option<usize> {
+        match self {
+            Place::Column(column) | Place::Json(column, _) => Some(*column),
+            Place::Time | Place::Nowhere => None,
+        }
+    }
+
+    /// The same in a batch, whose columns lie elsewhere.
+    fn moved(self, to: impl Fn(usize) -> usize) -> Place {
+        match self {
+            Place::Column(column) => Place::Column(to(column)),
+            Place::Json(column, steps) => Place::Json(to(column), steps),
+            other => other,
+        }
+    }
+}
+
+impl Columns {
+    fn place(&self, table: &Table, input: usize) -> Result<Place> {
+        let named = &self.inputs[input];
+        if *named == Named::Time {
+            return Ok(Place::Time);
+        }
+        if !self.extracted {
+            return column_of(table, named);
+        }
+        let found = table.schema().column_with_name(&input_name(input));
+        Ok(match found {
+            None => Place::Nowhere,
+            Some((column, field)) if json_type(field).is_some() => Place::Json(column, Vec::new()),
+            Some((column, _)) => Place::Column(column),
+        })
+    }
+
+    /// The column that says when an event was known; in columns of a log there is none where all
+    /// were known at once.
+    fn known_place(&self, table: &Table) -> Result<Option<usize>> {
+        let Some(name) = &self.known else {
+            return Ok(None);
+        };
+        if self.extracted && table.schema().column_with_name(name).is_none() {
+            return Ok(None);
+        }
+        if self.extracted && name == POSITION {
+            return table.column(name).map(Some);
+        }
+        time_column(table, name).map(Some)
+    }
+}
+
+fn time_column(table: &Table, name: &str) -> Result<usize> {
+    let column = table.column(name)?;
+    let found = table.field(column).data_type();
+    match unit(found) {
+        Some(_) => Ok(column),
+        None => Err(table.wrong_type(name, found, TIMES)),
     }
 }
 
@@ -169,39 +303,31 @@ struct Reading {
     key: usize,
     time: usize,
     known: Option<usize>,
-    /// For each input its column and the steps into its values; `None` for the event's time.
-    inputs: Vec<Option<(usize, Vec<Step>)>>,
+    inputs: Vec<Place>,
 }
 
 impl Reading {
     fn of(table: &Table, columns: &Columns) -> Result<Reading> {
-        let time_column = |name: &str| {
-            let column = table.column(name)?;
-            let found = table.field(column).data_type();
-            match unit(found) {
-                Some(_) => Ok(column),
-                None => Err(table.wrong_type(name, found, TIMES)),
-            }
-        };
         let key = table.column(&columns.key)?;
         let found = table.field(key).data_type();
         if !is_key(found) {
             return Err(table.wrong_type(&columns.key, found, KEYS));
         }
-        let time = time_column(&columns.time)?;
-        let known = columns.known.as_deref().map(time_column).transpose()?;
+        let time = time_column(table, &columns.time)?;
+        let known = columns.known_place(table)?;
         let used = columns.used();
-        let inputs = columns.inputs.iter().zip(used).map(|(input, used)| {
+        let inputs = used.into_iter().enumerate().map(|(input, used)| {
             // The key has a column of its own.
             if used {
-                input_column(table, input)
+                columns.place(table, input)
             } else {
-                Ok(None)
+                Ok(Place::Nowhere)
             }
         });
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let named = inputs.iter().flatten().map(|(column, _)| *column);
-        let more = known.into_iter().chain(named);
+        let more = known
+            .into_iter()
+            .chain(inputs.iter().filter_map(Place::column));
         let mut read: Vec<usize> = [key, time].into_iter().chain(more).collect();
         read.sort_unstable();
         read.dedup();
@@ -210,42 +336,26 @@ impl Reading {
             key: place(key),
             time: place(time),
             known: known.map(place),
-            inputs: inputs
-                .into_iter()
-                .map(|input| input.map(|(column, steps)| (place(column), steps)))
-                .collect(),
+            inputs: inputs.into_iter().map(|input| input.moved(place)).collect(),
             columns: read,
         })
     }
 
-    fn events(&self, batch: &RecordBatch, keys: &KeyIndex, columns: &Columns) -> Result<Events> {
-        let times = |column: usize, name: &str| {
-            nanos(batch.column(column))
-                .map_err(|error| error.context(format_args!("column {name:?}")))
-        };
-        let arrays: Vec<Option<(&ArrayRef, &[Step])>> = self
-            .inputs
-            .iter()
-            .map(|input| {
-                let (column, steps) = input.as_ref()?;
-                Some((batch.column(*column), steps.as_slice()))
-            })
-            .collect();
-        let times_of_events = times(self.time, &columns.time)?;
-        let known = match (self.known, &columns.known) {
-            (Some(column), Some(name)) => Some(times(column, name)?),
-            _ => None,
-        };
-        let known = known.filter(|known| *known != times_of_events);
-        let rows = Rows {
-            arrays,
-            times: &times_of_events,
-        };
+    fn events(
+        &self,
+        batch: &RecordBatch,
+        keys: &mut Numbering<'_>,
+        columns: &Columns,
+    ) -> Result<Events> {
+        let rows = self.rows(batch, columns)?;
+        let known = self.known(batch, columns)?;
         let mut numbers = keys.numbers(batch.column(self.key))?;
         if let Some(filter) = &columns.filter {
             let passes = rows.evaluate(filter, &numbers, false, |inputs| filter.is_true(inputs));
             for (number, passes) in numbers.iter_mut().zip(passes) {
-                *number = if passes { *number } else { NONE };
+                if !passes {
+                    *number = NONE;
+                }
             }
         }
         Ok(Events {
@@ -255,26 +365,59 @@ impl Reading {
                 .map(|argument| rows.input(argument, &numbers))
                 .collect(),
             keys: numbers,
-            known,
-            times: times_of_events,
+            known: known.filter(|known| *known != rows.times),
+            times: rows.times,
         })
+    }
+
+    fn rows<'a>(&'a self, batch: &RecordBatch, columns: &Columns) -> Result<Rows<'a>> {
+        let array = |input: &'a Place| {
+            let Some(column) = input.column() else {
+                return Ok((None, input));
+            };
+            plain(batch.column(column)).map(|array| (Some(array), input))
+        };
+        Ok(Rows {
+            inputs: self.inputs.iter().map(array).collect::<Result<_>>()?,
+            times: times(batch, self.time, &columns.time)?,
+        })
+    }
+
+    fn known(&self, batch: &RecordBatch, columns: &Columns) -> Result<Option<Vec<i64>>> {
+        let (Some(column), Some(name)) = (self.known, &columns.known) else {
+            return Ok(None);
+        };
+        match batch.column(column).as_primitive_opt::<UInt64Type>() {
+            // Positions: those that 63 bits can't hold no log has.
+            Some(positions) if columns.extracted => {
+                let positions = positions.values().iter();
+                Ok(Some(
+                    positions
+                        .map(|at| i64::try_from(*at).unwrap_or(i64::MAX))
+                        .collect(),
+                ))
+            }
+            _ => times(batch, column, name).map(Some),
+        }
     }
 }
 
-fn input_column(table: &Table, input: &Named) -> Result<Option<(usize, Vec<Step>)>> {
+fn times(batch: &RecordBatch, column: usize, name: &str) -> Result<Vec<i64>> {
+    nanos(batch.column(column)).map_err(|error| error.context(format_args!("column {name:?}")))
+}
+
+/// The column of a user's table that an input names.
+fn column_of(table: &Table, input: &Named) -> Result<Place> {
     let Some((name, steps)) = input.column() else {
-        return match input {
-            Named::Time => Ok(None),
-            other => Err(Error::invalid(format!(
-                "{}: {other} names no column of a table",
-                table.path().display()
-            ))),
-        };
+        return Err(Error::invalid(format!(
+            "{}: {input} names no column of a table",
+            table.path().display()
+        )));
     };
     // A table may hold what was once nested under its whole path.
     let whole = input.to_string();
     if table.schema().column_with_name(&whole).is_some() {
-        return Ok(Some((table.column(&whole)?, Vec::new())));
+        return table.column(&whole).map(Place::Column);
     }
     let column = table.column(name)?;
     let found = table.field(column).data_type();
@@ -292,13 +435,16 @@ fn input_column(table: &Table, input: &Named) -> Result<Option<(usize, Vec<Step>
     if found.is_nested() {
         return Err(table.wrong_type(name, found, "numbers, text, booleans, times or JSON text"));
     }
-    Ok(Some((column, steps.to_vec())))
+    Ok(match steps {
+        [] => Place::Column(column),
+        steps => Place::Json(column, steps.to_vec()),
+    })
 }
 
 /// The rows of a batch, as expressions see them.
 struct Rows<'a> {
-    arrays: Vec<Option<(&'a ArrayRef, &'a [Step])>>,
-    times: &'a [i64],
+    inputs: Vec<(Option<ArrayRef>, &'a Place)>,
+    times: Vec<i64>,
 }
 
 impl Rows<'_> {
@@ -306,8 +452,9 @@ impl Rows<'_> {
         // Most arguments are a column as it stands.
         let direct = match &argument.value {
             None => Some(Values::None),
-            Some(Expr::Input(input)) => match self.arrays.get(*input) {
-                Some(Some((array, []))) => Some(values(array)),
+            Some(Expr::Input(input)) => match self.inputs.get(*input) {
+                Some((Some(array), Place::Column(_))) => Some(values(array)),
+                Some((None, Place::Nowhere)) => Some(Values::none_of(self.times.len())),
                 _ => None,
             },
             Some(_) => None,
@@ -335,7 +482,7 @@ impl Rows<'_> {
     ) -> Vec<T> {
         let mut named = Vec::new();
         expr.visit_inputs(&mut |input| named.push(input));
-        let mut inputs = vec![Scalar::Null; self.arrays.len()];
+        let mut inputs = vec![Scalar::Null; self.inputs.len()];
         let mut out = Vec::with_capacity(keys.len());
         for (row, key) in keys.iter().enumerate() {
             if *key == NONE {
@@ -353,13 +500,14 @@ impl Rows<'_> {
     }
 
     fn get(&self, input: usize, row: usize) -> Scalar<'_> {
-        match &self.arrays[input] {
-            None => Scalar::Time(self.times[row]),
-            Some((array, [])) => scalar(array, row),
-            Some((array, steps)) => match scalar(array, row) {
+        match &self.inputs[input] {
+            (_, Place::Time) => Scalar::Time(self.times[row]),
+            (Some(array), Place::Column(_)) => scalar(array, row),
+            (Some(array), Place::Json(_, steps)) => match scalar(array, row) {
                 Scalar::Text(std::borrow::Cow::Borrowed(text)) => at_steps(text, steps),
                 _ => Scalar::Null,
             },
+            _ => Scalar::Null,
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Parquet files that are read in parallel, a row group at a time.
 
 use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, SchemaRef};
+use bytes::Bytes;
 use foretell_types::{Error, ErrorKind, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -11,23 +15,97 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
 
-/// A Parquet file, its footer read.
+/// What a file's footer says of it beside its rows, under this key.
+pub(crate) const NOTE: &str = "foretell";
+
+/// A Parquet file, its footer read. It is read to the end even if it loses its name meanwhile.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     path: PathBuf,
+    file: Pieces,
     metadata: ArrowReaderMetadata,
+}
+
+/// A file that several threads read at once.
+#[derive(Clone, Debug)]
+struct Pieces {
+    file: Arc<File>,
+    bytes: u64,
+}
+
+/// A file from a place on.
+struct Rest {
+    pieces: Pieces,
+    at: u64,
+}
+
+impl Length for Pieces {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Read for Rest {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.pieces.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl ChunkReader for Pieces {
+    type T = BufReader<Rest>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(BufReader::new(Rest {
+            pieces: self.clone(),
+            at: start,
+        }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        // A footer that is damaged may name any length.
+        if start.saturating_add(length as u64) > self.bytes {
+            return Err(ParquetError::EOF(format!(
+                "bytes {start} to {start} + {length} of {} are needed",
+                self.bytes
+            )));
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
 }
 
 impl Table {
     pub(crate) fn open(path: &Path) -> Result<Table> {
         let file = open(path)?;
+        let found = file
+            .metadata()
+            .map_err(|error| Error::io(format_args!("can't read {}", path.display()), error))?;
+        let file = Pieces {
+            file: Arc::new(file),
+            bytes: found.len(),
+        };
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| failed(path, error))?;
         Ok(Table {
             path: path.to_owned(),
+            file,
             metadata,
         })
+    }
+
+    /// What its writer noted in its footer.
+    pub(crate) fn note(&self) -> Option<&str> {
+        let notes = self.metadata.metadata().file_metadata();
+        let note = notes
+            .key_value_metadata()?
+            .iter()
+            .find(|note| note.key == NOTE);
+        note?.value.as_deref()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -84,7 +162,7 @@ impl Table {
     ) -> Result<ParquetRecordBatchReader> {
         let schema = self.metadata.parquet_schema();
         let mask = ProjectionMask::roots(schema, columns.iter().copied());
-        ParquetRecordBatchReaderBuilder::new_with_metadata(open(&self.path)?, self.metadata.clone())
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_row_groups(vec![row_group])
             .with_projection(mask)
             .with_batch_size(batch_rows)
@@ -100,7 +178,7 @@ impl Table {
         count: u64,
     ) -> Result<ParquetRecordBatchReader> {
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), [column]);
-        ParquetRecordBatchReaderBuilder::new_with_metadata(open(&self.path)?, self.metadata.clone())
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_projection(mask)
             .with_offset(from as usize)
             .with_limit(count as usize)

@@ -27,6 +27,14 @@ impl<T: Copy + Default> Flat<T> {
 }
 
 impl Values {
+    /// So many nulls.
+    pub(crate) fn none_of(count: usize) -> Values {
+        Values::Ints(Flat {
+            values: vec![0; count],
+            valid: Some(vec![false; count]),
+        })
+    }
+
     pub(crate) fn get(&self, index: usize) -> Scalar<'_> {
         match self {
             Values::None => Scalar::Null,

@@ -1,7 +1,6 @@
 //! Parquet files that are written in parallel, a column at a time.
 
-use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,55 +11,60 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
-use parquet::basic::Compression;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::basic::{Compression, Encoding};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
-use crate::table::failed;
+use crate::table::{NOTE, failed};
 use crate::threads::spread;
 
 /// Rows of a row group: what a reader skips by its statistics.
 const ROW_GROUP: usize = 256 * 1024;
+/// The dictionary of the texts of a row group of columns.
+const DICTIONARY_BYTES: usize = 256 * 1024 * 1024;
 
-/// A file in the making. It has its name once it is whole.
-pub(crate) struct TableWriter {
-    path: PathBuf,
-    partial: Partial,
+/// What a file is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Style {
+    /// To be kept and carried.
+    Table,
+    /// To be read again and again on this machine.
+    Columns,
+}
+
+/// A table in the making.
+pub(crate) struct TableWriter<W: Write + Send> {
+    /// Where it goes, for messages.
+    place: PathBuf,
     schema: SchemaRef,
-    writer: SerializedFileWriter<BufWriter<File>>,
+    writer: SerializedFileWriter<BufWriter<W>>,
     factory: ArrowRowGroupWriterFactory,
     row_groups: usize,
     threads: usize,
 }
 
-/// A file without its name. It is removed unless it gets that.
-struct Partial(Option<PathBuf>);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            // What is left over is written anew by the next try.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-impl std::fmt::Debug for TableWriter {
+impl<W: Write + Send> std::fmt::Debug for TableWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TableWriter({})", self.path.display())
+        write!(f, "TableWriter({})", self.place.display())
     }
 }
 
-impl TableWriter {
-    pub(crate) fn create(path: &Path, schema: SchemaRef, threads: usize) -> Result<TableWriter> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".partial");
-        let partial = PathBuf::from(name);
-        let file = File::create(&partial)
-            .map_err(|error| Error::io(format_args!("can't write {}", path.display()), error))?;
+impl<W: Write + Send> TableWriter<W> {
+    pub(crate) fn create(
+        to: W,
+        place: &Path,
+        schema: SchemaRef,
+        threads: usize,
+        style: Style,
+    ) -> Result<TableWriter<W>> {
+        let compression = match style {
+            Style::Table => Compression::SNAPPY,
+            Style::Columns => Compression::LZ4_RAW,
+        };
         let mut properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
+            .set_compression(compression)
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_created_by("foretell".to_owned());
         for field in schema.fields() {
@@ -72,16 +76,18 @@ impl TableWriter {
                 properties = properties.set_column_dictionary_enabled(column, false);
             }
         }
+        if style == Style::Columns {
+            properties = columns(properties, &schema);
+        }
         let (writer, factory) = ArrowWriter::try_new(
-            BufWriter::with_capacity(1 << 20, file),
+            BufWriter::with_capacity(1 << 20, to),
             schema.clone(),
             Some(properties.build()),
         )
         .and_then(ArrowWriter::into_serialized_writer)
-        .map_err(|error| failed(path, error))?;
+        .map_err(|error| failed(place, error))?;
         Ok(TableWriter {
-            path: path.to_owned(),
-            partial: Partial(Some(partial)),
+            place: place.to_owned(),
             schema,
             writer,
             factory,
@@ -96,7 +102,7 @@ impl TableWriter {
         rows: usize,
         column: impl Fn(usize) -> Result<ArrayRef> + Sync,
     ) -> Result<()> {
-        let wrong = |error| failed(&self.path, error);
+        let wrong = |error| failed(&self.place, error);
         let groups = rows.div_ceil(ROW_GROUP);
         let fields = self.schema.fields().len();
         // One column writer each for (column, row group), taken by the column's task.
@@ -138,7 +144,7 @@ impl TableWriter {
     }
 
     fn append(&mut self, encoded: Vec<Vec<ArrowColumnChunk>>, groups: usize) -> Result<()> {
-        let path = &self.path;
+        let path = &self.place;
         let wrong = |error| failed(path, error);
         let mut columns: Vec<_> = encoded.into_iter().map(Vec::into_iter).collect();
         for _ in 0..groups {
@@ -152,23 +158,35 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Ends the file and gives it its name, in place of one that has it.
-    pub(crate) fn finish(mut self) -> Result<u64> {
-        let at = |error| Error::io(format_args!("can't write {}", self.path.display()), error);
-        let writer = self
-            .writer
-            .into_inner()
-            .map_err(|error| failed(&self.path, error))?;
-        let file = writer
-            .into_inner()
-            .map_err(|error| at(error.into_error()))?;
-        let bytes = file.metadata().map_err(at)?.len();
-        if let Some(partial) = self.partial.0.as_ref() {
-            std::fs::rename(partial, &self.path).map_err(at)?;
+    /// Ends the table, with a note in its footer.
+    pub(crate) fn finish(mut self, note: Option<String>) -> Result<W> {
+        let failed = |error| failed(&self.place, error);
+        if let Some(note) = note {
+            self.writer
+                .append_key_value_metadata(KeyValue::new(NOTE.to_owned(), note));
         }
-        self.partial.0 = None;
-        Ok(bytes)
+        let writer = self.writer.into_inner().map_err(failed)?;
+        writer.into_inner().map_err(|error| {
+            let place = self.place.display();
+            Error::io(format_args!("can't write {place}"), error.into_error())
+        })
     }
+}
+
+/// Columns are read by all their rows: what is quick to decode is quick to read.
+fn columns(mut properties: WriterPropertiesBuilder, schema: &SchemaRef) -> WriterPropertiesBuilder {
+    properties = properties.set_dictionary_page_size_limit(DICTIONARY_BYTES);
+    for field in schema.fields() {
+        let column = ColumnPath::new(vec![field.name().clone()]);
+        properties = match field.data_type() {
+            // Positions go up by ones.
+            DataType::UInt64 => {
+                properties.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+            }
+            _ => properties,
+        };
+    }
+    properties
 }
 
 /// A schema with these fields.

@@ -136,7 +136,11 @@ fn value(batch: &RecordBatch, name: &str, row: usize) -> Scalar<'static> {
     if let Some(flags) = array.as_boolean_opt() {
         return Scalar::Bool(flags.value(row));
     }
-    Scalar::Text(array.as_string::<i32>().value(row).to_owned().into())
+    let text = match array.as_string_opt::<i64>() {
+        Some(texts) => texts.value(row),
+        None => array.as_string::<i32>().value(row),
+    };
+    Scalar::Text(text.to_owned().into())
 }
 
 fn input(name: &str, event: &Event) -> Scalar<'static> {
@@ -447,7 +451,7 @@ fn errors_say_what_was_wrong_and_what_there_is() {
     let name = definition("count(*) AS name");
     check(
         &|files| files.definition = Box::leak(Box::new(name.clone())),
-        "column \"name\" already",
+        "a column \"name\" already",
     );
     let missing = definition("sum(price) AS p");
     check(
