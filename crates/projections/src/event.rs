@@ -3,7 +3,8 @@ use foretell_state::{Scalar, Source};
 use foretell_types::cloudevents::ExtensionView;
 
 /// An event of the log, as a projection reads it.
-pub(crate) struct LogEvent<'a>(pub(crate) EventRef<'a>);
+#[derive(Clone, Copy, Debug)]
+pub struct LogEvent<'a>(pub EventRef<'a>);
 
 impl Source for LogEvent<'_> {
     fn time(&self) -> i64 {

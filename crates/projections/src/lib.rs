@@ -15,6 +15,7 @@ mod projection;
 mod store;
 
 pub use ask::Ask;
+pub use event::LogEvent;
 pub use known::Known;
 pub use manager::Projections;
 pub use projection::{Found, Projection, Status};

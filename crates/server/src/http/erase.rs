@@ -24,6 +24,7 @@ pub async fn erase(State(node): Server, Path(topic): Path<String>, request: Requ
     let erase = async move {
         let erased = node.erase(&topic, subjects).await?;
         node.forget_projected(&topic).await?;
+        node.forget_columns().await?;
         Ok(erased)
     };
     answer_json(&to_the_end(erase).await?)

@@ -5,6 +5,7 @@ mod append;
 mod backup;
 mod body;
 mod condition;
+mod datasets;
 mod dead_letters;
 mod erase;
 mod function_apps;
@@ -151,6 +152,18 @@ pub fn router(node: Arc<Node>) -> BoxCloneSyncService<Request, Response, std::co
         .route("/projections/{name}/state", get(projections::state))
         .route("/projections/{name}/rebuild", post(projections::rebuild))
         .route("/state:batch", post(projections::batch))
+        .route("/datasets", get(datasets::list))
+        .route(
+            "/datasets/{name}",
+            get(datasets::show)
+                .put(datasets::put)
+                .delete(datasets::delete),
+        )
+        .route(
+            "/datasets/{name}/build",
+            post(datasets::build).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/datasets/{name}/builds", get(datasets::builds))
         .route("/deadletters", get(dead_letters::list))
         .route("/deadletters/replay", post(dead_letters::replay))
         .route("/functions", get(functions::list))

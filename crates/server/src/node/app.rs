@@ -167,11 +167,16 @@ impl Application {
 
     /// The files below `projections`: their names and texts.
     pub(super) fn projections(&self) -> Result<Vec<(String, String)>> {
-        let Some(folder) = self
-            .folder
-            .as_ref()
-            .map(|folder| folder.join("projections"))
-        else {
+        self.definitions("projections")
+    }
+
+    /// The files below `datasets`: their names and texts.
+    pub(super) fn datasets(&self) -> Result<Vec<(String, String)>> {
+        self.definitions("datasets")
+    }
+
+    fn definitions(&self, kind: &str) -> Result<Vec<(String, String)>> {
+        let Some(folder) = self.folder.as_ref().map(|folder| folder.join(kind)) else {
             return Ok(Vec::new());
         };
         let Ok(entries) = std::fs::read_dir(&folder) else {
@@ -187,7 +192,7 @@ impl Application {
                     Error::io(format_args!("can't read {}", path.display()), error)
                 })?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                Ok((format!("projections/{name}"), text))
+                Ok((format!("{kind}/{name}"), text))
             })
             .collect()
     }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::definitions::{FunctionAppConfig, NamespaceConfig, StorageAccountConfig};
+use super::definitions::{DatasetConfig, FunctionAppConfig, NamespaceConfig, StorageAccountConfig};
 
 /// The topic that holds the configuration.
 pub const CONFIG: &str = "foretell.config";
@@ -104,6 +104,7 @@ pub struct Config {
     pub storage_accounts: BTreeMap<String, StorageAccountConfig>,
     pub namespaces: BTreeMap<String, NamespaceConfig>,
     pub projections: BTreeMap<String, ProjectionConfig>,
+    pub datasets: BTreeMap<String, DatasetConfig>,
 }
 
 impl Config {
@@ -143,6 +144,7 @@ impl Config {
                 ["storageAccounts", name] => take(&mut config.storage_accounts, lower(name), data),
                 ["namespaces", name] => take(&mut config.namespaces, lower(name), data),
                 ["projections", name] => take(&mut config.projections, name.to_owned(), data),
+                ["datasets", name] => take(&mut config.datasets, name.to_owned(), data),
                 _ => Ok(()),
             };
             taken.map_err(damaged)?;

@@ -1,4 +1,5 @@
-//! What is defined beside topics and subscriptions: function apps, storage accounts, namespaces.
+//! What is defined beside topics and subscriptions: function apps, storage accounts, namespaces,
+//! datasets.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +7,7 @@ use foretell_types::Result;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Owner;
 use super::config::{Change, Definition};
 use super::secrets::SecretRef;
 
@@ -52,6 +54,23 @@ pub struct NamespaceConfig {
     /// Its keys derive from this.
     pub id: Uuid,
     pub key_generations: [u32; 2],
+}
+
+/// A dataset as it was defined.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DatasetConfig {
+    pub name: String,
+    /// Its SQL.
+    pub text: String,
+    pub owner: Owner,
+}
+
+impl Definition for DatasetConfig {
+    const KIND: &'static str = "dataset";
+
+    fn subject(&self) -> String {
+        format!("datasets/{}", self.name)
+    }
 }
 
 impl Definition for FunctionAppConfig {

@@ -9,6 +9,7 @@ mod apps;
 mod blobs;
 mod config;
 mod course;
+mod datasets;
 mod definitions;
 mod erase;
 mod expire;
@@ -59,6 +60,7 @@ pub use app_file::{AccessSettings, CertificateFiles, TlsSetting};
 pub use apps::KnownApp;
 pub use blobs::account_blobs;
 pub use config::{Config, Owner, SubscriptionConfig, TopicConfig};
+pub use datasets::{BuildRequest, LabelTable, described};
 pub use definitions::{NamespaceConfig, StorageAccountConfig};
 pub use keys::admin_key;
 pub use lag::Lag;
@@ -115,6 +117,7 @@ pub struct Node {
     pub blobs: Arc<dyn Blobs>,
     pub counters: Counters,
     pub projections: Arc<foretell_projections::Projections>,
+    datasets: datasets::Datasets,
     options: NodeOptions,
     environment: Environment,
     master: MasterKey,

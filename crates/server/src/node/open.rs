@@ -8,6 +8,7 @@ use foretell_types::{ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
 
 use super::blobs::AccountBlobs;
+use super::datasets::Datasets;
 use super::erase::{self, finish_erasures};
 use super::packages::Packages;
 use super::secrets::Secrets;
@@ -51,6 +52,7 @@ impl Node {
             log.clone(),
             tokio::runtime::Handle::current(),
         );
+        let datasets = Datasets::new(&options.data.join("derived"));
         let telemetry = Telemetry::start(options.application.otlp_endpoint())?;
         let keys = options.data.join(keys::FOLDER);
         let node = Node {
@@ -59,6 +61,7 @@ impl Node {
             blobs,
             counters: Counters::default(),
             projections,
+            datasets,
             environment,
             admin: master.admin_key(0),
             secrets: Secrets::new(&keys, master.clone()),
@@ -101,8 +104,10 @@ impl Node {
         }
         if self.options.application.has_folder() {
             self.apply_projections().await?;
+            self.apply_datasets().await?;
         }
         self.start_projections();
+        self.drop_unused_columns().await?;
         let mut phase = self.change().await?;
         if self.options.deliver {
             self.start_function_apps().await;
