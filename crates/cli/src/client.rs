@@ -51,7 +51,29 @@ pub struct Request {
     method: Method,
     path: String,
     headers: Vec<(&'static str, String)>,
-    body: Bytes,
+    body: Content,
+}
+
+/// What a request carries.
+enum Content {
+    Bytes(Bytes),
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>),
+}
+
+impl Content {
+    fn into_local(self) -> Body {
+        match self {
+            Content::Bytes(bytes) => Body::from(bytes),
+            Content::Stream(stream) => Body::from_stream(stream),
+        }
+    }
+
+    fn into_remote(self) -> reqwest::Body {
+        match self {
+            Content::Bytes(bytes) => bytes.into(),
+            Content::Stream(stream) => reqwest::Body::wrap_stream(stream),
+        }
+    }
 }
 
 /// An answer whose status is a success.
@@ -70,7 +92,7 @@ impl Request {
             method,
             path: path.into(),
             headers: Vec::new(),
-            body: Bytes::new(),
+            body: Content::Bytes(Bytes::new()),
         }
     }
 
@@ -88,7 +110,17 @@ impl Request {
     }
 
     pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Request {
-        self.body = body.into();
+        self.body = Content::Bytes(body.into());
+        self.header("content-type", content_type)
+    }
+
+    /// A body that is made as it is sent.
+    pub fn stream(
+        mut self,
+        content_type: &str,
+        body: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    ) -> Request {
+        self.body = Content::Stream(Box::pin(body));
         self.header("content-type", content_type)
     }
 
@@ -256,7 +288,7 @@ async fn send_remote(
 ) -> Result<(StatusCode, Answer)> {
     let mut built = http
         .request(request.method, format!("{url}{}", request.path))
-        .body(request.body);
+        .body(request.body.into_remote());
     for (name, value) in &request.headers {
         built = built.header(*name, value);
     }
@@ -314,7 +346,7 @@ async fn send_local(router: &Router, request: Request) -> Result<(StatusCode, An
         built = built.header(*name, value);
     }
     let built = built
-        .body(Body::from(request.body))
+        .body(request.body.into_local())
         .map_err(|error| Error::invalid(format!("the request can't be made: {error}")))?;
     let mut service = router.clone();
     let response = match service.ready().await {
@@ -345,6 +377,11 @@ impl Answer {
                 Ok(all)
             })
             .await
+    }
+
+    /// The answer as it comes.
+    pub fn pieces(self) -> impl Stream<Item = Result<Bytes>> + Unpin {
+        self.stream
     }
 
     pub async fn json(self) -> Result<Value> {

@@ -88,8 +88,9 @@ enum Command {
     Read(cmd::read::Read),
     /// The state of a subject, now or at any past time.
     State(cmd::state::State),
-    /// Make, list, show or delete subscriptions of a topic.
+    /// Training sets that are correct at every instant.
     Dataset(cmd::dataset::Dataset),
+    /// Make, list, show or delete subscriptions of a topic.
     Subscription(cmd::subscription::Subscription),
     /// Events that a subscription gave up on.
     Deadletter(cmd::deadletter::Deadletter),

@@ -1,0 +1,101 @@
+//! A dataset out of Parquet files, without a log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use foretell_lake::{Built, Files};
+use foretell_state::Definition;
+use foretell_types::Error;
+use serde_json::json;
+
+use crate::output::{Failure, amount, bar, line};
+
+/// What is read in place of a log.
+#[derive(Args, Debug, Clone)]
+pub struct Tables {
+    /// Without a log: Parquet files of events, in this order where times are equal.
+    #[arg(long, value_name = "FILE", num_args = 1.., requires_all = ["key", "time", "labels", "projection"])]
+    pub events: Vec<PathBuf>,
+    /// The column of the events with the key: integers or text.
+    #[arg(long, value_name = "COLUMN", requires = "events")]
+    key: Option<String>,
+    /// The column with the event times: timestamps, dates, or int64 with microseconds since 1970.
+    #[arg(long, value_name = "COLUMN", requires = "events")]
+    time: Option<String>,
+    /// The column that says when an event became known, if that was later than it happened.
+    #[arg(long, value_name = "COLUMN", requires = "events")]
+    known_time: Option<String>,
+    /// The label table's column with the key, if that has another name than the events'.
+    #[arg(long, value_name = "COLUMN", requires = "events")]
+    label_key: Option<String>,
+    /// Its column with the instants, if that has another name than the events'.
+    #[arg(long, value_name = "COLUMN", requires = "events")]
+    label_time: Option<String>,
+    /// The projection: a file with CREATE PROJECTION.
+    #[arg(long, value_name = "FILE", requires = "events")]
+    projection: Option<PathBuf>,
+}
+
+impl Tables {
+    pub fn run(
+        &self,
+        labels: &Path,
+        out: &Path,
+        json: bool,
+        interrupted: &Arc<AtomicBool>,
+    ) -> Result<(), Failure> {
+        let (key, time) = (
+            self.key.as_deref().unwrap_or_default(),
+            self.time.as_deref().unwrap_or_default(),
+        );
+        let projection = self.projection.clone().unwrap_or_default();
+        let file = projection.display().to_string();
+        let text = std::fs::read_to_string(&projection)
+            .map_err(|error| Error::io(format_args!("can't read {file}"), error))?;
+        let definition = Definition::parse(&text, &file)?;
+        let files = Files {
+            events: &self.events,
+            key,
+            time,
+            known_time: self.known_time.as_deref(),
+            labels,
+            label_key: self.label_key.as_deref().unwrap_or(key),
+            label_time: self.label_time.as_deref().unwrap_or(time),
+            definition: &definition,
+        };
+        let progress = bar(0, "");
+        let built = files.build(out, &|step, done, total| {
+            progress.set_message(step.to_owned());
+            progress.set_length(total);
+            progress.set_position(done);
+            match interrupted.load(Ordering::Relaxed) {
+                true => Err(Error::unavailable("interrupted")),
+                false => Ok(()),
+            }
+        });
+        progress.finish_and_clear();
+        tell(&built?, out, json)
+    }
+}
+
+fn tell(built: &Built, out: &Path, json: bool) -> Result<(), Failure> {
+    let out = out.display();
+    if json {
+        let built = json!({
+            "out": out.to_string(),
+            "rows": built.rows,
+            "columns": built.columns,
+            "events": built.events,
+            "bytes": built.bytes,
+        });
+        return line(&built.to_string());
+    }
+    line(&format!(
+        "{out}: {}, {}, out of {}",
+        amount(built.rows, "row"),
+        amount(built.columns as u64, "column"),
+        amount(built.events, "event"),
+    ))
+}
