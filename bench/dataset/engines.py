@@ -2,8 +2,11 @@
 
     engines.py gen DIR EVENTS ENTITIES LABELS [--ties]
     engines.py run ENGINE DIR [--bin FORETELL]
+    engines.py log DIR [--bin FORETELL] [--passes N]
 
-`run` prints one line of JSON: seconds, peak memory in MB, and sums and nulls of every column.
+`run` prints one line of JSON: seconds, peak memory in MB, and sums and nulls of every column. `log`
+imports the events into a server's log, has their columns extracted, and builds datasets at new
+label tables through that server; it prints what that took.
 
 For every label: count and sum of the events of its entity over the last 1, 7 and 30 days,
 (t - w, t]; the last amount; microseconds since the last event. Without --ties no event is at the
@@ -16,7 +19,9 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 
 DAY = 86_400_000_000
@@ -63,7 +68,7 @@ def generate(folder, events, entities, labels, ties):
 
 def foretell(a):
     command = [a.bin, "dataset", "build", "--events", f"{a.dir}/events.parquet", "--key", "entity", "--time", "ts",
-               "--labels", f"{a.dir}/labels.parquet", "--projection", f"{a.dir}/features.sql", "--out", a.out]
+               "--labels", a.labels, "--projection", f"{a.dir}/features.sql", "--out", a.out]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -227,6 +232,91 @@ def feast(a):
 ENGINES = [foretell, polars, duckdb_asof, duckdb_window, pandas, chdb, datafusion, feast]
 
 
+def log(a):
+    """Datasets out of a log that a server holds, at label tables that it has never seen."""
+    folder = tempfile.mkdtemp(prefix="foretell-bench-log-", dir=a.dir)
+    data, out = f"{folder}/data", f"{folder}/out.parquet"
+    text = lambda *words: subprocess.run([a.bin, "--data", data, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+    server = None
+    try:
+        told = {"import_seconds": import_events(a, folder, text)}
+        command = [a.bin, "--data", data, "serve", "--listen", "127.0.0.1:0", "--json"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        server.stdout.readline()
+        define(folder, text)
+        while not json.loads(text("projection", "show", "features", "--json"))["status"]["complete"]:
+            time.sleep(0.5)
+        start = time.perf_counter()
+        shown = json.loads(text("dataset", "show", "training", "--json"))
+        told |= {"extract_seconds": time.perf_counter() - start, "columns_bytes": shown["columns_bytes"], "seconds": []}
+        for n in range(a.passes):
+            a.labels = f"{folder}/labels-{n}.parquet"
+            new_labels(a, n)
+            start = time.perf_counter()
+            text("dataset", "build", "training", "--labels", a.labels, "--out", out)
+            told["seconds"].append(time.perf_counter() - start)
+            a.out = f"{folder}/of-tables.parquet"
+            foretell(a)
+            ours, theirs = sums(out), sums(a.out)
+            if ours != theirs:
+                raise SystemExit(f"out of the log {ours}, out of tables {theirs}")
+            told["rows"] = ours["rows"]
+        with open(f"/proc/{server.pid}/status") as status:
+            told["peak_mb"] = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+        print(json.dumps(told))
+    finally:
+        if server:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def import_events(a, folder, text):
+    """The entity becomes the subject, the rest stays as it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    events = pq.read_table(f"{a.dir}/events.parquet")
+    seconds = pc.divide(events["ts"], 1_000_000)
+    micros = pc.subtract(events["ts"], pc.multiply(seconds, 1_000_000))
+    micros = pc.utf8_lpad(micros.cast(pa.string()), 6, "0")
+    times = pc.binary_join_element_wise(seconds.cast(pa.string()), micros, ".")
+    pyarrow.csv.write_csv(events.set_column(1, "ts", times), f"{folder}/events.csv")
+    text("topic", "create", "events")
+    start = time.perf_counter()
+    text("import", "events", f"{folder}/events.csv", "--subject", "entity", "--type-value", "paid",
+         "--time", "ts", "--time-format", "epoch")
+    os.remove(f"{folder}/events.csv")
+    return time.perf_counter() - start
+
+
+def define(folder, text):
+    with open(f"{folder}/features.sql", "w") as file:
+        file.write(PROJECTION.replace("amount", "data.amount").replace("last_data.amount", "last_amount"))
+    with open(f"{folder}/training.sql", "w") as file:
+        file.write("CREATE DATASET training ON features AT ROWS KEY entity TIME ts")
+    text("projection", "create", "features", f"{folder}/features.sql")
+    text("dataset", "create", "training", f"{folder}/training.sql")
+
+
+def new_labels(a, seed):
+    """Other rows of the same kind."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(1_000 + seed)
+    known = pq.read_table(f"{a.dir}/labels.parquet")
+    count = known.num_rows
+    spread = lambda name: (int(known[name].to_numpy().min()), int(known[name].to_numpy().max()))
+    (_, last), (start, end) = spread("entity"), spread("ts")
+    entity = ((last + 1) * random.random(count) ** 2).astype(np.int64)
+    times = random.integers(start, end, count)
+    pq.write_table(pa.table({"label_id": np.arange(count), "entity": entity, "ts": times}), a.labels, compression="zstd")
+
+
 def sums(path):
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -240,7 +330,7 @@ def sums(path):
 
 def run(a):
     engine = next(engine for engine in ENGINES if engine.__name__ == a.engine)
-    a.out = f"{a.dir}/out-{a.engine}.parquet"
+    a.out, a.labels = f"{a.dir}/out-{a.engine}.parquet", f"{a.dir}/labels.parquet"
     for old in [a.out]:
         shutil.rmtree(old, ignore_errors=True) if os.path.isdir(old) else os.path.exists(old) and os.remove(old)
     start = time.perf_counter()
@@ -262,9 +352,15 @@ if __name__ == "__main__":
     one = commands.add_parser("run")
     one.add_argument("engine", choices=[engine.__name__ for engine in ENGINES])
     one.add_argument("dir")
-    one.add_argument("--bin", default="foretell")
+    whole = commands.add_parser("log")
+    whole.add_argument("dir")
+    whole.add_argument("--passes", type=int, default=3)
+    for command in [one, whole]:
+        command.add_argument("--bin", default="foretell")
     a = parser.parse_args()
     if a.command == "gen":
         generate(a.dir, a.events, a.entities, a.labels, a.ties)
+    elif a.command == "log":
+        log(a)
     else:
         run(a)

@@ -27,12 +27,25 @@ const EVENTS: &str = "events.parquet";
 /// Of the fastest peer's time.
 const GOAL_TIME: f64 = 0.8;
 const GOAL_MB: f64 = 660.0;
+/// From a log whose columns are extracted already.
+const GOAL_LOG_S: f64 = 1.0;
 
 #[derive(Deserialize)]
 struct Ran {
     seconds: f64,
     peak_mb: f64,
     sums: Value,
+}
+
+/// What building out of a log took.
+#[derive(Deserialize)]
+struct OfLog {
+    rows: u64,
+    import_seconds: f64,
+    extract_seconds: f64,
+    columns_bytes: u64,
+    seconds: Vec<f64>,
+    peak_mb: f64,
 }
 
 pub fn run(
@@ -71,7 +84,42 @@ pub fn run(
     let left_out =
         |name: &&str| without.iter().any(|other| other == name) || (quick && SLOW.contains(name));
     let peers: Vec<&'static str> = PEERS.into_iter().filter(|name| !left_out(name)).collect();
-    timed(&engines, data, &peers, results)
+    timed(&engines, data, &peers, results)?;
+    of_log(&engines, data, results)
+}
+
+/// The same features at label tables that are new each time, out of the log of a server.
+fn of_log(engines: &Engines, data: &Path, results: &mut Results) -> Result<()> {
+    eprintln!("importing the events into a log");
+    let mut command = Command::new(&engines.python);
+    command.arg(&engines.script).arg("log").arg(data);
+    command.args(["--bin", &engines.bin, "--passes", &PASSES.to_string()]);
+    let out = succeed(&mut command)?;
+    let told: OfLog = serde_json::from_str(out.lines().last().unwrap_or_default())?;
+    let measure = format!("{} rows of a new label table, out of the log", told.rows);
+    let goal = Some(Goal::AtMost(GOAL_LOG_S));
+    results.add(measure.clone(), "s", median(told.seconds), None, goal);
+    results.add(
+        format!("{measure}: peak memory of the server since its start"),
+        "MB",
+        told.peak_mb,
+        None,
+        None,
+    );
+    results.add(
+        "columns of the log: extracted in",
+        "s",
+        told.extract_seconds,
+        None,
+        None,
+    );
+    let mb = told.columns_bytes as f64 / 1e6;
+    results.add("columns of the log: on disk", "MB", mb, None, None);
+    results.note(format!(
+        "the log was imported in {:.0} s; its datasets have the sums of those out of tables",
+        told.import_seconds
+    ));
+    Ok(())
 }
 
 /// Measures ours and the peers alternately; all must give the same sums.
