@@ -322,8 +322,8 @@ impl EventLog {
         step.unwrap_or(false)
     }
 
-    /// Does one piece of the work in the background: prepares the next segment, seals the oldest
-    /// full one, merges runs of the index, or archives a sealed segment. False if there is none. For
+    /// Does one piece of the work in the background: seals the oldest full segment, merges runs of
+    /// the index, archives a sealed segment, or prepares the next one. False if there is none. For
     /// tests and tools; the log does it by itself.
     pub fn seal(&self) -> Result<bool> {
         match &self.inner.sealer {

@@ -63,7 +63,7 @@ impl Sealer {
 
     /// Does one piece of work; false if there is none.
     pub fn step(&self) -> Result<bool> {
-        Ok(self.store.segments.prepare()? || self.seal()? || self.merge()? || self.archive()?)
+        Ok(self.seal()? || self.merge()? || self.archive()? || self.store.segments.prepare()?)
     }
 
     /// The manifest in force.
