@@ -479,7 +479,7 @@ fn cell(array: &ArrayRef, row: usize) -> Json {
     if let Some(flags) = array.as_boolean_opt() {
         return flags.value(row).into();
     }
-    let text = array.as_string::<i32>().value(row);
+    let text = array.as_string::<i64>().value(row);
     // JSON of any kind is text in a column.
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
