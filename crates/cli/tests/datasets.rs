@@ -24,21 +24,16 @@ fn shop(folder: &Path) -> std::path::PathBuf {
     );
     let (projection, dataset) = (file("p.sql", PROJECTION), file("d.sql", DATASET));
     support::text(&data, &["topic", "create", "shop"]);
-    let import = [
-        "import",
-        "shop",
-        &orders,
-        "--subject",
-        "who",
-        "--type-value",
-        "order",
-        "--time",
-        "day",
-    ];
-    support::text(&data, &import);
+    import(&data, &orders);
     support::text(&data, &["projection", "create", "customer", &projection]);
     support::text(&data, &["dataset", "create", "returning", &dataset]);
     data
+}
+
+/// Imports orders: who, and on which day.
+fn import(data: &Path, orders: &str) {
+    let columns = ["--subject", "who", "--type-value", "order", "--time", "day"];
+    support::text(data, &[&["import", "shop", orders][..], &columns].concat());
 }
 
 #[test]
@@ -139,18 +134,7 @@ fn a_build_that_is_interrupted_leaves_nothing() {
     let rows: String = (0..60).map(|n| format!("k{n},2024-01-01\n")).collect();
     let more = folder.path().join("more.csv");
     std::fs::write(&more, format!("who,day\n{rows}")).unwrap();
-    let import = [
-        "import",
-        "shop",
-        more.to_str().unwrap(),
-        "--subject",
-        "who",
-        "--type-value",
-        "order",
-        "--time",
-        "day",
-    ];
-    support::text(&data, &import);
+    import(&data, more.to_str().unwrap());
     for server in [false, true] {
         let _server = server.then(|| support::Server::start(&data, &[]));
         let out = folder.path().join("long.parquet");

@@ -472,14 +472,14 @@ async fn files_of_the_application_define_datasets() {
     write("foretell.toml", "[topics.shop]\n");
     write("projections/customer.sql", PROJECTION);
     write("datasets/d.sql", "CREATE DATASET d ON customer AT EVENTS");
-    let application = || foretell_server::Application::read(&app).unwrap();
-    let node = support::open(&folder.path().join("data"), application())
-        .await
-        .unwrap();
-    let world = World {
+    let data = folder.path().join("data");
+    let open =
+        async || support::open(&data, foretell_server::Application::read(&app).unwrap()).await;
+    let world_of = |node| World {
         folder: tempfile::tempdir().unwrap(),
         node,
     };
+    let world = world_of(open().await.unwrap());
     assert_eq!(world.get("/datasets").await.is(200).json()[0]["name"], "d");
     world.delete("/datasets/d").await.is(409);
     define(
@@ -498,9 +498,7 @@ async fn files_of_the_application_define_datasets() {
     })
     .await;
     drop(node);
-    let error = support::open(&folder.path().join("data"), application())
-        .await
-        .unwrap_err();
+    let error = open().await.unwrap_err();
     assert!(
         error
             .message()
@@ -508,12 +506,6 @@ async fn files_of_the_application_define_datasets() {
         "{error}"
     );
     std::fs::remove_file(app.join("datasets/d.sql")).unwrap();
-    let node = support::open(&folder.path().join("data"), application())
-        .await
-        .unwrap();
-    let world = World {
-        folder: tempfile::tempdir().unwrap(),
-        node,
-    };
+    let world = world_of(open().await.unwrap());
     assert_eq!(world.get("/datasets").await.is(200).json(), json!([]));
 }
