@@ -73,11 +73,11 @@ impl Projections {
         let _one = self.changes.lock().await;
         let name = definition.name.clone();
         let known = self.running.lock().get(&name).cloned();
-        if let Some(Running { answers, next }) = known {
-            let latest = next.as_ref().unwrap_or(&answers);
-            if latest.definition.text == definition.text {
+        if let Some(known) = known {
+            if known.wanted().definition.text == definition.text {
                 return Ok(());
             }
+            let Running { answers, next } = known;
             if answers.definition.text == definition.text {
                 // Back to the one that still answers.
                 let next = next.clone();
@@ -107,8 +107,9 @@ impl Projections {
     /// Builds a projection anew, beside the one that answers.
     pub async fn rebuild(self: &Arc<Self>, name: &str) -> Result<()> {
         let _one = self.changes.lock().await;
-        let Running { answers, next } = self.find(name)?;
-        let definition = next.as_ref().unwrap_or(&answers).definition.clone();
+        let found = self.find(name)?;
+        let definition = found.wanted().definition.clone();
+        let Running { answers, next } = found;
         let built = self.blocking(move |all| all.start_anew(definition)).await?;
         self.build_beside(name.to_owned(), answers, built);
         self.discard(next).await
