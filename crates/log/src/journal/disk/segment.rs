@@ -38,7 +38,7 @@ pub(super) struct Segment {
 /// A segment without groups: its file is there, its header says that it holds nothing, and some of
 /// it is filled with zeros.
 pub(super) struct Prepared {
-    pub number: u64,
+    number: u64,
     /// How far.
     pub filled: u64,
     path: PathBuf,
