@@ -24,6 +24,10 @@ const BLOCK_BYTES: usize = 32 * 1024;
 /// Likewise a block of posting lists.
 const POSTINGS_BYTES: usize = 16 * 1024;
 
+/// So many frames are brought near before they are written: in the order of streams they lie
+/// scattered.
+const AHEAD: usize = 16;
+
 /// How hard zstd tries: a run is written again and again as it is merged, and that of a single
 /// segment soon.
 const EFFORT: i32 = 1;
@@ -254,9 +258,16 @@ fn add_topic(
     }
     let mut streams: Vec<_> = streams.into_iter().collect();
     streams.sort_unstable();
-    for (subject, indices) in streams {
-        for index in indices {
-            let frame = Frame::unchecked(gathered.frame(frames.frames[index as usize]))?;
+    let places = streams.into_iter().flat_map(|(subject, indices)| {
+        let places = indices.into_iter().map(|at| frames.frames[at as usize]);
+        places.map(move |place| (subject, place))
+    });
+    let places: Vec<_> = places.collect();
+    let mut ahead = places.chunks(AHEAD).skip(1);
+    for now in places.chunks(AHEAD) {
+        gathered.bring_near(ahead.next().unwrap_or(&[]).iter().map(|(_, place)| *place));
+        for (subject, place) in now {
+            let frame = Frame::unchecked(gathered.frame(*place))?;
             writer.frame(&frame, subject)?;
         }
     }

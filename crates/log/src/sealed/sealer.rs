@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_types::limits::{
-    ARCHIVE_LOOK_MS, DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, RUN_KEYS, UNMERGED_RUNS,
+    ARCHIVE_LOOK_MS, DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, MERGE_LULL_MS, RUN_KEYS, UNMERGED_RUNS,
 };
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
@@ -27,6 +27,8 @@ const FAN: usize = 4;
 /// Where merging has fallen behind, so many are merged at once, into one of the level after that:
 /// half the work.
 const WIDE: usize = FAN * FAN;
+/// So many runs are merged even while segments fill one after the other.
+const PRESSING: usize = UNMERGED_RUNS / 4 * 3;
 
 /// Seals on one thread, merges on another and archives on a third, if there are any; all put into
 /// force what they have made, one at a time.
@@ -35,10 +37,14 @@ pub(crate) struct Sealer {
     shared: Arc<Shared>,
     state: Mutex<Force>,
     /// One segment is sealed at a time, one merge is done, and one segment is archived.
-    sealing: Mutex<()>,
+    sealing: Mutex<Memory>,
     merging: Mutex<()>,
     archiving: Mutex<()>,
 }
+
+/// What the last segment was gathered in, for the next one: pages that the system gives anew cost
+/// a tenth of sealing. Given back once there is no more to seal.
+type Memory = Vec<u8>;
 
 struct Force {
     manifest: Manifest,
@@ -55,7 +61,7 @@ impl Sealer {
                 manifest,
                 stopped: None,
             }),
-            sealing: Mutex::new(()),
+            sealing: Mutex::default(),
             merging: Mutex::new(()),
             archiving: Mutex::new(()),
         }
@@ -73,10 +79,10 @@ impl Sealer {
         stopped.map_or_else(|| Ok(state.manifest.clone()), Err)
     }
 
-    /// Whether sealing waits for merging.
-    fn merging_is_behind(&self) -> bool {
+    /// Whether so many runs are there, and some can be merged.
+    fn wait_to_be_merged(&self, count: usize) -> bool {
         let runs = &self.shared.index.read().sealed.runs;
-        runs.len() >= UNMERGED_RUNS && mergeable(runs).is_some()
+        runs.len() >= count && mergeable(runs).is_some()
     }
 
     fn check_space(&self, wanted: u64) -> Result<()> {
@@ -94,21 +100,23 @@ impl Sealer {
 
     /// Seals the oldest full segment; false if there is none.
     pub fn seal(&self) -> Result<bool> {
-        let _one = self.sealing.lock();
+        let mut memory = self.sealing.lock();
         let Manifest {
             mut catalog,
             mut range,
             seed,
             ..
         } = self.manifest()?;
+        let mut arena = std::mem::take(&mut *memory);
         let Some((number, bytes)) = self.store.segments.oldest()? else {
             return Ok(false);
         };
         self.check_space(bytes)?;
+        // Grown by doubling it would take twice as much.
+        arena.reserve_exact(bytes as usize);
         let mut gathered = Gathered {
             first: Seq(catalog.last.0 + 1),
-            // Grown by doubling it would take twice as much.
-            arena: Vec::with_capacity(bytes as usize),
+            arena,
             ..Gathered::default()
         };
         let before = range.clone();
@@ -130,7 +138,8 @@ impl Sealer {
             let run = build::of_segment(&self.store, seed, what)?;
             made = Some((Arc::new(segment), Arc::new(run)));
         }
-        drop(gathered);
+        *memory = gathered.arena;
+        memory.clear();
         if bugs::on(Bug::SegmentRemovedBeforeManifest) {
             self.store.segments.remove(number)?;
         }
@@ -340,6 +349,18 @@ impl Wake {
         !state.stop
     }
 
+    /// Waits until nobody has told of more work for so long, or it can't wait; false if the thread
+    /// is to end.
+    fn await_lull(&self, lull: Duration, is_pressing: impl Fn() -> bool) -> bool {
+        let mut state = self.state.lock();
+        while !state.stop && !is_pressing() {
+            if self.changed.wait_for(&mut state, lull).timed_out() {
+                break;
+            }
+        }
+        !state.stop
+    }
+
     /// Takes in how a piece of work went; false if the thread is to end.
     fn went(&self, well: bool) -> bool {
         let mut state = self.state.lock();
@@ -390,17 +411,23 @@ pub(crate) fn seal(sealer: &Sealer, shared: &Shared) {
         if done {
             shared.archiving.work();
             shared.merging.work();
-            shared.merging.catch_up(|| sealer.merging_is_behind());
+            let is_behind = || sealer.wait_to_be_merged(UNMERGED_RUNS);
+            shared.merging.catch_up(is_behind);
         }
         Ok(done)
     });
 }
 
-/// Merges whenever there is something to merge, behind everything else that runs.
+/// Merges in a lull, behind everything else that runs: what is appended in a burst needs the
+/// processors for itself, and the more runs wait the less work each is.
 pub(crate) fn merge(sealer: &Sealer, shared: &Shared) {
     let _ = rustix::process::nice(15);
+    let lull = Duration::from_millis(MERGE_LULL_MS as u64);
     let failure = "runs of the index can't be merged";
-    shared.merging.serve(None, failure, || sealer.merge());
+    shared.merging.serve(None, failure, || {
+        let is_pressing = || sealer.wait_to_be_merged(PRESSING);
+        Ok(shared.merging.await_lull(lull, is_pressing) && sealer.merge()?)
+    });
 }
 
 /// Archives whenever there is something to archive: segments also grow old while none is sealed.
