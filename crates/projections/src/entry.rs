@@ -57,17 +57,15 @@ impl Entry {
         }
     }
 
-    /// Folds an event in; gives the bytes that its row took.
+    /// Folds an event in by its inputs; `row` is those that are kept. Gives the bytes that it took.
     pub(crate) fn push(
         &mut self,
         definition: &Definition,
         options: Options,
-        kept: &[usize],
-        stamp: Stamp,
-        known: i64,
+        (stamp, known): (Stamp, i64),
         inputs: &[Scalar<'_>],
+        row: Vec<Scalar<'_>>,
     ) -> Result<usize> {
-        let row = kept.iter().map(|index| inputs[*index].borrowed()).collect();
         let before = self.tail.len();
         let tail = std::mem::take(&mut self.tail);
         self.tail = encode_row(tail, &mut self.head.base, stamp, known, row)?;
@@ -104,6 +102,21 @@ impl Entry {
                 .push((first, span, std::mem::take(&mut self.tail)));
         }
         Ok(bytes)
+    }
+
+    /// Reads something of each of the processor's cache lines that a push writes, and does nothing
+    /// else.
+    pub(crate) fn near(&self) -> u64 {
+        let tail = self.head.tail.as_ref().map_or(0, |span| span.rows);
+        self.head.in_blocks ^ tail ^ self.state.near()
+    }
+
+    /// As [`Entry::near`], one step of memory further.
+    pub(crate) fn near_below(&self) -> u64 {
+        let positions = self.head.tail.as_ref().map(|span| &span.positions);
+        let position = positions.and_then(|positions| positions.first());
+        let end = self.tail.last().copied().map_or(0, u64::from);
+        end ^ position.map_or(0, |position| position.2) ^ self.state.near_below()
     }
 
     /// About how many bytes of memory it takes.

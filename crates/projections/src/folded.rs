@@ -1,29 +1,28 @@
 use std::time::{Duration, Instant};
 
-use foretell_log::EventRef;
-use foretell_state::{Definition, Keys, Scalar, Stamp};
+use foretell_state::Definition;
 use foretell_types::Result;
 use foretell_types::limits::{
-    PROJECTION_BUILD_STORE_MS, PROJECTION_CACHE_BYTES, PROJECTION_STORE_MS,
+    PROJECTION_BUILD_STORE_MS, PROJECTION_CACHE_BYTES, PROJECTION_SHARDS, PROJECTION_STORE_MS,
 };
-use hashbrown::HashMap;
-use hashbrown::hash_map::EntryRef;
+use rayon::prelude::*;
 
 use crate::Options;
-use crate::ask::{replay, snapshots};
+use crate::ask::snapshots;
 use crate::entry::Entry;
-use crate::event::LogEvent;
-use crate::known::Known;
-use crate::store::{Meta, Store};
+use crate::shard::{Folding, Shard};
+use crate::store::{Meta, Put, Store};
+use crate::turn::{Turn, hash_of};
+
+/// Turns that touch fewer keys are folded by one thread: to share work takes time too.
+const FEW: usize = 256;
 
 /// What a projection has folded, and hasn't stored yet.
 pub(crate) struct Folded {
     options: Options,
     pub(crate) meta: Meta,
     pub(crate) store: Store,
-    entries: HashMap<String, Entry>,
-    /// About how much memory they take.
-    bytes: usize,
+    shards: Vec<Shard>,
     kept: Vec<usize>,
     changed: bool,
     stored: Instant,
@@ -36,12 +35,12 @@ impl Folded {
         meta: Meta,
         options: Options,
     ) -> Folded {
+        let shards = rayon::current_num_threads().min(PROJECTION_SHARDS);
         Folded {
             options,
             meta,
             store,
-            entries: HashMap::new(),
-            bytes: 0,
+            shards: (0..shards).map(|_| Shard::default()).collect(),
             kept: definition.kept_inputs(),
             changed: false,
             stored: Instant::now(),
@@ -52,72 +51,53 @@ impl Folded {
         &self.kept
     }
 
-    /// Folds the next event of a topic in.
-    pub(crate) fn fold<'e>(
+    /// Folds a turn of events of a topic in.
+    pub(crate) fn fold(
         &mut self,
         definition: &Definition,
         topic: usize,
-        event: &'e LogEvent<'e>,
-        inputs: &mut Vec<Scalar<'e>>,
+        turn: &Turn,
     ) -> Result<()> {
-        let EventRef { position, .. } = event.0;
-        let time = event.0.event_time().as_nanos();
-        let declared = event.0.declared_known_time();
-        let known = declared
-            .unwrap_or_else(|| event.0.recorded_time())
-            .as_nanos();
-        definition.extractor.read(event, inputs);
-        let stamp = Stamp {
-            time,
-            topic: topic as u32,
-            position: position.get(),
+        let folding = Folding {
+            definition,
+            store: &self.store,
+            kept: &self.kept,
+            options: self.options,
         };
-        match definition.keys(inputs) {
-            Keys::None => {}
-            Keys::One(key) => self.touch(definition, &key, stamp, known, inputs)?,
-            Keys::Many(keys) => {
-                for key in keys {
-                    self.touch(definition, &key, stamp, known, inputs)?;
-                }
-            }
-            Keys::TooLarge => self.meta.too_large += 1,
+        let of = self.shards.len();
+        let fold = |(number, shard): (usize, &mut Shard)| shard.fold(folding, turn, (number, of));
+        if turn.touches.len() < FEW {
+            self.shards.iter_mut().enumerate().try_for_each(fold)?;
+        } else {
+            self.shards.par_iter_mut().enumerate().try_for_each(fold)?;
         }
         let meta = &mut self.meta.topics[topic];
-        meta.position = position.get();
-        meta.frontier = meta.frontier.max(Some(time));
-        meta.imported = declared.is_some();
-        self.meta.events += 1;
-        self.changed = true;
+        for taken in &turn.events {
+            meta.position = taken.stamp.position;
+            meta.frontier = meta.frontier.max(Some(taken.stamp.time));
+            meta.imported = taken.imported;
+            self.meta.too_large += u64::from(taken.too_large);
+        }
+        self.meta.events += turn.events.len() as u64;
+        self.changed |= !turn.events.is_empty();
         Ok(())
     }
 
-    fn touch(
-        &mut self,
-        definition: &Definition,
-        key: &str,
-        stamp: Stamp,
-        known: i64,
-        inputs: &[Scalar<'_>],
-    ) -> Result<()> {
-        let entry = match self.entries.entry_ref(key) {
-            EntryRef::Occupied(there) => there.into_mut(),
-            EntryRef::Vacant(place) => {
-                let stored = self.store.entry(definition, key)?;
-                let entry = stored.unwrap_or_else(|| Entry::new(definition));
-                self.bytes += key.len() + entry.bytes();
-                place.insert(entry)
-            }
-        };
-        self.bytes += entry.push(definition, self.options, &self.kept, stamp, known, inputs)?;
-        Ok(())
+    fn shard_of(&mut self, key: &str) -> &mut Shard {
+        let shards = self.shards.len();
+        &mut self.shards[hash_of(key) as usize % shards]
     }
 
     /// What is kept of a key, also what isn't stored yet.
-    pub(crate) fn entry(&self, definition: &Definition, key: &str) -> Result<Option<Entry>> {
-        match self.entries.get(key) {
+    pub(crate) fn entry(&mut self, definition: &Definition, key: &str) -> Result<Option<Entry>> {
+        match self.shard_of(key).entries.get(key) {
             Some(entry) => Ok(Some(entry.clone())),
             None => self.store.entry(definition, key),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
     /// Whether it is time to store.
@@ -126,61 +106,44 @@ impl Folded {
             true => PROJECTION_STORE_MS,
             false => PROJECTION_BUILD_STORE_MS,
         };
-        self.bytes > PROJECTION_CACHE_BYTES
+        self.bytes() > PROJECTION_CACHE_BYTES
             || (self.changed && self.stored.elapsed() > Duration::from_millis(after_ms as u64))
     }
 
     /// Stores all states that changed, and how far they go, in one write.
     pub(crate) fn store(&mut self, definition: &Definition) -> Result<()> {
         if self.changed {
-            self.refold_late(definition)?;
+            let folding = Folding {
+                definition,
+                store: &self.store,
+                kept: &self.kept,
+                options: self.options,
+            };
+            let view = self.store.view();
+            let shards = self.shards.par_iter_mut();
+            let puts: Vec<Result<Vec<Put>>> =
+                shards.map(|shard| shard.changes(folding, &view)).collect();
             let mut batch = self.store.batch();
-            for (key, entry) in &self.entries {
-                if entry.changed {
-                    self.store.put_entry(&mut batch, key, entry)?;
-                }
+            for puts in puts {
+                self.store.put(&mut batch, puts?);
             }
             self.store.commit(batch, &self.meta)?;
-            let mut due = Vec::new();
-            for (key, entry) in &mut self.entries {
-                entry.changed = false;
-                entry.blocks.clear();
-                if entry.head.in_blocks - entry.head.snapshot >= self.options.snapshot_events {
-                    due.push(key.clone());
-                }
-            }
+            let options = self.options;
+            let due = self
+                .shards
+                .iter_mut()
+                .flat_map(|shard| shard.stored(options));
+            let due: Vec<String> = due.collect();
             self.take_snapshots(definition, &due)?;
             self.changed = false;
-            let entries = self.entries.iter();
-            self.bytes = entries.map(|(key, entry)| key.len() + entry.bytes()).sum();
         }
         // Else there is room for what comes next.
-        if self.bytes > PROJECTION_CACHE_BYTES / 4 * 3 {
-            self.entries = HashMap::new();
-            self.bytes = 0;
+        if self.bytes() > PROJECTION_CACHE_BYTES / 4 * 3 {
+            self.shards
+                .iter_mut()
+                .for_each(|shard| *shard = Shard::default());
         }
         self.stored = Instant::now();
-        Ok(())
-    }
-
-    /// States that an event came too late for are folded anew.
-    fn refold_late(&mut self, definition: &Definition) -> Result<()> {
-        let view = self.store.view();
-        for (key, entry) in &mut self.entries {
-            if entry.head.late {
-                let (state, _) = replay(
-                    definition,
-                    &self.kept,
-                    &view,
-                    key,
-                    entry,
-                    Stamp::MAX,
-                    &Known::Head,
-                )?;
-                entry.state = state;
-                entry.head.late = false;
-            }
-        }
         Ok(())
     }
 
@@ -192,8 +155,10 @@ impl Folded {
         }
         let view = self.store.view();
         let mut batch = self.store.batch();
+        let (store, every) = (self.store.clone(), self.options.snapshot_events);
+        let kept = self.kept.clone();
         for key in keys {
-            let Some(entry) = self.entries.get_mut(key) else {
+            let Some(entry) = self.shard_of(key).entries.get_mut(key) else {
                 continue;
             };
             let Some(seen) = entry.head.blocks.clone() else {
@@ -203,13 +168,14 @@ impl Folded {
             let mut in_blocks = entry.clone();
             in_blocks.tail = Vec::new();
             in_blocks.head.tail = None;
-            let every = self.options.snapshot_events;
-            let snapshots = snapshots(definition, &self.kept, &view, key, &in_blocks, every)?;
+            let snapshots = snapshots(definition, &kept, &view, key, &in_blocks, every)?;
             for state in &snapshots {
-                self.store.put_snapshot(&mut batch, key, &seen, state)?;
+                store.put_snapshot(&mut batch, key, &seen, state)?;
             }
             entry.head.snapshot = entry.head.in_blocks;
-            self.store.put_entry(&mut batch, key, entry)?;
+            let mut puts = Vec::new();
+            store.put_entry(&mut puts, key, entry)?;
+            store.put(&mut batch, puts);
         }
         self.store.commit(batch, &self.meta)
     }

@@ -14,7 +14,9 @@ mod known;
 mod manager;
 mod options;
 mod projection;
+mod shard;
 mod store;
+mod turn;
 
 pub use ask::Ask;
 pub use event::LogEvent;

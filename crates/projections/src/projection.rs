@@ -12,13 +12,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::Options;
 use crate::ask::{self, Ask, answer};
-use crate::event::LogEvent;
 use crate::folded::Folded;
 use crate::folders;
 use crate::store::{Meta, Store, TopicMeta};
+use crate::turn::Turn;
 
-/// Events that are folded before a question is let in.
-const TURN: usize = 256;
 /// How long a follower sleeps if nothing wakes it: until what isn't stored is due.
 const SLEEP: Duration = Duration::from_secs(1);
 
@@ -240,32 +238,50 @@ impl Projection {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let mut any = false;
+        let kept = self.folded.lock().kept().to_vec();
+        // Gives whether there may be more.
+        let mut read = |turn: &mut Turn| {
+            turn.clear();
+            while !turn.is_full() {
+                match reader.next_event()? {
+                    Some(event) => turn.take(&self.definition, &kept, topic, &event),
+                    None => return Ok(false),
+                }
+            }
+            Ok::<bool, Error>(true)
+        };
+        let (mut now, mut next) = (Turn::default(), Turn::default());
+        let mut more = read(&mut now)?;
+        let any = !now.events.is_empty();
         loop {
-            let mut folded = self.folded.lock();
-            let mut more = true;
-            for _ in 0..TURN {
-                let Some(event) = reader.next_event()? else {
-                    more = false;
-                    break;
-                };
-                // Its texts are borrowed from the reader, so they can't outlive the turn.
-                let mut inputs = Vec::new();
-                folded.fold(&self.definition, topic, &LogEvent(event), &mut inputs)?;
-                any = true;
+            let fold = || self.fold(topic, &now);
+            // Where there is much to catch up with, the next turn is read meanwhile.
+            let (folded, ahead) = match more {
+                true => rayon::join(fold, || read(&mut next)),
+                false => (fold(), Ok(false)),
+            };
+            folded?;
+            let stops = self.stop.load(Ordering::Acquire);
+            if !more || stops {
+                return Ok(any && !stops);
             }
-            if folded.is_due() {
-                folded.store(&self.definition)?;
-            }
-            let position = folded.meta.topics[topic].position;
-            drop(folded);
-            self.positions.send_if_modified(|positions| {
-                std::mem::replace(&mut positions[topic], position) != position
-            });
-            if !more || self.stop.load(Ordering::Acquire) {
-                return Ok(any && !self.stop.load(Ordering::Acquire));
-            }
+            more = ahead?;
+            std::mem::swap(&mut now, &mut next);
         }
+    }
+
+    fn fold(&self, topic: usize, turn: &Turn) -> Result<()> {
+        let mut folded = self.folded.lock();
+        folded.fold(&self.definition, topic, turn)?;
+        if folded.is_due() {
+            folded.store(&self.definition)?;
+        }
+        let position = folded.meta.topics[topic].position;
+        drop(folded);
+        self.positions.send_if_modified(|positions| {
+            std::mem::replace(&mut positions[topic], position) != position
+        });
+        Ok(())
     }
 
     /// Ready once so much is folded: by topic, as the definition orders them. Fails if that takes
@@ -331,7 +347,7 @@ impl Projection {
         clock: i64,
         column: Option<&Output>,
     ) -> Result<Vec<Option<(Found, Reasons)>>> {
-        let folded = self.folded.lock();
+        let mut folded = self.folded.lock();
         let entry = folded.entry(&self.definition, key)?;
         let (view, frontier) = (folded.store.view(), frontier(&folded.meta, clock));
         let kept = folded.kept().to_vec();

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as Batch, PersistMode, Readable,
-    Snapshot,
+    Slice, Snapshot,
 };
 use foretell_state::{Definition, KeyState, Row, Stamp, decode_rows};
 use foretell_types::limits::PROJECTION_READ_BYTES;
@@ -49,6 +49,15 @@ pub(crate) struct Store {
     /// Its state, apart: many are looked at before one is taken.
     saved: Keyspace,
     meta: Keyspace,
+}
+
+/// A key and what it is to have.
+pub(crate) struct Put(Kind, Slice, Slice);
+
+enum Kind {
+    State,
+    Span,
+    Rows,
 }
 
 /// A store as it was at one time.
@@ -102,19 +111,28 @@ impl Store {
         self.database.batch()
     }
 
-    pub(crate) fn put_entry(&self, batch: &mut Batch, key: &str, entry: &Entry) -> Result<()> {
+    /// What is to be put for a key.
+    pub(crate) fn put_entry(&self, puts: &mut Vec<Put>, key: &str, entry: &Entry) -> Result<()> {
         let prefix = prefix(key);
         for (first, span, rows) in &entry.blocks {
-            let at = numbered(&prefix, *first);
-            batch.insert(
-                &self.spans,
-                at.clone(),
-                postcard::to_extend(span, Vec::new()).map_err(unwritten)?,
-            );
-            batch.insert(&self.rows, at, rows.clone());
+            let at = Slice::from(numbered(&prefix, *first));
+            let span = postcard::to_extend(span, Vec::new()).map_err(unwritten)?;
+            puts.push(Put(Kind::Span, at.clone(), span.into()));
+            puts.push(Put(Kind::Rows, at, rows.as_slice().into()));
         }
-        batch.insert(&self.states, prefix, entry.encode()?);
+        puts.push(Put(Kind::State, prefix.into(), entry.encode()?.into()));
         Ok(())
+    }
+
+    pub(crate) fn put(&self, batch: &mut Batch, puts: Vec<Put>) {
+        for Put(kind, key, value) in puts {
+            let keyspace = match kind {
+                Kind::State => &self.states,
+                Kind::Span => &self.spans,
+                Kind::Rows => &self.rows,
+            };
+            batch.insert(keyspace, key, value);
+        }
     }
 
     pub(crate) fn put_snapshot(

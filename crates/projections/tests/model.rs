@@ -219,3 +219,19 @@ fn keys_with_many_events_answer_from_snapshots() {
         .collect();
     run(events, asks);
 }
+
+/// More events than are folded in one turn, of keys that several threads fold side by side.
+#[test]
+fn many_keys_are_folded_in_many_turns() {
+    let events: Vec<Plain> = (0..9_000i64)
+        .map(|index| {
+            let late = if index % 97 == 0 { 40 } else { 0 };
+            let key = (index * 31 % 10) as u8;
+            (key, index / 100 - late, index * 7919 % 25 - 5)
+        })
+        .collect();
+    let asks = (0..60)
+        .map(|index| ((index % 11) as u8, index * 2, (index as usize) * 311 + 200))
+        .collect();
+    run(events, asks);
+}

@@ -99,6 +99,19 @@ impl KeyState {
         counts
     }
 
+    /// Reads something of each of the processor's cache lines that [`KeyState::lift`] writes, and
+    /// does nothing else: of many states, so the processor waits for many at once.
+    pub fn near(&self) -> u64 {
+        self.slots.iter().fold(0, |all, slot| all ^ slot.near())
+    }
+
+    /// As [`KeyState::near`], one step of memory further.
+    pub fn near_below(&self) -> u64 {
+        self.slots
+            .iter()
+            .fold(0, |all, slot| all ^ slot.near_below())
+    }
+
     /// About how many bytes of memory it takes.
     pub fn bytes(&self) -> usize {
         size_of::<KeyState>() + self.slots.iter().map(Slot::bytes).sum::<usize>()

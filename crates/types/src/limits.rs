@@ -345,6 +345,8 @@ limits! {
     STATE_WAIT_MS = 10_000, "milliseconds";
     /// Memory for the states of one projection that were changed or asked for lately.
     PROJECTION_CACHE_BYTES = 512 * 1024 * 1024, "bytes";
+    /// Threads that fold the events of a projection side by side, with as many processors.
+    PROJECTION_SHARDS = 8, "threads";
     /// Memory for what was read lately of what one projection keeps on disk.
     PROJECTION_READ_BYTES = 32 * 1024 * 1024, "bytes";
     /// A block of a key's history is at least so large, and grows with the history.

@@ -22,6 +22,10 @@ impl Kernel for Average {
         self.0.remove(value);
     }
 
+    fn near(&self) -> u64 {
+        self.0.near()
+    }
+
     fn finish(&self) -> Scalar<'static> {
         let count = self.0.count();
         if count == 0 {
@@ -92,6 +96,10 @@ impl Kernel for Deviation {
     fn remove(&mut self, value: &Number) {
         self.sum.remove(value);
         self.square(value, -1);
+    }
+
+    fn near(&self) -> u64 {
+        self.sum.near() ^ self.float_squares.near()
     }
 
     /// Null of fewer than two values.

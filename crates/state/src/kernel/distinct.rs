@@ -78,6 +78,10 @@ impl Kernel for Distinct {
         }
     }
 
+    fn near(&self) -> u64 {
+        self.times.first_key_value().map_or(0, |(_, times)| *times)
+    }
+
     fn finish(&self) -> Scalar<'static> {
         Scalar::Int(self.times.len() as i128)
     }

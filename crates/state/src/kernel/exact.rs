@@ -59,6 +59,10 @@ impl ExactSum {
         }
     }
 
+    pub(super) fn near(&self) -> u64 {
+        self.limbs.first().map_or(0, |limb| *limb as u64)
+    }
+
     /// Adds all of another sum.
     pub fn combine(&mut self, other: &ExactSum) {
         let (mut mine, mut other) = (std::mem::take(self), other.clone());

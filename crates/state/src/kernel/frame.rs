@@ -50,6 +50,11 @@ impl<K: Kernel> Frame<K> {
         self.whole.finish()
     }
 
+    pub(super) fn near(&self) -> u64 {
+        let mark = |kept: Option<&(i64, K::Value)>| kept.map_or(0, |(mark, _)| *mark as u64);
+        mark(self.kept.front()) ^ mark(self.kept.back()) ^ self.whole.near()
+    }
+
     pub(super) fn kept_bytes(&self) -> usize {
         self.kept.capacity() * size_of::<(i64, K::Value)>()
     }

@@ -49,4 +49,9 @@ pub trait Kernel: Clone + Default + Debug + Serialize + DeserializeOwned {
     fn remove(&mut self, value: &Self::Value);
 
     fn finish(&self) -> Scalar<'static>;
+
+    /// Reads something of the memory that a lift writes beside the kernel's own.
+    fn near(&self) -> u64 {
+        0
+    }
 }

@@ -76,6 +76,10 @@ impl Ordered {
         self.values.iter().map(|(_, value)| value)
     }
 
+    pub(super) fn near(&self) -> u64 {
+        self.values.back().map_or(0, |(mark, _)| *mark as u64)
+    }
+
     pub(super) fn kept_bytes(&self) -> usize {
         let texts: usize = self.values.iter().map(|(_, value)| value.bytes()).sum();
         self.values.capacity() * size_of::<(i64, Scalar<'_>)>() + texts

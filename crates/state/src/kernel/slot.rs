@@ -171,6 +171,25 @@ impl Slot {
         }
     }
 
+    /// Reads something of its cache line.
+    pub(crate) fn near(&self) -> u64 {
+        self.seen
+    }
+
+    /// Reads something of each cache line that a lift writes beside its own.
+    pub(crate) fn near_below(&self) -> u64 {
+        match &self.body {
+            Body::Count(frame) => frame.near(),
+            Body::Sum(frame) => frame.near(),
+            Body::Average(frame) => frame.near(),
+            Body::Deviation(frame) => frame.near(),
+            Body::Distinct(frame) => frame.near(),
+            Body::Ordered(ordered) => ordered.near(),
+            // Where it writes, the value's hash tells.
+            Body::Approximate(_) | Body::Decayed(_) => 0,
+        }
+    }
+
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
         let kept = match &self.body {

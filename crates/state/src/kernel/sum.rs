@@ -77,6 +77,10 @@ impl Kernel for Sum {
         }
     }
 
+    fn near(&self) -> u64 {
+        self.floats.near()
+    }
+
     /// Null if there is none; a total that no float can hold is null too.
     fn finish(&self) -> Scalar<'static> {
         match (self.count(), self.integers_only()) {
