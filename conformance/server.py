@@ -111,6 +111,15 @@ class Server:
             raise RuntimeError(f"foretell {words}: exit {done.returncode}: {done.stderr.decode()}")
         return done.stdout.decode()
 
+    def begun(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A command that runs on."""
+        return subprocess.Popen(
+            [self._binary, *arguments, "--data", self._data],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
     def _start(self) -> None:
         port = free_port()
         self.base = f"{'https' if self._https else 'http'}://127.0.0.1:{port}"

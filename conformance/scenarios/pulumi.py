@@ -135,6 +135,56 @@ def options(topic: Topic) -> None:
         assert down["changes"]["delete"] == 14, down
 
 
+#: Programs that never end, and say which process they are.
+ENDLESS = {
+    "python": {
+        "Pulumi.yaml": "name: endless\nruntime: {name: python, options: {virtualenv: venv}}\n",
+        "__main__.py": "import os, threading\n"
+        "open('began', 'w').write(str(os.getpid()))\n"
+        "os.rename('began', 'pid')\n"
+        "threading.Event().wait()\n",
+    },
+    "nodejs": {
+        "Pulumi.yaml": "name: endless\nruntime: {name: nodejs, options: {typescript: false}}\n",
+        "package.json": '{"main": "index.js", "dependencies": {"@pulumi/pulumi": "*"}}',
+        "index.js": "const fs = require('fs');\n"
+        "fs.writeFileSync('began', String(process.pid));\n"
+        "fs.renameSync('began', 'pid');\n"
+        "setInterval(() => {}, 1000);\n",
+    },
+}
+
+
+def orphaned(runtime: str):
+    def run(topic: Topic) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in ENDLESS[runtime].items():
+                Path(folder, name).write_text(text)
+            Path(folder, "venv").symlink_to(sys.prefix)
+            Path(folder, "node_modules").symlink_to(os.environ["NODE_PATH"])
+            with topic.server.begun("preview", folder) as preview:
+                try:
+                    wait_for(Path(folder, "pid"))
+                finally:
+                    preview.kill()
+                pid = Path(folder, "pid").read_text()
+            deadline = time.monotonic() + PATIENCE_S
+            while runs(pid):
+                assert time.monotonic() < deadline, f"the program runs on as process {pid}"
+                time.sleep(0.05)
+
+    return run
+
+
+def runs(pid: str) -> bool:
+    try:
+        stat = Path("/proc", pid, "stat").read_text()
+    except FileNotFoundError:
+        return False
+    # One that has ended, and that nobody has asked about, is still listed.
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 def under_mocks(topic: Topic) -> None:
     """The program is accepted by Pulumi's own test mocks."""
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "tests"]
@@ -145,6 +195,8 @@ def under_mocks(topic: Topic) -> None:
 SCENARIOS = [
     Scenario("pulumi: the example under Pulumi's mocks", under_mocks),
     Scenario("pulumi: components, providers, aliases and options", options),
+    Scenario("pulumi: a Python program ends when its engine is killed", orphaned("python")),
+    Scenario("pulumi: a Node.js program ends when its engine is killed", orphaned("nodejs")),
 ] + [
     Scenario(f"pulumi: the example in {name}", deployed(folder))
     for name, folder in (("Python", "python"), ("YAML", "yaml"), ("TypeScript", "typescript"))

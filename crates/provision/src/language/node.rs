@@ -11,6 +11,10 @@ use crate::project::{Data, Project};
 
 const RUNNER: &str = "node_modules/@pulumi/pulumi/cmd/run";
 
+/// Ends the program with the process that runs it, whose end of the standard input is then closed.
+const LEASH: &str =
+    "data:text/javascript,process.stdin.on('end', () => process.exit(1)).resume().unref()";
+
 /// A program for Node.js, in JavaScript or TypeScript, which the SDK's own runner starts.
 #[derive(Debug)]
 pub struct NodeJs {
@@ -56,6 +60,7 @@ impl NodeJs {
         let settings = deployment.settings();
         let mut command = Command::new("node");
         command
+            .args(["--import", LEASH])
             .arg(&self.runner)
             .args(["--project", &settings.name.project])
             .args(["--stack", &settings.name.stack])

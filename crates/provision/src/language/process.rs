@@ -14,7 +14,9 @@ use crate::project::Project;
 /// An exit code by which a program says that it has told the error already.
 const TOLD: i32 = 32;
 
-/// Runs a program in a process of its own until it ends. What it prints is reported by line.
+/// Runs a program in a process of its own until it ends. What it prints is reported by line. Its
+/// standard input is a pipe into which nothing is written: its end tells the program that this
+/// process has ended, however that came.
 pub async fn run(
     mut command: Command,
     address: &str,
@@ -44,7 +46,7 @@ pub async fn run(
         .env("PULUMI_ROOT_DIRECTORY", &project.dir)
         .env("PULUMI_DRY_RUN", settings.preview.to_string())
         .current_dir(project.working_dir())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
@@ -56,6 +58,8 @@ pub async fn run(
             .into_owned();
         Error::io(format_args!("can't run {program}"), error)
     })?;
+    // To wait for a child closes it.
+    let _leash = child.stdin.take();
     let out = child
         .stdout
         .take()

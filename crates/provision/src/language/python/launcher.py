@@ -12,12 +12,14 @@ import os
 import re
 import runpy
 import sys
+import threading
 import traceback
 
 TOLD = 32
 
 
 def main() -> int:
+    end_with_the_engine()
     path = sys.argv[1]
     folder = os.path.dirname(os.path.abspath(path))
     # `-c` puts the working directory first, which a program's own modules come before.
@@ -158,6 +160,19 @@ def hint_for(error):
             if hint["member"] == member and hint["class"] in (of, "*"):
                 return hint["hint"]
     return None
+
+
+def end_with_the_engine():
+    """The other end of the standard input is the engine's: it is closed when that has ended."""
+    leash = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def wait():
+        while os.read(leash, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def class_of(error):
