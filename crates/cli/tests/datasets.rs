@@ -272,7 +272,7 @@ fn the_examples_of_the_docs_run() {
         .skip(1)
         .map(|block| block.split("\n```").next().unwrap())
         .collect();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     let folder = tempfile::tempdir().unwrap();
     let script = format!("set -euo pipefail\n{}\n", blocks.join("\n"));
     let bin = Path::new(env!("CARGO_BIN_EXE_foretell")).parent().unwrap();

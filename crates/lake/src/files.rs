@@ -10,6 +10,7 @@ use crate::build::Build;
 use crate::fold::{Means, Progress};
 use crate::labels::Labels;
 use crate::partial::Partial;
+use crate::partition::{check_place, place};
 use crate::plan::Plan;
 use crate::rows::{Rows, Table};
 use crate::source::{Columns, Source};
@@ -32,6 +33,8 @@ pub struct Files<'a> {
     pub label_key: &'a str,
     pub label_time: &'a str,
     pub definition: &'a Definition,
+    /// Columns of the dataset whose values are a folder each, if any.
+    pub partition_by: &'a [String],
 }
 
 /// What was built.
@@ -49,6 +52,7 @@ impl Files<'_> {
     ///
     /// A row sees the events of its key with event time and known time up to its own time.
     pub fn build(&self, out: &Path, progress: &Progress<'_>) -> Result<Built> {
+        check_place(out, self.partition_by)?;
         let mut arguments = Vec::new();
         let definition = self.definition;
         let plan = Plan::of(&definition.aggregates, &definition.outputs, &mut arguments);
@@ -85,7 +89,7 @@ impl Files<'_> {
             rows: written.rows,
             columns,
             events: source.rows(),
-            bytes: partial.name()?,
+            bytes: place(partial, out, self.partition_by, progress)?,
         })
     }
 }

@@ -28,6 +28,11 @@ impl Partial {
         })
     }
 
+    /// Where it is as long as it has no name.
+    pub fn path(&self) -> &Path {
+        self.partial.as_deref().unwrap_or(&self.path)
+    }
+
     /// The file, to be written.
     pub fn file(&self) -> Result<File> {
         self.file.try_clone().map_err(|error| self.failed(error))

@@ -21,7 +21,7 @@ use crate::table::{NOTE, failed};
 use crate::threads::spread;
 
 /// Rows of a row group: what a reader skips by its statistics.
-const ROW_GROUP: usize = 256 * 1024;
+pub(crate) const ROW_GROUP: usize = 256 * 1024;
 /// The dictionary of the texts of a row group of columns.
 const DICTIONARY_BYTES: usize = 256 * 1024 * 1024;
 
@@ -59,30 +59,10 @@ impl<W: Write + Send> TableWriter<W> {
         threads: usize,
         style: Style,
     ) -> Result<TableWriter<W>> {
-        let compression = match style {
-            Style::Table => Compression::SNAPPY,
-            Style::Columns => Compression::LZ4_RAW,
-        };
-        let mut properties = WriterProperties::builder()
-            .set_compression(compression)
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_created_by("foretell".to_owned());
-        for field in schema.fields() {
-            // Numbers rarely repeat so often that a dictionary is worth its time.
-            if field.data_type().is_numeric()
-                || matches!(field.data_type(), DataType::Timestamp(..))
-            {
-                let column = ColumnPath::new(vec![field.name().clone()]);
-                properties = properties.set_column_dictionary_enabled(column, false);
-            }
-        }
-        if style == Style::Columns {
-            properties = columns(properties, &schema);
-        }
         let (writer, factory) = ArrowWriter::try_new(
             BufWriter::with_capacity(1 << 20, to),
             schema.clone(),
-            Some(properties.build()),
+            Some(properties(&schema, style).build()),
         )
         .and_then(ArrowWriter::into_serialized_writer)
         .map_err(|error| failed(place, error))?;
@@ -170,6 +150,29 @@ impl<W: Write + Send> TableWriter<W> {
             let place = self.place.display();
             Error::io(format_args!("can't write {place}"), error.into_error())
         })
+    }
+}
+
+/// How a table is written.
+pub(crate) fn properties(schema: &SchemaRef, style: Style) -> WriterPropertiesBuilder {
+    let compression = match style {
+        Style::Table => Compression::SNAPPY,
+        Style::Columns => Compression::LZ4_RAW,
+    };
+    let mut properties = WriterProperties::builder()
+        .set_compression(compression)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_created_by("foretell".to_owned());
+    for field in schema.fields() {
+        // Numbers rarely repeat so often that a dictionary is worth its time.
+        if field.data_type().is_numeric() || matches!(field.data_type(), DataType::Timestamp(..)) {
+            let column = ColumnPath::new(vec![field.name().clone()]);
+            properties = properties.set_column_dictionary_enabled(column, false);
+        }
+    }
+    match style {
+        Style::Table => properties,
+        Style::Columns => columns(properties, schema),
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "a test that fails may panic"
 )]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -116,6 +117,7 @@ fn files<'a>(
         label_key: "entity",
         label_time: "ts",
         definition,
+        partition_by: &[],
     }
 }
 
@@ -524,5 +526,135 @@ fn a_file_is_described() {
     assert!(
         error.message().contains("expected numbers or booleans"),
         "{error}"
+    );
+}
+
+/// The files of a folder, by the path from it.
+fn parts(folder: &Path) -> Vec<(String, RecordBatch)> {
+    let mut folders = vec![folder.to_owned()];
+    let mut found = Vec::new();
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(folder).unwrap().parent().unwrap();
+            assert_eq!(path.file_name().unwrap(), "part-0.parquet");
+            found.push((name.to_str().unwrap().to_owned(), read(&path)));
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found
+}
+
+#[test]
+fn a_partition_has_the_rows_of_its_values_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let event = |key, time| Event {
+        key: Some(key),
+        time,
+        known: time,
+        amount: Some(time),
+        weight: 0.5,
+        kind: "a/b",
+        flag: None,
+    };
+    let events: Vec<Event> = (0..50).map(|time| event(time % 3, time)).collect();
+    write_events(&path("events.parquet"), &events, false, 8);
+    // A key that has no events, and rows without a key.
+    let labels: Vec<(Option<i64>, i64)> = (0..90)
+        .map(|row| ((row % 5 < 4).then_some(row % 5), row / 2))
+        .collect();
+    write_labels(&path("labels.parquet"), &labels);
+    let definition = Definition::parse(
+        "CREATE PROJECTION p ON shop KEY entity AS SELECT count(*) AS n, last(kind) AS kind, sum(amount) AS spend",
+        "p.sql",
+    )
+    .unwrap();
+    let (events, labels) = ([path("events.parquet")], path("labels.parquet"));
+    let plain = files(folder.path(), &events, &labels, &definition);
+    let never = |_: &str, _: u64, _: u64| Ok(());
+    plain.build(&path("whole.parquet"), &never).unwrap();
+    let whole = read(&path("whole.parquet"));
+    let by = ["kind".to_owned(), "entity".to_owned()];
+    let partitioned = Files {
+        partition_by: &by,
+        ..plain.clone()
+    };
+    let built = partitioned.build(&path("out"), &never).unwrap();
+    assert_eq!(built.rows as usize, whole.num_rows());
+    let null = "__HIVE_DEFAULT_PARTITION__";
+    let named = |row: usize| {
+        let text = |name: &str| {
+            value(&whole, name, row)
+                .to_key()
+                .map(|text| text.into_owned())
+        };
+        let kind = text("kind").map_or(null.to_owned(), |kind| kind.replace('/', "%2F"));
+        format!(
+            "kind={kind}/entity={}",
+            text("entity").unwrap_or(null.to_owned())
+        )
+    };
+    let found = parts(&path("out"));
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let expected: BTreeSet<String> = (0..whole.num_rows()).map(named).collect();
+    assert!(names.iter().eq(&expected), "{names:?}");
+    for wanted in [
+        format!("kind={null}/entity={null}"),
+        "kind=a%2Fb/entity=0".to_owned(),
+    ] {
+        assert!(expected.contains(&wanted), "{expected:?}");
+    }
+    for (name, part) in &found {
+        let rows: Vec<usize> = (0..whole.num_rows())
+            .filter(|row| named(*row) == *name)
+            .collect();
+        assert_eq!(part.num_rows(), rows.len(), "{name}");
+        let fields = part.schema();
+        let columns: Vec<&str> = fields
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        assert_eq!(columns, ["name", "ts", "n", "spend"]);
+        for (at, row) in rows.into_iter().enumerate() {
+            for column in &columns {
+                assert_eq!(
+                    value(part, column, at),
+                    value(&whole, column, row),
+                    "{name}"
+                );
+            }
+        }
+    }
+    // What is there isn't overwritten, and nothing is left over of what fails.
+    let again = partitioned.build(&path("out"), &never).unwrap_err();
+    assert!(again.message().contains("is there already"), "{again}");
+    for (columns, message) in [
+        (vec!["nothing"], "there is no column \"nothing\""),
+        (vec!["kind", "kind"], "named twice"),
+        (
+            vec!["name", "entity", "ts", "n", "kind", "spend"],
+            "all its columns",
+        ),
+    ] {
+        let by: Vec<String> = columns.into_iter().map(str::to_owned).collect();
+        let wrong = Files {
+            partition_by: &by,
+            ..plain.clone()
+        };
+        let error = wrong.build(&path("wrong"), &never).unwrap_err();
+        assert!(error.message().contains(message), "{error}");
+    }
+    let names = std::fs::read_dir(folder.path()).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["events.parquet", "labels.parquet", "out", "whole.parquet"]
     );
 }

@@ -555,6 +555,7 @@ proptest! {
             label_key: "k",
             label_time: "ts",
             definition: &dataset.features,
+        partition_by: &[],
         };
         files.build(&out, &|_, _, _| Ok(())).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&out).unwrap()).unwrap();

@@ -431,6 +431,7 @@ fn check_columns(
         label_key: "entity",
         label_time: "ts",
         definition,
+        partition_by: &[],
     };
     files.build(&out, &|_: &str, _, _| Ok(())).unwrap();
     let file = std::fs::File::open(&out).unwrap();

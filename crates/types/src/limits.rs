@@ -299,6 +299,10 @@ limits! {
     DATASET_KEYS = 16 * 1024 * 1024, "keys";
     /// A label table that is sent to be built upon.
     DATASET_LABEL_BYTES = 1024 * 1024 * 1024, "bytes";
+    /// Folders of a dataset that is partitioned.
+    DATASET_PARTITIONS = 1_000, "partitions";
+    /// Memory for the rows of all of them that aren't written yet.
+    DATASET_PARTITION_BYTES = 256 * 1024 * 1024, "bytes";
     /// Datasets that are built at the same time.
     DATASET_BUILDS = 4, "datasets";
     /// Events of a topic whose columns are extracted into one file.

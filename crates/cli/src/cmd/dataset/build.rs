@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use foretell_lake::{Manifest, Partial};
+use foretell_lake::{Manifest, Partial, check_place, place};
 use foretell_types::{Error, Result};
 use futures::StreamExt;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::files::Tables;
+use super::files::{Tables, show};
 use super::form::Form;
 use crate::Globals;
 use crate::client::{Client, Request, encode};
@@ -26,9 +26,13 @@ pub struct Build {
     /// A dataset of the application.
     #[arg(required_unless_present_any = ["events", "manifest"], conflicts_with = "events")]
     name: Option<String>,
-    /// The Parquet file to write.
+    /// The Parquet file to write; the folder, if the dataset is partitioned.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Write a folder COLUMN=VALUE for each of the column's values (Hive partitioning); of several
+    /// columns, one below the other.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    partition_by: Vec<String>,
     /// The table of keys and instants: Parquet, or CSV with a header. Its rows are the dataset's.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -54,7 +58,8 @@ impl Build {
             let noticed = stop.clone();
             let work = super::blocking(move || {
                 let labels = self.labels.unwrap_or_default();
-                self.tables.run(&labels, &self.out, json, &noticed)
+                let to = (&*self.out, &*self.partition_by);
+                self.tables.run(&labels, to, json, &noticed)
             });
             tokio::pin!(work);
             return tokio::select! {
@@ -77,6 +82,7 @@ impl Build {
 
     /// Has the dataset built, and writes it.
     async fn fetch(&self, client: &Client) -> Result<Manifest> {
+        check_place(&self.out, &self.partition_by)?;
         let manifest = self.manifest.as_deref().map(read_manifest).transpose()?;
         let of_manifest = manifest.as_ref().map(|manifest| &manifest.dataset.name);
         let name = encode(
@@ -109,10 +115,27 @@ impl Build {
             written = write(client, request, &partial, &progress) => written,
             never = follow(client, &name, &id, &progress) => match never {},
         };
+        let manifest = written.and_then(|()| Manifest::of_file(partial.path()));
+        let placed = match manifest {
+            Ok(manifest) => {
+                let (out, by, shown) = (
+                    self.out.clone(),
+                    self.partition_by.clone(),
+                    progress.clone(),
+                );
+                let placed = super::blocking(move || {
+                    let show = |step: &str, done, total| {
+                        show(&shown, step, done, total);
+                        Ok(())
+                    };
+                    place(partial, &out, &by, &show)
+                });
+                placed.await.map(|_| manifest)
+            }
+            Err(error) => Err(error),
+        };
         progress.finish_and_clear();
-        written?;
-        partial.name()?;
-        let manifest = Manifest::of_file(&self.out)?;
+        let manifest = placed?;
         let beside = beside(&self.out);
         std::fs::write(&beside, manifest.to_json() + "\n")
             .map_err(|error| Error::io(format_args!("can't write {}", beside.display()), error))?;
@@ -191,9 +214,13 @@ async fn follow(client: &Client, name: &str, id: &str, progress: &ProgressBar) -
         let builds: Value = answer.json().await.unwrap_or_default();
         let mut builds = builds.as_array().into_iter().flatten();
         if let Some(build) = builds.find(|build| build["id"] == *id) {
-            progress.set_message(build["step"].as_str().unwrap_or("").to_owned());
-            progress.set_length(build["progress"][1].as_u64().unwrap_or(0));
-            progress.set_position(build["progress"][0].as_u64().unwrap_or(0));
+            let number = |at: usize| build["progress"][at].as_u64().unwrap_or(0);
+            show(
+                progress,
+                build["step"].as_str().unwrap_or(""),
+                number(0),
+                number(1),
+            );
         }
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use foretell_lake::{Built, Files};
 use foretell_state::Definition;
 use foretell_types::Error;
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::output::{Failure, amount, bar, line};
@@ -42,7 +43,7 @@ impl Tables {
     pub fn run(
         &self,
         labels: &Path,
-        out: &Path,
+        (out, partition_by): (&Path, &[String]),
         json: bool,
         interrupted: &Arc<AtomicBool>,
     ) -> Result<(), Failure> {
@@ -64,12 +65,11 @@ impl Tables {
             label_key: self.label_key.as_deref().unwrap_or(key),
             label_time: self.label_time.as_deref().unwrap_or(time),
             definition: &definition,
+            partition_by,
         };
         let progress = bar(0, "");
         let built = files.build(out, &|step, done, total| {
-            progress.set_message(step.to_owned());
-            progress.set_length(total);
-            progress.set_position(done);
+            show(&progress, step, done, total);
             match interrupted.load(Ordering::Relaxed) {
                 true => Err(Error::unavailable("interrupted")),
                 false => Ok(()),
@@ -78,6 +78,13 @@ impl Tables {
         progress.finish_and_clear();
         tell(&built?, out, json)
     }
+}
+
+/// Shows how far a build is.
+pub fn show(progress: &ProgressBar, step: &str, done: u64, total: u64) {
+    progress.set_message(step.to_owned());
+    progress.set_length(total);
+    progress.set_position(done);
 }
 
 fn tell(built: &Built, out: &Path, json: bool) -> Result<(), Failure> {
