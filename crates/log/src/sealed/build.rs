@@ -20,7 +20,7 @@ use crate::codec::{EventRef, Frame};
 use crate::index::identity_key;
 
 /// A block of frames is closed once it holds so many bytes.
-const BLOCK_BYTES: usize = 32 * 1024;
+const BLOCK_BYTES: usize = 16 * 1024;
 /// Likewise a block of posting lists.
 const POSTINGS_BYTES: usize = 16 * 1024;
 
