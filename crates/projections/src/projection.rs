@@ -254,13 +254,24 @@ impl Projection {
         let mut more = read(&mut now)?;
         let any = !now.events.is_empty();
         loop {
-            let fold = || self.fold(topic, &now);
+            // Taken here: no thread of the pool waits for a lock whose holder waits for the pool.
+            let mut locked = self.folded.lock();
+            let folded = &mut *locked;
+            let mut fold = || folded.fold(&self.definition, topic, &now);
             // Where there is much to catch up with, the next turn is read meanwhile.
-            let (folded, ahead) = match more {
+            let (done, ahead) = match more {
                 true => rayon::join(fold, || read(&mut next)),
                 false => (fold(), Ok(false)),
             };
-            folded?;
+            done?;
+            if folded.is_due() {
+                folded.store(&self.definition)?;
+            }
+            let position = folded.meta.topics[topic].position;
+            drop(locked);
+            self.positions.send_if_modified(|positions| {
+                std::mem::replace(&mut positions[topic], position) != position
+            });
             let stops = self.stop.load(Ordering::Acquire);
             if !more || stops {
                 return Ok(any && !stops);
@@ -268,20 +279,6 @@ impl Projection {
             more = ahead?;
             std::mem::swap(&mut now, &mut next);
         }
-    }
-
-    fn fold(&self, topic: usize, turn: &Turn) -> Result<()> {
-        let mut folded = self.folded.lock();
-        folded.fold(&self.definition, topic, turn)?;
-        if folded.is_due() {
-            folded.store(&self.definition)?;
-        }
-        let position = folded.meta.topics[topic].position;
-        drop(folded);
-        self.positions.send_if_modified(|positions| {
-            std::mem::replace(&mut positions[topic], position) != position
-        });
-        Ok(())
     }
 
     /// Ready once so much is folded: by topic, as the definition orders them. Fails if that takes
