@@ -182,7 +182,9 @@ impl RunWriter {
             for (key, entry) in page {
                 entry.put(key, &mut bytes);
             }
-            self.meta.pages.push((page[0].0, self.writer.put(&bytes)?));
+            // Read one by one, for each condition of an append: half of it would be decompressing.
+            let chunk = self.writer.put_as_is(&bytes)?;
+            self.meta.pages.push((page[0].0, chunk));
         }
         let filter = filter::build(self.entries.iter().map(|(key, _)| key));
         self.meta.filter.0 = filter.len() as u64;
