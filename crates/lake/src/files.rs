@@ -10,7 +10,7 @@ use crate::build::Build;
 use crate::fold::{Means, Progress};
 use crate::labels::Labels;
 use crate::partial::Partial;
-use crate::partition::{check_place, place};
+use crate::partition::{self, check_place, place};
 use crate::plan::Plan;
 use crate::rows::{Rows, Table};
 use crate::source::{Columns, Source};
@@ -80,6 +80,8 @@ impl Files<'_> {
             },
         };
         let schema = schema(build.fields(Some(&rows))?);
+        // Said before it is built.
+        partition::columns(&schema, self.partition_by)?;
         let (columns, threads) = (schema.fields().len(), build.means.threads);
         let partial = Partial::create(out)?;
         let mut writer = TableWriter::create(partial.file()?, out, schema, threads, Style::Table)?;

@@ -55,6 +55,37 @@ pub fn place(partial: Partial, out: &Path, by: &[String], progress: &Progress<'_
     Ok(bytes)
 }
 
+/// The columns to partition by, and the others.
+pub(crate) fn columns(schema: &Schema, by: &[String]) -> Result<(Vec<usize>, Vec<usize>)> {
+    let mut found = Vec::with_capacity(by.len());
+    for name in by {
+        match schema.column_with_name(name) {
+            Some((column, _)) if found.contains(&column) => {
+                return Err(Error::invalid(format!(
+                    "column {name:?} is named twice to partition by"
+                )));
+            }
+            Some((column, _)) => found.push(column),
+            None => {
+                let fields = schema.fields().iter();
+                let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
+                return Err(Error::invalid(format!(
+                    "there is no column {name:?} to partition by; there are: {}",
+                    names.join(", ")
+                )));
+            }
+        }
+    }
+    let kept = (0..schema.fields().len()).filter(|column| !found.contains(column));
+    let kept: Vec<usize> = kept.collect();
+    if kept.is_empty() {
+        return Err(Error::invalid(
+            "a dataset that is partitioned by all its columns has none left",
+        ));
+    }
+    Ok((found, kept))
+}
+
 /// A folder in the making, `NAME.parts`. It is removed unless it gets its name.
 struct Folder {
     parts: PathBuf,
@@ -97,21 +128,7 @@ struct Spread<'a> {
 
 impl<'a> Spread<'a> {
     fn of(table: &'a Table, folder: &'a Path, by: &[String]) -> Result<Spread<'a>> {
-        let by = by.iter().map(|name| table.column(name));
-        let by = by.collect::<Result<Vec<usize>>>()?;
-        if let Some(at) = (1..by.len()).find(|at| by[..*at].contains(&by[*at])) {
-            let name = table.field(by[at]).name();
-            return Err(Error::invalid(format!(
-                "column {name:?} is named twice to partition by"
-            )));
-        }
-        let kept = (0..table.schema().fields().len()).filter(|column| !by.contains(column));
-        let kept: Vec<usize> = kept.collect();
-        if kept.is_empty() {
-            return Err(Error::invalid(
-                "a dataset that is partitioned by all its columns has none left",
-            ));
-        }
+        let (by, kept) = columns(table.schema(), by)?;
         let fields = kept
             .iter()
             .map(|column| table.schema().fields()[*column].clone());
