@@ -11,8 +11,8 @@ use crate::Options;
 use crate::ask::snapshots;
 use crate::entry::Entry;
 use crate::shard::{Folding, Shard};
-use crate::store::{Meta, Put, Store};
-use crate::turn::{Turn, hash_of};
+use crate::store::{Meta, Put, Store, put_entry};
+use crate::turn::{Turn, hash_of, shard_of};
 
 /// Turns that touch fewer keys are folded by one thread: to share work takes time too.
 const FEW: usize = 256;
@@ -58,18 +58,13 @@ impl Folded {
         topic: usize,
         turn: &Turn,
     ) -> Result<()> {
-        let folding = Folding {
-            definition,
-            store: &self.store,
-            kept: &self.kept,
-            options: self.options,
-        };
-        let of = self.shards.len();
+        let (folding, shards) = self.parts(definition);
+        let of = shards.len();
         let fold = |(number, shard): (usize, &mut Shard)| shard.fold(folding, turn, (number, of));
         if turn.touches.len() < FEW {
-            self.shards.iter_mut().enumerate().try_for_each(fold)?;
+            shards.iter_mut().enumerate().try_for_each(fold)?;
         } else {
-            self.shards.par_iter_mut().enumerate().try_for_each(fold)?;
+            shards.par_iter_mut().enumerate().try_for_each(fold)?;
         }
         let meta = &mut self.meta.topics[topic];
         for taken in &turn.events {
@@ -83,9 +78,20 @@ impl Folded {
         Ok(())
     }
 
+    /// What a fold needs, and what it folds into.
+    fn parts<'a>(&'a mut self, definition: &'a Definition) -> (Folding<'a>, &'a mut [Shard]) {
+        let folding = Folding {
+            definition,
+            store: &self.store,
+            kept: &self.kept,
+            options: self.options,
+        };
+        (folding, &mut self.shards)
+    }
+
     fn shard_of(&mut self, key: &str) -> &mut Shard {
-        let shards = self.shards.len();
-        &mut self.shards[hash_of(key) as usize % shards]
+        let number = shard_of(hash_of(key), self.shards.len());
+        &mut self.shards[number]
     }
 
     /// What is kept of a key, also what isn't stored yet.
@@ -113,16 +119,12 @@ impl Folded {
     /// Stores all states that changed, and how far they go, in one write.
     pub(crate) fn store(&mut self, definition: &Definition) -> Result<()> {
         if self.changed {
-            let folding = Folding {
-                definition,
-                store: &self.store,
-                kept: &self.kept,
-                options: self.options,
-            };
             let view = self.store.view();
-            let shards = self.shards.par_iter_mut();
-            let puts: Vec<Result<Vec<Put>>> =
-                shards.map(|shard| shard.changes(folding, &view)).collect();
+            let (folding, shards) = self.parts(definition);
+            let puts: Vec<Result<Vec<Put>>> = shards
+                .par_iter_mut()
+                .map(|shard| shard.changes(folding, &view))
+                .collect();
             let mut batch = self.store.batch();
             for puts in puts {
                 self.store.put(&mut batch, puts?);
@@ -174,7 +176,7 @@ impl Folded {
             }
             entry.head.snapshot = entry.head.in_blocks;
             let mut puts = Vec::new();
-            store.put_entry(&mut puts, key, entry)?;
+            put_entry(&mut puts, key, entry)?;
             store.put(&mut batch, puts);
         }
         self.store.commit(batch, &self.meta)

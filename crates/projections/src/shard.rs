@@ -7,8 +7,8 @@ use crate::Options;
 use crate::ask::replay;
 use crate::entry::Entry;
 use crate::known::Known;
-use crate::store::{Put, Store, View};
-use crate::turn::{Touch, Turn};
+use crate::store::{Put, Store, View, put_entry};
+use crate::turn::{Touch, Turn, shard_of};
 
 /// So many keys are brought near before they are folded into.
 const AHEAD: usize = 32;
@@ -40,7 +40,7 @@ impl Shard {
         turn: &Turn,
         (number, of): (usize, usize),
     ) -> Result<()> {
-        let mine = |touch: &&Touch| touch.hash as usize % of == number;
+        let mine = |touch: &&Touch| shard_of(touch.hash, of) == number;
         let touches: Vec<&Touch> = turn.touches.iter().filter(mine).collect();
         let mut inputs = vec![Scalar::Null; folding.definition.inputs.len()];
         for touches in touches.chunks(AHEAD) {
@@ -98,7 +98,7 @@ impl Shard {
                 entry.head.late = false;
             }
             if entry.changed {
-                folding.store.put_entry(&mut puts, key, entry)?;
+                put_entry(&mut puts, key, entry)?;
             }
         }
         Ok(puts)

@@ -111,19 +111,6 @@ impl Store {
         self.database.batch()
     }
 
-    /// What is to be put for a key.
-    pub(crate) fn put_entry(&self, puts: &mut Vec<Put>, key: &str, entry: &Entry) -> Result<()> {
-        let prefix = prefix(key);
-        for (first, span, rows) in &entry.blocks {
-            let at = Slice::from(numbered(&prefix, *first));
-            let span = postcard::to_extend(span, Vec::new()).map_err(unwritten)?;
-            puts.push(Put(Kind::Span, at.clone(), span.into()));
-            puts.push(Put(Kind::Rows, at, rows.as_slice().into()));
-        }
-        puts.push(Put(Kind::State, prefix.into(), entry.encode()?.into()));
-        Ok(())
-    }
-
     pub(crate) fn put(&self, batch: &mut Batch, puts: Vec<Put>) {
         for Put(kind, key, value) in puts {
             let keyspace = match kind {
@@ -240,6 +227,19 @@ impl View {
         let bytes = self.snapshot.get(&self.store.rows, at).map_err(stored)?;
         decode_rows(&bytes.ok_or_else(misnamed)?, rows)
     }
+}
+
+/// What is to be put for a key.
+pub(crate) fn put_entry(puts: &mut Vec<Put>, key: &str, entry: &Entry) -> Result<()> {
+    let prefix = prefix(key);
+    for (first, span, rows) in &entry.blocks {
+        let at = Slice::from(numbered(&prefix, *first));
+        let span = postcard::to_extend(span, Vec::new()).map_err(unwritten)?;
+        puts.push(Put(Kind::Span, at.clone(), span.into()));
+        puts.push(Put(Kind::Rows, at, rows.as_slice().into()));
+    }
+    puts.push(Put(Kind::State, prefix.into(), entry.encode()?.into()));
+    Ok(())
 }
 
 /// A key with an end that no other key goes on from.

@@ -60,6 +60,11 @@ pub(crate) fn hash_of(key: &str) -> u64 {
     xxh3_64(key.as_bytes())
 }
 
+/// In which of so many shards the key with a hash is.
+pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
+    hash as usize % shards
+}
+
 impl Turn {
     pub(crate) fn clear(&mut self) {
         self.texts.clear();
