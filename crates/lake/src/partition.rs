@@ -12,6 +12,7 @@ use foretell_types::{Error, ErrorKind, Result};
 use hashbrown::HashMap;
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use crate::batch::scalar;
 use crate::fold::Progress;
@@ -25,6 +26,8 @@ const BATCH: usize = 64 * 1024;
 /// What others know as the partition of the rows without a value.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 const NAME: &str = "part-0.parquet";
+/// All but letters, digits and these.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// Where a dataset goes that is partitioned by these columns, or by none, must be free: a file is
 /// put in place of another, a folder is not.
@@ -169,7 +172,7 @@ impl<'a> Spread<'a> {
 
     fn spread(&mut self, batch: &RecordBatch) -> Result<()> {
         let by = self.by.iter().map(|column| {
-            let name = encode(self.table.field(*column).name());
+            let name = encode(self.table.field(*column).name()).to_string();
             Ok((name, plain(batch.column(*column))?))
         });
         let by = by.collect::<Result<Vec<(String, ArrayRef)>>>()?;
@@ -190,7 +193,7 @@ impl<'a> Spread<'a> {
                             "a value is {NULL}, which stands for none in the name of a partition"
                         )));
                     }
-                    Some(value) => name.push_str(&encode(&value)),
+                    Some(value) => name.extend(encode(&value)),
                 }
             }
             rows.entry_ref(name.as_str()).or_default().push(row as u32);
@@ -254,15 +257,7 @@ fn unwritten(path: &Path, error: std::io::Error) -> Error {
     Error::io(format_args!("can't write {}", path.display()), error)
 }
 
-/// As part of a path: what isn't a letter, a digit or one of `-_.` by its bytes (`%2F`), so that no
-/// value leads out of the folder.
-fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(byte.into()),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+/// As part of a path, which no value leads out of.
+fn encode(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, ESCAPED)
 }

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::files::{Tables, show};
+use super::files::{Tables, show, watched};
 use super::form::Form;
 use crate::Globals;
 use crate::client::{Client, Request, encode};
@@ -53,35 +53,39 @@ impl Build {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
         let interrupted = stop_signal()?;
         tokio::pin!(interrupted);
+        let stop = Arc::new(AtomicBool::new(false));
         if !self.tables.events.is_empty() {
-            let (json, stop) = (globals.json, Arc::new(AtomicBool::new(false)));
-            let noticed = stop.clone();
+            let (json, noticed) = (globals.json, stop.clone());
             let work = super::blocking(move || {
                 let labels = self.labels.unwrap_or_default();
                 let to = (&*self.out, &*self.partition_by);
                 self.tables.run(&labels, to, json, &noticed)
             });
-            tokio::pin!(work);
-            return tokio::select! {
-                done = &mut work => done,
-                () = &mut interrupted => {
-                    // It removes what it has begun.
-                    stop.store(true, Ordering::Relaxed);
-                    work.await
-                }
-            };
+            return stoppable(work, interrupted, &stop).await;
         }
         let client = Client::connect(globals, false).await?;
-        let built = tokio::select! {
-            built = self.fetch(&client) => built,
+        let fetched = tokio::select! {
+            fetched = self.fetch(&client) => fetched,
             () = &mut interrupted => Err(Error::unavailable("interrupted")),
         };
         client.close().await;
-        self.tell(&built?, globals.json)
+        let (partial, manifest) = fetched?;
+        let (out, by, noticed) = (self.out.clone(), self.partition_by.clone(), stop.clone());
+        let work = super::blocking(move || {
+            let progress = bar(0, "");
+            let placed = place(partial, &out, &by, &watched(&progress, &noticed));
+            progress.finish_and_clear();
+            placed
+        });
+        stoppable(work, interrupted, &stop).await?;
+        let beside = beside(&self.out);
+        std::fs::write(&beside, manifest.to_json() + "\n")
+            .map_err(|error| Error::io(format_args!("can't write {}", beside.display()), error))?;
+        self.tell(&manifest, globals.json)
     }
 
-    /// Has the dataset built, and writes it.
-    async fn fetch(&self, client: &Client) -> Result<Manifest> {
+    /// Has the dataset built, and writes it; it has no name yet.
+    async fn fetch(&self, client: &Client) -> Result<(Partial, Manifest)> {
         check_place(&self.out, &self.partition_by)?;
         let manifest = self.manifest.as_deref().map(read_manifest).transpose()?;
         let of_manifest = manifest.as_ref().map(|manifest| &manifest.dataset.name);
@@ -115,31 +119,10 @@ impl Build {
             written = write(client, request, &partial, &progress) => written,
             never = follow(client, &name, &id, &progress) => match never {},
         };
-        let manifest = written.and_then(|()| Manifest::of_file(partial.path()));
-        let placed = match manifest {
-            Ok(manifest) => {
-                let (out, by, shown) = (
-                    self.out.clone(),
-                    self.partition_by.clone(),
-                    progress.clone(),
-                );
-                let placed = super::blocking(move || {
-                    let show = |step: &str, done, total| {
-                        show(&shown, step, done, total);
-                        Ok(())
-                    };
-                    place(partial, &out, &by, &show)
-                });
-                placed.await.map(|_| manifest)
-            }
-            Err(error) => Err(error),
-        };
         progress.finish_and_clear();
-        let manifest = placed?;
-        let beside = beside(&self.out);
-        std::fs::write(&beside, manifest.to_json() + "\n")
-            .map_err(|error| Error::io(format_args!("can't write {}", beside.display()), error))?;
-        Ok(manifest)
+        written?;
+        let manifest = Manifest::of_file(partial.path())?;
+        Ok((partial, manifest))
     }
 
     fn tell(&self, built: &Manifest, json: bool) -> Result<(), Failure> {
@@ -164,6 +147,22 @@ impl Build {
             amount(counts.rows, "row"),
             amount(counts.events, "event"),
         ))
+    }
+}
+
+/// Waits for work on another thread; if it is interrupted, until it has removed what it has begun.
+async fn stoppable<T, E>(
+    work: impl Future<Output = Result<T, E>>,
+    interrupted: impl Future<Output = ()>,
+    stop: &AtomicBool,
+) -> Result<T, E> {
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => done,
+        () = interrupted => {
+            stop.store(true, Ordering::Relaxed);
+            work.await
+        }
     }
 }
 

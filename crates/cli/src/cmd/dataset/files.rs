@@ -1,7 +1,6 @@
 //! A dataset out of Parquet files, without a log.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
@@ -45,7 +44,7 @@ impl Tables {
         labels: &Path,
         (out, partition_by): (&Path, &[String]),
         json: bool,
-        interrupted: &Arc<AtomicBool>,
+        interrupted: &AtomicBool,
     ) -> Result<(), Failure> {
         let (key, time) = (
             self.key.as_deref().unwrap_or_default(),
@@ -68,15 +67,23 @@ impl Tables {
             partition_by,
         };
         let progress = bar(0, "");
-        let built = files.build(out, &|step, done, total| {
-            show(&progress, step, done, total);
-            match interrupted.load(Ordering::Relaxed) {
-                true => Err(Error::unavailable("interrupted")),
-                false => Ok(()),
-            }
-        });
+        let built = files.build(out, &watched(&progress, interrupted));
         progress.finish_and_clear();
         tell(&built?, out, json)
+    }
+}
+
+/// Shows how far a build is, and ends it once it is interrupted.
+pub fn watched(
+    progress: &ProgressBar,
+    interrupted: &AtomicBool,
+) -> impl Fn(&str, u64, u64) -> Result<(), Error> {
+    |step, done, total| {
+        show(progress, step, done, total);
+        match interrupted.load(Ordering::Relaxed) {
+            true => Err(Error::unavailable("interrupted")),
+            false => Ok(()),
+        }
     }
 }
 
