@@ -179,7 +179,7 @@ fn timed(
         let measure = format!("{measure}: peak memory");
         results.add(measure, "MB", peak, Some((peer, memory(ran))), None);
     }
-    results.note("feast: one of the eight features, once");
+    results.note("feast: one of the eight features and the time since it, once");
     Ok(())
 }
 
