@@ -36,15 +36,13 @@ pub(crate) struct Sealer {
     store: Arc<SegmentStore>,
     shared: Arc<Shared>,
     state: Mutex<Force>,
-    /// One segment is sealed at a time, one merge is done, and one segment is archived.
-    sealing: Mutex<Memory>,
+    /// One segment is sealed at a time, one merge is done, and one segment is archived. What the
+    /// last segment was gathered in is kept for the next one: pages that the system gives anew cost
+    /// a tenth of sealing. Given back once there is no more to seal.
+    sealing: Mutex<Vec<u8>>,
     merging: Mutex<()>,
     archiving: Mutex<()>,
 }
-
-/// What the last segment was gathered in, for the next one: pages that the system gives anew cost
-/// a tenth of sealing. Given back once there is no more to seal.
-type Memory = Vec<u8>;
 
 struct Force {
     manifest: Manifest,
