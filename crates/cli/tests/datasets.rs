@@ -6,6 +6,8 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 const PROJECTION: &str = "CREATE PROJECTION customer ON shop AS SELECT count(*) AS orders";
 const DATASET: &str = "CREATE DATASET returning ON customer AT EVENTS
     HORIZON INTERVAL '30 days' AS SELECT count(*) AS later";
@@ -299,4 +301,40 @@ fn the_examples_of_the_docs_run() {
         told.contains("train.parquet: 2 rows, 5 columns, out of 5 events"),
         "{told}"
     );
+    built_again_of_tables(folder.path());
+}
+
+/// `train.parquet` was built of `labels.csv` and others.
+fn built_again_of_tables(folder: &Path) {
+    let file = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let again = |from: &str| {
+        let mut build = support::foretell(&folder.join("data"));
+        build.args([
+            "dataset",
+            "build",
+            "--out",
+            "again.parquet",
+            "--manifest",
+            from,
+        ]);
+        build.current_dir(folder).output().unwrap()
+    };
+    for from in ["train.manifest.json", "train.parquet"] {
+        assert!(again(from).status.success(), "{from}");
+        assert!(file("again.parquet") == file("train.parquet"), "{from}");
+        std::fs::remove_file(folder.join("again.parquet")).unwrap();
+    }
+    let manifest: Value = serde_json::from_slice(&file("train.manifest.json")).unwrap();
+    let labels = folder.join(manifest["labels"]["path"].as_str().unwrap());
+    let mut changed = std::fs::read(&labels).unwrap();
+    changed.push(b'\n');
+    std::fs::write(&labels, changed).unwrap();
+    let output = again("train.manifest.json");
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("isn't the file") && told.contains("BLAKE3"),
+        "{told}"
+    );
+    assert!(!folder.join("again.parquet").exists());
 }

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use foretell_state::{Definition, Split};
-use foretell_types::Result;
 use foretell_types::limits::DATASET_EVENT_BYTES;
+use foretell_types::{Error, Result};
 
 use crate::build::Build;
 use crate::fold::{Means, Progress};
 use crate::labels::Labels;
+use crate::manifest::{TableCounts, TableFile, TablesManifest, Text};
 use crate::partial::Partial;
 use crate::partition::{self, check_place, place};
 use crate::plan::Plan;
@@ -35,18 +36,62 @@ pub struct Files<'a> {
     pub definition: &'a Definition,
     /// Columns of the dataset whose values are a folder each, if any.
     pub partition_by: &'a [String],
+    /// A dataset was built of these files before: fails if they have changed.
+    pub again: Option<&'a TablesManifest>,
 }
 
 /// What was built.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Built {
+    pub manifest: TablesManifest,
     pub rows: u64,
     pub columns: usize,
     pub events: u64,
     pub bytes: u64,
 }
 
-impl Files<'_> {
+impl<'a> Files<'a> {
+    /// The files of a manifest, to be built again; `definition` is its projection.
+    pub fn again(
+        manifest: &'a TablesManifest,
+        events: &'a [PathBuf],
+        definition: &'a Definition,
+        partition_by: &'a [String],
+    ) -> Files<'a> {
+        Files {
+            events,
+            key: &manifest.key,
+            time: &manifest.time,
+            known_time: manifest.known_time.as_deref(),
+            labels: &manifest.labels.path,
+            label_key: &manifest.label_key,
+            label_time: &manifest.label_time,
+            definition,
+            partition_by,
+            again: Some(manifest),
+        }
+    }
+
+    /// What it is built of; this reads all files.
+    fn manifest(&self) -> Result<TablesManifest> {
+        let events = self.events.iter().map(|path| TableFile::of(path));
+        let projection = Text {
+            name: self.definition.name.clone(),
+            text: self.definition.text.clone(),
+        };
+        let manifest = TablesManifest::new(
+            projection,
+            (self.key, self.time, self.known_time),
+            (self.label_key, self.label_time),
+            events.collect::<Result<_>>()?,
+            TableFile::of(self.labels)?,
+        );
+        if let Some(again) = self.again {
+            manifest.check(again)?;
+        }
+        Ok(manifest)
+    }
+
     /// Builds the dataset: all columns of the label table, then those of the definition; rows and
     /// their order are the label table's.
     ///
@@ -85,9 +130,24 @@ impl Files<'_> {
         let (columns, threads) = (schema.fields().len(), build.means.threads);
         let partial = Partial::create(out)?;
         let mut writer = TableWriter::create(partial.file()?, out, schema, threads, Style::Table)?;
-        let written = build.write(&mut rows, &mut writer, progress)?;
-        writer.finish(None)?;
+        // The files are hashed meanwhile.
+        let (written, manifest) = std::thread::scope(|scope| {
+            let manifest = scope.spawn(|| self.manifest());
+            let written = build.write(&mut rows, &mut writer, progress)?;
+            let manifest = manifest.join();
+            let broken = |_| Error::unavailable("hashing the files was broken off");
+            Ok((written, manifest.map_err(broken)??))
+        })?;
+        let manifest = TablesManifest {
+            counts: TableCounts {
+                rows: written.rows,
+                events: source.rows(),
+            },
+            ..manifest
+        };
+        writer.finish(Some(manifest.to_json()))?;
         Ok(Built {
+            manifest,
             rows: written.rows,
             columns,
             events: source.rows(),

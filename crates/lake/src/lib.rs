@@ -35,7 +35,9 @@ pub use dataset::{LogBuild, LogColumns, SchemaColumn};
 pub use describe::{ColumnDescription, Description, Distribution, Leak};
 pub use files::{Built, Files};
 pub use fold::Progress;
-pub use manifest::{Chain, Counts, Manifest, Text, TopicHead};
+pub use manifest::{
+    Chain, Counts, Manifest, Origin, TableCounts, TableFile, TablesManifest, Text, TopicHead,
+};
 pub use partial::Partial;
 pub use partition::{check_place, place};
 pub use topic::{LogRow, Topic};

@@ -118,6 +118,7 @@ fn files<'a>(
         label_time: "ts",
         definition,
         partition_by: &[],
+        again: None,
     }
 }
 

@@ -556,6 +556,7 @@ proptest! {
             label_time: "ts",
             definition: &dataset.features,
         partition_by: &[],
+        again: None,
         };
         files.build(&out, &|_, _, _| Ok(())).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&out).unwrap()).unwrap();

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use foretell_lake::{Manifest, Partial, check_place, place};
+use foretell_lake::{Manifest, Origin, Partial, check_place, place};
 use foretell_types::{Error, Result};
 use futures::StreamExt;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::files::{Tables, show, watched};
+use super::files::{self, Tables, show, watched};
 use super::form::Form;
 use crate::Globals;
 use crate::client::{Client, Request, encode};
@@ -54,8 +54,23 @@ impl Build {
         let interrupted = stop_signal()?;
         tokio::pin!(interrupted);
         let stop = Arc::new(AtomicBool::new(false));
+        let (json, noticed) = (globals.json, stop.clone());
+        let again = match self.manifest.as_deref().map(Origin::read).transpose()? {
+            None => None,
+            Some(Origin::Log(manifest)) => Some(manifest),
+            Some(Origin::Tables(manifest)) => {
+                if self.labels.is_some() {
+                    let message = "the manifest names the label table: leave --labels out";
+                    return Err(Failure::Usage(message.to_owned()));
+                }
+                let work = super::blocking(move || {
+                    let to = (&*self.out, &*self.partition_by);
+                    files::again(&manifest, to, json, &noticed)
+                });
+                return stoppable(work, interrupted, &stop).await;
+            }
+        };
         if !self.tables.events.is_empty() {
-            let (json, noticed) = (globals.json, stop.clone());
             let work = super::blocking(move || {
                 let labels = self.labels.unwrap_or_default();
                 let to = (&*self.out, &*self.partition_by);
@@ -65,12 +80,12 @@ impl Build {
         }
         let client = Client::connect(globals, false).await?;
         let fetched = tokio::select! {
-            fetched = self.fetch(&client) => fetched,
+            fetched = self.fetch(&client, again.as_ref()) => fetched,
             () = &mut interrupted => Err(Error::unavailable("interrupted")),
         };
         client.close().await;
         let (partial, manifest) = fetched?;
-        let (out, by, noticed) = (self.out.clone(), self.partition_by.clone(), stop.clone());
+        let (out, by) = (self.out.clone(), self.partition_by.clone());
         let work = super::blocking(move || {
             let progress = bar(0, "");
             let placed = place(partial, &out, &by, &watched(&progress, &noticed));
@@ -78,17 +93,18 @@ impl Build {
             placed
         });
         stoppable(work, interrupted, &stop).await?;
-        let beside = beside(&self.out);
-        std::fs::write(&beside, manifest.to_json() + "\n")
-            .map_err(|error| Error::io(format_args!("can't write {}", beside.display()), error))?;
+        write_manifest(&self.out, manifest.to_json())?;
         self.tell(&manifest, globals.json)
     }
 
     /// Has the dataset built, and writes it; it has no name yet.
-    async fn fetch(&self, client: &Client) -> Result<(Partial, Manifest)> {
+    async fn fetch(
+        &self,
+        client: &Client,
+        manifest: Option<&Manifest>,
+    ) -> Result<(Partial, Manifest)> {
         check_place(&self.out, &self.partition_by)?;
-        let manifest = self.manifest.as_deref().map(read_manifest).transpose()?;
-        let of_manifest = manifest.as_ref().map(|manifest| &manifest.dataset.name);
+        let of_manifest = manifest.map(|manifest| &manifest.dataset.name);
         let name = encode(
             self.name
                 .as_ref()
@@ -105,7 +121,7 @@ impl Build {
         let mut request = Request::post(path);
         if manifest.is_some() || self.labels.is_some() {
             let mut form = Form::new(format!("foretell-{id}"));
-            if let Some(manifest) = &manifest {
+            if let Some(manifest) = manifest {
                 form = form.text("manifest", manifest.to_json());
             }
             if let Some(labels) = &self.labels {
@@ -167,18 +183,15 @@ async fn stoppable<T, E>(
 }
 
 /// Where the manifest lies beside a dataset.
-fn beside(out: &Path) -> PathBuf {
+pub fn beside(out: &Path) -> PathBuf {
     out.with_extension("manifest.json")
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Error::io(format_args!("can't read {}", path.display()), error))?;
-    let here = |error: Error| error.context(path.display());
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if text.trim_start().starts_with('{') => Manifest::parse(text).map_err(here),
-        _ => Manifest::of_file(path),
-    }
+/// Writes a manifest beside its dataset.
+pub fn write_manifest(out: &Path, manifest: String) -> Result<()> {
+    let beside = beside(out);
+    std::fs::write(&beside, manifest + "\n")
+        .map_err(|error| Error::io(format_args!("can't write {}", beside.display()), error))
 }
 
 async fn write(

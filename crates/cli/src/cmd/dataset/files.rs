@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use foretell_lake::{Built, Files};
+use foretell_lake::{Built, Files, TablesManifest, Text};
 use foretell_state::Definition;
 use foretell_types::Error;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::build::{beside, write_manifest};
 use crate::output::{Failure, amount, bar, line};
 
 /// What is read in place of a log.
@@ -36,6 +37,38 @@ pub struct Tables {
     /// The projection: a file with CREATE PROJECTION.
     #[arg(long, value_name = "FILE", requires = "events")]
     projection: Option<PathBuf>,
+}
+
+/// Builds a dataset of tables again, of the same files.
+pub fn again(
+    manifest: &TablesManifest,
+    (out, partition_by): (&Path, &[String]),
+    json: bool,
+    interrupted: &AtomicBool,
+) -> Result<(), Failure> {
+    let Text { name, text } = &manifest.projection;
+    let definition = Definition::parse(text, &format!("{name}.sql"))?;
+    let events: Vec<PathBuf> = manifest
+        .events
+        .iter()
+        .map(|file| file.path.clone())
+        .collect();
+    let files = Files::again(manifest, &events, &definition, partition_by);
+    build(&files, out, json, interrupted)
+}
+
+fn build(
+    files: &Files<'_>,
+    out: &Path,
+    json: bool,
+    interrupted: &AtomicBool,
+) -> Result<(), Failure> {
+    let progress = bar(0, "");
+    let built = files.build(out, &watched(&progress, interrupted));
+    progress.finish_and_clear();
+    let built = built?;
+    write_manifest(out, built.manifest.to_json())?;
+    tell(&built, out, json)
 }
 
 impl Tables {
@@ -65,11 +98,9 @@ impl Tables {
             label_time: self.label_time.as_deref().unwrap_or(time),
             definition: &definition,
             partition_by,
+            again: None,
         };
-        let progress = bar(0, "");
-        let built = files.build(out, &watched(&progress, interrupted));
-        progress.finish_and_clear();
-        tell(&built?, out, json)
+        build(&files, out, json, interrupted)
     }
 }
 
@@ -95,10 +126,11 @@ pub fn show(progress: &ProgressBar, step: &str, done: u64, total: u64) {
 }
 
 fn tell(built: &Built, out: &Path, json: bool) -> Result<(), Failure> {
-    let out = out.display();
+    let shown = out.display();
     if json {
         let built = json!({
-            "out": out.to_string(),
+            "out": shown.to_string(),
+            "manifest": beside(out),
             "rows": built.rows,
             "columns": built.columns,
             "events": built.events,
@@ -107,7 +139,7 @@ fn tell(built: &Built, out: &Path, json: bool) -> Result<(), Failure> {
         return line(&built.to_string());
     }
     line(&format!(
-        "{out}: {}, {}, out of {}",
+        "{shown}: {}, {}, out of {}",
         amount(built.rows, "row"),
         amount(built.columns as u64, "column"),
         amount(built.events, "event"),
