@@ -23,6 +23,7 @@ fn projections() {
     std::fs::create_dir_all(app.join("projections")).unwrap();
     let sql = blocks(PROJECTIONS, "sql");
     std::fs::write(app.join("projections/customer.sql"), sql[0]).unwrap();
+    std::fs::write(app.join("projections/basket.sql"), sql[1]).unwrap();
     std::fs::write(app.join("foretell.toml"), "[topics.shop]\n").unwrap();
     let server = support::Server::start(&data, &[app.to_str().unwrap()]);
     let events: String = (1..=9)
@@ -51,6 +52,15 @@ fn projections() {
         }
     }
     assert_eq!(ran, 8);
+    let basket = ["state", "shop", "customer/7", "--projection"];
+    let state = |name| support::json(&data, &[&basket[..], &[name]].concat());
+    assert_eq!(state("basket")["state"]["orders"], 9);
+    let columns = folder.path().join("columns.sql");
+    std::fs::write(&columns, sql[2].replace("basket", "columns")).unwrap();
+    let create = ["projection", "create", "columns", columns.to_str().unwrap()];
+    support::text(&data, &create);
+    assert_eq!(state("columns")["state"]["total"], 45.0);
+    assert_eq!(state("columns")["state"]["share_of_largest"], 0.2);
     let batch = PROJECTIONS.split("-d '").nth(1).unwrap();
     let body = batch.split('\'').next().unwrap();
     let key = support::text(&data, &["keys"]);

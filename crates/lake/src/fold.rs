@@ -110,10 +110,11 @@ pub(crate) fn fold(
             let group = Group::gather(&pieces, partition, keys, source.arguments());
             let of = |(question, asked): (&Question<'_>, &Asked)| {
                 let asks = Asks::sort(&asked.parts[partition], keys);
-                let values = sweep(question.features, &group, &asks);
-                (asks.rows, values)
+                let values = sweep(question.features, &group, &asks)?;
+                Ok((asks.rows, values))
             };
-            let values = questions.iter().zip(&asked).map(of).collect();
+            let values = questions.iter().zip(&asked).map(of);
+            let values = values.collect::<Result<Vec<_>>>()?;
             progress("folding", index as u64 + 1, mine.len() as u64)?;
             Ok(values)
         })?;

@@ -21,6 +21,7 @@ mod piece;
 mod plan;
 mod rows;
 mod source;
+mod states;
 mod sweep;
 mod table;
 mod threads;
@@ -38,6 +39,8 @@ pub use fold::Progress;
 pub use manifest::{
     Chain, Counts, Manifest, Origin, TableCounts, TableFile, TablesManifest, Text, TopicHead,
 };
+pub use output::arrow_type;
 pub use partial::Partial;
 pub use partition::{check_place, place};
+pub use states::states_to_arrow;
 pub use topic::{LogRow, Topic};

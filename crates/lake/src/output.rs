@@ -14,7 +14,7 @@ use crate::plan::Output;
 use crate::values::{Flat, Values};
 
 /// The Arrow type of a column. What is known only value by value is a number, or text.
-pub(crate) fn arrow_type(value_type: ValueType) -> DataType {
+pub fn arrow_type(value_type: ValueType) -> DataType {
     match value_type {
         ValueType::Bool => DataType::Boolean,
         ValueType::Int => DataType::Int64,

@@ -43,7 +43,7 @@ impl Plan {
             };
             let known = arguments.iter().position(|other| *other == argument);
             plan.features.push(Feature {
-                function: aggregate.function,
+                function: aggregate.function.clone(),
                 window: aggregate.window,
                 input: known.unwrap_or(arguments.len()),
             });
@@ -74,7 +74,7 @@ impl Plan {
     pub(crate) fn typed(mut self, arguments: &[ValueType]) -> Plan {
         let of = |feature: &Feature| {
             let aggregate = Aggregate {
-                function: feature.function,
+                function: feature.function.clone(),
                 argument: Some(Expr::Input(feature.input)),
                 filter: None,
                 window: Window::All,

@@ -21,6 +21,8 @@ use crate::values::Values;
 
 /// Rows that are read at once.
 const BATCH: usize = 128 * 1024;
+/// About what the text of an event takes.
+const WHOLE_EVENT_BYTES: u64 = 512;
 
 /// Tables of events, one after the other, and what their columns mean.
 #[derive(Debug)]
@@ -147,8 +149,11 @@ impl Source {
         let known = if self.columns.known.is_some() { 8 } else { 0 };
         let arguments = self.columns.arguments.iter().map(|argument| {
             let filter = u64::from(argument.filter.is_some());
-            let value = match argument.value {
+            let value = match &argument.value {
                 None => 0,
+                Some(Expr::Input(input)) if self.columns.inputs[*input] == Named::Event => {
+                    WHOLE_EVENT_BYTES
+                }
                 Some(_) => 9,
             };
             filter + value
@@ -232,15 +237,18 @@ enum Place {
     Column(usize),
     /// At these steps into a column of JSON text.
     Json(usize, Vec<Step>),
+    /// In these columns, whose names are quoted: the event's data.
+    Event(Vec<(String, usize)>),
     /// All are null.
     Nowhere,
 }
 
 impl Place {
-    fn column(&self) -> Option<usize> {
+    fn columns(&self) -> Vec<usize> {
         match self {
-            Place::Column(column) | Place::Json(column, _) => Some(*column),
-            Place::Time | Place::Nowhere => None,
+            Place::Column(column) | Place::Json(column, _) => vec![*column],
+            Place::Event(columns) => columns.iter().map(|(_, column)| *column).collect(),
+            Place::Time | Place::Nowhere => Vec::new(),
         }
     }
 
@@ -249,6 +257,10 @@ impl Place {
         match self {
             Place::Column(column) => Place::Column(to(column)),
             Place::Json(column, steps) => Place::Json(to(column), steps),
+            Place::Event(columns) => {
+                let columns = columns.into_iter();
+                Place::Event(columns.map(|(name, column)| (name, to(column))).collect())
+            }
             other => other,
         }
     }
@@ -261,7 +273,10 @@ impl Columns {
             return Ok(Place::Time);
         }
         if !self.extracted {
-            return column_of(table, named);
+            return match named {
+                Named::Event => Ok(whole_of(table)),
+                named => column_of(table, named),
+            };
         }
         let found = table.schema().column_with_name(&input_name(input));
         Ok(match found {
@@ -327,7 +342,7 @@ impl Reading {
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
         let more = known
             .into_iter()
-            .chain(inputs.iter().filter_map(Place::column));
+            .chain(inputs.iter().flat_map(Place::columns));
         let mut read: Vec<usize> = [key, time].into_iter().chain(more).collect();
         read.sort_unstable();
         read.dedup();
@@ -372,10 +387,9 @@ impl Reading {
 
     fn rows<'a>(&'a self, batch: &RecordBatch, columns: &Columns) -> Result<Rows<'a>> {
         let array = |input: &'a Place| {
-            let Some(column) = input.column() else {
-                return Ok((None, input));
-            };
-            plain(batch.column(column)).map(|array| (Some(array), input))
+            let columns = input.columns().into_iter();
+            let arrays = columns.map(|column| plain(batch.column(column)));
+            Ok((arrays.collect::<Result<Vec<_>>>()?, input))
         };
         Ok(Rows {
             inputs: self.inputs.iter().map(array).collect::<Result<_>>()?,
@@ -441,9 +455,45 @@ fn column_of(table: &Table, input: &Named) -> Result<Place> {
     })
 }
 
+/// The columns of a user's table as the data of an event. Nested ones are left out.
+fn whole_of(table: &Table) -> Place {
+    let fields = table.schema().fields().iter().enumerate();
+    let flat = fields.filter(|(_, field)| !field.data_type().is_nested());
+    Place::Event(
+        flat.map(|(column, field)| (Scalar::text(field.name()).to_json(), column))
+            .collect(),
+    )
+}
+
+/// A row as an event: the time, the attributes that are columns, and all columns as its data.
+fn event(time: i64, arrays: &[ArrayRef], columns: &[(String, usize)], row: usize) -> String {
+    let mut out = String::from("{\"time\":");
+    Scalar::Time(time).write_json(&mut out);
+    let mut data = String::from("{");
+    for (array, (name, _)) in arrays.iter().zip(columns) {
+        let value = scalar(array, row);
+        if ["\"type\"", "\"subject\"", "\"source\"", "\"id\""].contains(&name.as_str()) {
+            out.push(',');
+            out.push_str(name);
+            out.push(':');
+            value.write_json(&mut out);
+        }
+        if data.len() > 1 {
+            data.push(',');
+        }
+        data.push_str(name);
+        data.push(':');
+        value.write_json(&mut data);
+    }
+    out.push_str(",\"data\":");
+    out.push_str(&data);
+    out.push_str("}}");
+    out
+}
+
 /// The rows of a batch, as expressions see them.
 struct Rows<'a> {
-    inputs: Vec<(Option<ArrayRef>, &'a Place)>,
+    inputs: Vec<(Vec<ArrayRef>, &'a Place)>,
     times: Vec<i64>,
 }
 
@@ -453,8 +503,8 @@ impl Rows<'_> {
         let direct = match &argument.value {
             None => Some(Values::None),
             Some(Expr::Input(input)) => match self.inputs.get(*input) {
-                Some((Some(array), Place::Column(_))) => Some(values(array)),
-                Some((None, Place::Nowhere)) => Some(Values::none_of(self.times.len())),
+                Some((arrays, Place::Column(_))) => arrays.first().map(values),
+                Some((_, Place::Nowhere)) => Some(Values::none_of(self.times.len())),
                 _ => None,
             },
             Some(_) => None,
@@ -500,13 +550,17 @@ impl Rows<'_> {
     }
 
     fn get(&self, input: usize, row: usize) -> Scalar<'_> {
-        match &self.inputs[input] {
-            (_, Place::Time) => Scalar::Time(self.times[row]),
-            (Some(array), Place::Column(_)) => scalar(array, row),
-            (Some(array), Place::Json(_, steps)) => match scalar(array, row) {
+        let (arrays, place) = &self.inputs[input];
+        match (place, &arrays[..]) {
+            (Place::Time, _) => Scalar::Time(self.times[row]),
+            (Place::Column(_), [array]) => scalar(array, row),
+            (Place::Json(_, steps), [array]) => match scalar(array, row) {
                 Scalar::Text(std::borrow::Cow::Borrowed(text)) => at_steps(text, steps),
                 _ => Scalar::Null,
             },
+            (Place::Event(columns), arrays) => {
+                Scalar::Json(event(self.times[row], arrays, columns, row).into())
+            }
             _ => Scalar::Null,
         }
     }

@@ -2,6 +2,7 @@
 
 use foretell_state::Scalar;
 use foretell_state::kernel::{Function, Kernel, Slot, Sum, Window};
+use foretell_types::{Error, Result};
 
 use crate::asks::Asks;
 use crate::group::Group;
@@ -9,7 +10,7 @@ use crate::piece::Input;
 use crate::values::{Flat, Values};
 
 /// An aggregate and the place of its argument among the inputs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Feature {
     pub(crate) function: Function,
     pub(crate) window: Window,
@@ -19,8 +20,8 @@ pub(crate) struct Feature {
 /// Where a window's events begin and end, for each instant.
 type Bounds = (Vec<u32>, Vec<u32>);
 
-/// The values of features at the instants, in the order of `asks`.
-pub(crate) fn sweep(features: &[Feature], group: &Group, asks: &Asks) -> Vec<Values> {
+/// The values of features at the instants, in the order of `asks`. Fails where a function does.
+pub(crate) fn sweep(features: &[Feature], group: &Group, asks: &Asks) -> Result<Vec<Values>> {
     let until = asks.first_after(group, 0);
     let late = Late::of(group);
     let mut bounds: Vec<(Window, Bounds)> = Vec::new();
@@ -41,7 +42,7 @@ pub(crate) fn sweep(features: &[Feature], group: &Group, asks: &Asks) -> Vec<Val
         };
         let taken = taken[feature.input].get_or_insert_with(|| Taken::of(input, group));
         let sweep = Sweep {
-            feature: *feature,
+            feature,
             group,
             asks,
             input,
@@ -50,9 +51,9 @@ pub(crate) fn sweep(features: &[Feature], group: &Group, asks: &Asks) -> Vec<Val
             from: &bounds[place].1.0,
             until: &bounds[place].1.1,
         };
-        out.push(sweep.run());
+        out.push(sweep.run()?);
     }
-    out
+    Ok(out)
 }
 
 /// The first event that a window may hold. Windows that count events begin with the key.
@@ -148,7 +149,7 @@ impl Late<'_> {
 }
 
 struct Sweep<'a> {
-    feature: Feature,
+    feature: &'a Feature,
     group: &'a Group,
     asks: &'a Asks,
     input: &'a Input,
@@ -159,9 +160,9 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn run(&self) -> Values {
+    fn run(&self) -> Result<Values> {
         let plain = matches!(self.feature.window, Window::All | Window::Range(_));
-        match (self.feature.function, &self.input.values) {
+        Ok(match (&self.feature.function, &self.input.values) {
             (Function::Count, Values::None | Values::Ints(_) | Values::Floats(_)) if plain => {
                 self.count()
             }
@@ -189,8 +190,8 @@ impl Sweep<'_> {
                     Values::Floats(since.map(|nanos| nanos.map(|n| unit.of_nanos(n))).collect())
                 }
             }
-            _ => self.slots(),
-        }
+            _ => return self.slots(),
+        })
     }
 
     /// For each instant its window as a range of the taken events, and those of them that weren't
@@ -276,10 +277,11 @@ impl Sweep<'_> {
     }
 
     /// Any aggregate: lifted event by event, finished at each instant.
-    fn slots(&self) -> Values {
+    fn slots(&self) -> Result<Values> {
         let Feature {
             function, window, ..
         } = self.feature;
+        let window = *window;
         let mut out = Vec::with_capacity(self.asks.times.len());
         for key in 0..self.asks.keys() {
             let knows_all = self.asks.range(key).all(|ask| self.knows_all(ask));
@@ -300,10 +302,13 @@ impl Sweep<'_> {
                     let window = (from..until).filter(known);
                     window.for_each(|index| self.lift(&mut slot, index));
                 }
+                if let Some(why) = slot.failure() {
+                    return Err(Error::invalid(format!("fold failed {why}")));
+                }
                 out.push(slot.finish(function, window, self.asks.times[ask]));
             }
         }
-        Values::Scalars(out)
+        Ok(Values::Scalars(out))
     }
 
     fn lift(&self, slot: &mut Slot, index: usize) {
@@ -316,7 +321,7 @@ impl Sweep<'_> {
             values => values.get(index),
         };
         let at = self.group.events.times[index];
-        slot.lift(self.feature.function, self.feature.window, at, &value);
+        slot.lift(&self.feature.function, self.feature.window, at, &value);
     }
 }
 

@@ -34,4 +34,18 @@ impl Source for LogEvent<'_> {
     fn json(&self) -> Option<&str> {
         self.0.json()
     }
+
+    fn event(&self) -> Option<String> {
+        if self.0.erased {
+            return None;
+        }
+        let mut out = Vec::with_capacity(512);
+        // What can't be read is null to a function, which fails on it rather than leave it out.
+        Some(
+            match self.0.write_json(&mut out).map(|()| String::from_utf8(out)) {
+                Ok(Ok(text)) => text,
+                _ => "null".to_owned(),
+            },
+        )
+    }
 }

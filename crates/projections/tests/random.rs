@@ -432,11 +432,12 @@ fn check_columns(
         label_time: "ts",
         definition,
         partition_by: &[],
+        again: None,
     };
     files.build(&out, &|_: &str, _, _| Ok(())).unwrap();
     let file = std::fs::File::open(&out).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let mut columns = vec![Vec::new(); drawn.aggregates.len()];
+    let mut columns = vec![Vec::new(); definition.outputs.len()];
     for batch in reader.build().unwrap() {
         let batch = batch.unwrap();
         for (index, column) in columns.iter_mut().enumerate() {
@@ -578,6 +579,7 @@ fn the_reference_tells_edges() {
         topics: 1,
         filter: None,
         aggregates: vec![sum],
+        listed: false,
     };
     let value = |at| definition.values(&[&old, &new], at);
     assert_eq!(

@@ -5,6 +5,7 @@ mod support;
 
 use std::path::Path;
 
+use arrow_array::cast::AsArray;
 use foretell_log::{Append, ErasedKey};
 use foretell_server::Application;
 use foretell_types::{Data, NewEvent};
@@ -221,4 +222,183 @@ async fn several_topics_fold_into_one_state() {
     let path = "/topics/till/state/a?projection=both";
     let other = world.get(path).await.is(200).json();
     assert_eq!(other["state"], all["state"]);
+}
+
+const BASKET: &str = "CREATE PROJECTION basket ON shop AS FOLD $$
+function fold(state, event) {
+    state ??= { skus: [], sum: 0 };
+    if (typeof event.data.n !== 'number') throw new Error('n is no number');
+    state.skus.push(event.data.sku);
+    state.sum += event.data.n;
+    return state;
+}
+$$";
+
+fn item(id: &str, day: u32, n: Value) -> Value {
+    let mut item = event(
+        id,
+        "basket/1",
+        json!({ "sku": format!("sku {id}"), "n": n }),
+    );
+    item["eventTime"] = format!("2024-01-{day:02}T00:00:00Z").into();
+    item
+}
+
+#[tokio::test]
+async fn a_function_folds_in_the_order_of_times() {
+    let world = World::empty().await;
+    world.put("/topics/shop", json!({})).await.is(201);
+    define(&world, "basket", BASKET).await.is(201);
+    publish(
+        &world,
+        "shop",
+        json!([item("1", 1, json!(1)), item("3", 3, json!(3))]),
+    )
+    .await;
+    let state = async |question: &str| {
+        let path = format!("/projections/basket/state?key=basket/1{question}");
+        world.get(&path).await.is(200).json()["state"].clone()
+    };
+    let third = json!({"skus": ["sku 1", "sku 3"], "sum": 4});
+    assert_eq!(state("").await, third);
+    publish(&world, "shop", json!([item("2", 2, json!(1u64 << 50))])).await;
+    let all = json!({"skus": ["sku 1", "sku 2", "sku 3"], "sum": (1u64 << 50) + 4});
+    assert_eq!(state("").await, all);
+    assert_eq!(state("&known_at=2").await, third);
+    assert_eq!(
+        state("&at=2024-01-01").await,
+        json!({"skus": ["sku 1"], "sum": 1})
+    );
+    let path = "/projections/basket/state?key=basket/1&diff=2024-01-01,2024-01-02&why=sum";
+    let differs = world.get(path).await.is(200).json();
+    assert_eq!(differs["changes"][0]["field"], "sum");
+    assert_eq!(differs["why"]["events"][0]["value"]["sku"], "sku 2");
+}
+
+#[tokio::test]
+async fn a_function_that_fails_is_told_with_its_event_and_line() {
+    let world = World::empty().await;
+    world.put("/topics/shop", json!({})).await.is(201);
+    let broken = BASKET.replace("return state", "return state +");
+    let answer = define(&world, "basket", &broken).await.is(400).text();
+    assert!(answer.contains(":7:19: "), "{answer}");
+    define(&world, "basket", BASKET).await.is(201);
+    let other = event("4", "basket/2", json!({"sku": "x", "n": 7}));
+    publish(
+        &world,
+        "shop",
+        json!([item("1", 1, json!(1)), item("2", 2, json!("two")), other]),
+    )
+    .await;
+    let path = "/projections/basket/state?key=basket/1";
+    let answer = world.get(path).await.is(400).text();
+    for told in ["position 2", "line 4", "basket"] {
+        assert!(answer.contains(told), "{answer}");
+    }
+    let before = world
+        .get(&format!("{path}&at=2024-01-01"))
+        .await
+        .is(200)
+        .json();
+    assert_eq!(before["state"]["sum"], 1);
+    let all = world.get("/projections/basket/state").await.is(200).text();
+    let all: Vec<Value> = all
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(all[0]["state"], Value::Null);
+    assert!(
+        all[0]["error"].as_str().unwrap().contains("line 4"),
+        "{all:?}"
+    );
+    assert_eq!(all[1]["state"]["sum"], 7);
+    assert_eq!(all[1].get("error"), None);
+}
+
+#[tokio::test]
+async fn what_was_erased_is_not_given_to_a_function() {
+    let world = people().await;
+    let names = "CREATE PROJECTION names ON people KEY 'all' AS FOLD $$
+function fold(state, event) { return [...(state ?? []), event.data.name] }
+$$";
+    define(&world, "names", names).await.is(201);
+    let path = "/projections/names/state?key=all";
+    let state = world.get(path).await.is(200).json();
+    assert_eq!(state["state"], json!([SECRET, "Bob"]));
+    let body = json!({"subjects": ["person/1"]});
+    world.post("/topics/people/erasures", body).await.is(200);
+    let state = never_the_secret(&world, path).await.json();
+    assert_eq!(state["state"], json!(["Bob"]));
+}
+
+#[tokio::test]
+async fn many_states_are_a_stream_of_arrow() {
+    let world = World::empty().await;
+    world.put("/topics/shop", json!({})).await.is(201);
+    let sums = "CREATE PROJECTION sums ON shop AS SELECT
+        count(*) AS items, avg(data.n) AS mean, last(data.sku) AS sku, max(time) AS latest";
+    define(&world, "sums", sums).await.is(201);
+    publish(
+        &world,
+        "shop",
+        json!([item("1", 1, json!(1)), item("2", 2, json!(4))]),
+    )
+    .await;
+    let asked = json!({"projection": "sums", "questions": [
+        {"key": "basket/1", "at": "2024-01-01"}, {"key": "nobody"}, {"key": "basket/1"},
+    ]});
+    let told = world.get("/projections/sums").await.is(200).json();
+    let types: Vec<&str> = told["columns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| column["arrow"].as_str().unwrap())
+        .collect();
+    assert_eq!(types[..3], ["Int64", "Float64", "LargeUtf8"]);
+    let plain = world
+        .post("/state:batch", asked.clone())
+        .await
+        .is(200)
+        .json();
+    assert_eq!(plain[0]["state"]["mean"], 1.0);
+    assert_eq!(plain[1], Value::Null);
+    let headers = [
+        ("content-type", "application/json"),
+        ("accept", "application/vnd.apache.arrow.stream"),
+    ];
+    let answer = world
+        .call("POST", "/state:batch", &headers, asked.to_string())
+        .await;
+    let bytes = answer.is(200).body.clone();
+    let mut reader = arrow_ipc::reader::StreamReader::try_new(&bytes[..], None).unwrap();
+    let batch = reader.next().unwrap().unwrap();
+    assert!(reader.next().is_none());
+    let schema = batch.schema();
+    let names: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    assert_eq!(names, ["key", "items", "mean", "sku", "latest"]);
+    let told: Vec<String> = schema.fields()[1..]
+        .iter()
+        .map(|field| field.data_type().to_string())
+        .collect();
+    assert_eq!(told, types);
+    let items = batch
+        .column(1)
+        .as_primitive::<arrow_array::types::Int64Type>();
+    assert_eq!(items.iter().collect::<Vec<_>>(), [Some(1), None, Some(2)]);
+    let means = batch
+        .column(2)
+        .as_primitive::<arrow_array::types::Float64Type>();
+    assert_eq!(
+        means.iter().collect::<Vec<_>>(),
+        [Some(1.0), None, Some(2.5)]
+    );
+    let keys = batch.column(0).as_string::<i64>();
+    assert_eq!(
+        keys.iter().flatten().collect::<Vec<_>>(),
+        ["basket/1", "nobody", "basket/1"]
+    );
 }

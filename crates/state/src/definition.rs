@@ -1,7 +1,7 @@
 use crate::kernel::{Function, TimeUnit, Window};
 use crate::{Expr, Extractor, Input, Scalar, ValueType};
 
-/// A projection by SQL aggregates, compiled: which events touch which keys, what is kept of them,
+/// A projection by SQL aggregates or a function, compiled: which events touch which keys, what is kept of them,
 /// and what is told of that. The row driver and the column driver run the same.
 #[derive(Clone, Debug)]
 pub struct Definition {
@@ -18,6 +18,8 @@ pub struct Definition {
     pub filter: Option<Expr>,
     pub aggregates: Vec<Aggregate>,
     pub outputs: Vec<Output>,
+    /// The state is what the function returns, rather than an object of columns.
+    pub whole: bool,
     /// As it was written.
     pub text: String,
 }
@@ -63,7 +65,7 @@ impl Aggregate {
                 .as_ref()
                 .map_or(ValueType::Any, |expr| expr.value_type(inputs))
         };
-        match self.function {
+        match &self.function {
             Function::Count | Function::CountDistinct | Function::ApproximateDistinct => {
                 ValueType::Int
             }
@@ -76,7 +78,7 @@ impl Aggregate {
                 unit if unit.is_counted_whole() => ValueType::Int,
                 _ => ValueType::Float,
             },
-            Function::Collect(_) => ValueType::Any,
+            Function::Collect(_) | Function::Fold(_) => ValueType::Any,
             Function::Min
             | Function::Max
             | Function::First

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use foretell_types::Timestamp;
 
 use crate::function::Scalars;
-use crate::{Scalar, ValueType};
+use crate::{Scalar, Step, ValueType, at_steps};
 
 /// An expression, compiled. It knows its inputs by number only, so it does not matter where they
 /// come from: the JSON of an event, a column, or the aggregates of a state.
@@ -34,6 +34,8 @@ pub enum Expr {
     /// A time so many nanoseconds later.
     Shift(Box<Expr>, i64),
     Call(Scalars, Vec<Expr>),
+    /// What is at these steps into JSON.
+    At(Box<Expr>, Vec<Step>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +107,11 @@ impl Expr {
                     arguments.iter().map(|expr| expr.eval(inputs)).collect();
                 function.call(values)
             }
+            Expr::At(inner, steps) => match inner.eval(inputs) {
+                Scalar::Json(Cow::Borrowed(text)) => at_steps(text, steps),
+                Scalar::Json(Cow::Owned(text)) => at_steps(&text, steps).into_owned(),
+                _ => Scalar::Null,
+            },
         }
     }
 
@@ -130,7 +137,8 @@ impl Expr {
             | Expr::Negate(inner)
             | Expr::IsNull(inner)
             | Expr::Cast(inner, _)
-            | Expr::Shift(inner, _) => inner.visit_inputs(visit),
+            | Expr::Shift(inner, _)
+            | Expr::At(inner, _) => inner.visit_inputs(visit),
             Expr::Binary(_, left, right) | Expr::Like(left, _, right) => {
                 left.visit_inputs(visit);
                 right.visit_inputs(visit);
@@ -186,6 +194,7 @@ impl Expr {
             }
             Expr::Coalesce(list) => common(list),
             Expr::Call(function, list) => function.value_type(list, inputs),
+            Expr::At(..) => ValueType::Any,
         }
     }
 }

@@ -82,6 +82,9 @@ impl Extractor {
             values[*index] = match input {
                 Input::Time => Scalar::Time(event.time()),
                 Input::Attribute(name) => event.attribute(name),
+                Input::Event => event
+                    .event()
+                    .map_or(Scalar::Null, |text| Scalar::Json(text.into())),
                 Input::Data(_) => Scalar::Null,
             };
         }

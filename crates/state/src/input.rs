@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use foretell_types::{Data, ExtensionValue, RecordedEvent};
+use foretell_types::{Data, ExtensionValue, RecordedEvent, cloudevents};
 
 use crate::{Scalar, ValueType};
 
@@ -19,6 +19,9 @@ pub enum Input {
     /// A place in the JSON data; without steps the whole of it. Where events are rows of a table,
     /// the first step is a column.
     Data(Vec<Step>),
+    /// The whole event, as CloudEvents JSON; null if its data was erased. Where events are rows of
+    /// a table, its data are the columns.
+    Event,
 }
 
 /// A step down into JSON.
@@ -40,14 +43,14 @@ impl Input {
                 }
                 _ => ValueType::Any,
             },
-            Input::Data(_) => ValueType::Any,
+            Input::Data(_) | Input::Event => ValueType::Any,
         }
     }
 
     /// The column that it names where events are rows of a table, and the steps into its values.
     pub fn column(&self) -> Option<(&str, &[Step])> {
         match self {
-            Input::Time => None,
+            Input::Time | Input::Event => None,
             Input::Attribute(name) => Some((name, &[])),
             Input::Data(steps) => match steps.split_first() {
                 Some((Step::Member(name), rest)) => Some((name, rest)),
@@ -61,6 +64,7 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Input::Time => f.write_str("time"),
+            Input::Event => f.write_str("event"),
             Input::Attribute(name) => f.write_str(name),
             Input::Data(steps) => {
                 f.write_str("data")?;
@@ -84,6 +88,8 @@ pub trait Source {
     fn attribute(&self, name: &str) -> Scalar<'_>;
     /// Its data, if that is JSON: compact and valid.
     fn json(&self) -> Option<&str>;
+    /// All of it, as CloudEvents JSON; none if its data was erased.
+    fn event(&self) -> Option<String>;
 }
 
 impl Source for RecordedEvent {
@@ -117,5 +123,9 @@ impl Source for RecordedEvent {
             Data::Json(text) => Some(text),
             _ => None,
         }
+    }
+
+    fn event(&self) -> Option<String> {
+        (!self.erased).then(|| cloudevents::recorded_to_json(self))
     }
 }

@@ -41,7 +41,7 @@ impl KeyState {
             slots: definition
                 .aggregates
                 .iter()
-                .map(|aggregate| Slot::new(aggregate.function))
+                .map(|aggregate| Slot::new(&aggregate.function))
                 .collect(),
             last: None,
             events: 0,
@@ -53,7 +53,7 @@ impl KeyState {
         debug_assert!(self.last < Some(stamp), "events are folded in their order");
         for (slot, aggregate) in self.slots.iter_mut().zip(&definition.aggregates) {
             let value = aggregate.value(inputs);
-            slot.lift(aggregate.function, aggregate.window, stamp.time, &value);
+            slot.lift(&aggregate.function, aggregate.window, stamp.time, &value);
         }
         self.last = Some(stamp);
         self.events += 1;
@@ -75,13 +75,18 @@ impl KeyState {
             .slots
             .iter_mut()
             .zip(&definition.aggregates)
-            .map(|(slot, aggregate)| slot.finish(aggregate.function, aggregate.window, at))
+            .map(|(slot, aggregate)| slot.finish(&aggregate.function, aggregate.window, at))
             .collect();
         definition
             .outputs
             .iter()
             .map(|output| output.expr.eval(&values).into_owned())
             .collect()
+    }
+
+    /// Why the projection's function has no state any more: its call failed at an event.
+    pub fn failure(&self) -> Option<&str> {
+        self.slots.iter().find_map(Slot::failure)
     }
 
     /// Columns with values that had to be numbers and weren't, and how many.
@@ -256,8 +261,11 @@ impl Definition {
         kept.into_iter().collect()
     }
 
-    /// The columns as a JSON object, in their order.
+    /// The state as JSON: the columns as an object, in their order, or what the function gave.
     pub fn to_json(&self, values: &[Scalar<'_>]) -> String {
+        if let (true, [value]) = (self.whole, values) {
+            return value.to_json();
+        }
         let mut out = String::from("{");
         for (index, (output, value)) in self.outputs.iter().zip(values).enumerate() {
             if index > 0 {

@@ -10,7 +10,7 @@ use crate::difference::{member, text_of};
 use crate::kernel::{Function, Window};
 use crate::merge::DELETED;
 use crate::patch::{Patch, parse};
-use crate::{Aggregate, Definition, Field, Output, Row, Scalar, Stamp};
+use crate::{Aggregate, Definition, Field, Output, Row, Scalar, Stamp, Step, at_steps};
 
 /// What an event gives to a field of the `merge` state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,7 +77,7 @@ impl Definition {
             };
             let taken = self.taken(aggregate, &kept, rows);
             let seen = within(&taken, aggregate.window, as_of);
-            for (stamp, value) in deciding(seen, aggregate.function) {
+            for (stamp, value) in deciding(seen, &aggregate.function) {
                 let values = reasons
                     .entry(*stamp)
                     .or_insert_with(|| vec![Scalar::Null; aggregates.len()]);
@@ -100,11 +100,16 @@ impl Definition {
             for (index, value) in kept.iter().zip(&row.inputs) {
                 inputs[*index] = value.clone();
             }
-            let value = aggregate.value(&inputs).into_owned();
+            let mut value = aggregate.value(&inputs).into_owned();
             let counts = match aggregate.function.is_numeric() {
                 true => value.as_number().is_some(),
                 false => !value.is_null(),
             };
+            // A function takes all of the event: its data tell the most.
+            if let (Function::Fold(_), Scalar::Json(event)) = (&aggregate.function, &value) {
+                let data = [Step::Member("data".to_owned())];
+                value = at_steps(event, &data).into_owned();
+            }
             if counts {
                 taken.push((row.stamp, value));
             }
@@ -140,7 +145,7 @@ fn within(taken: &[Taken], window: Window, as_of: i64) -> &[Taken] {
 }
 
 /// Those that the value of a function depends on.
-fn deciding(seen: &[Taken], function: Function) -> Vec<&Taken> {
+fn deciding<'t>(seen: &'t [Taken], function: &Function) -> Vec<&'t Taken> {
     let extreme = |wins: Ordering| {
         seen.iter().reduce(|best, one| {
             let ordering = one.1.total_order(&best.1);
@@ -158,8 +163,8 @@ fn deciding(seen: &[Taken], function: Function) -> Vec<&Taken> {
     match function {
         Function::First | Function::SinceFirst(_) => seen.first().into_iter().collect(),
         Function::Last | Function::SinceLast(_) => seen.last().into_iter().collect(),
-        Function::NthLast(after) => from_end(after).into_iter().collect(),
-        Function::Collect(count) => seen[seen.len().saturating_sub(count)..].iter().collect(),
+        Function::NthLast(after) => from_end(*after).into_iter().collect(),
+        Function::Collect(count) => seen[seen.len().saturating_sub(*count)..].iter().collect(),
         Function::Min => extreme(Ordering::Less).into_iter().collect(),
         Function::Max => extreme(Ordering::Greater).into_iter().collect(),
         Function::Mode => most_frequent(seen),

@@ -32,7 +32,7 @@ fn the_example_of_the_design_compiles() {
         .iter()
         .map(|aggregate| {
             (
-                aggregate.function,
+                aggregate.function.clone(),
                 aggregate.window,
                 aggregate.filter.is_some(),
             )
@@ -134,7 +134,7 @@ fn every_aggregate_and_window_has_a_form() {
         ));
         let aggregate = &definition.aggregates[0];
         assert_eq!(
-            (aggregate.function, aggregate.window),
+            (aggregate.function.clone(), aggregate.window),
             (function, window),
             "{text}"
         );
@@ -176,7 +176,7 @@ fn errors_point_into_the_file() {
         ),
         (
             "CREATE PROJECTION p ON shop KEY data.x\nSELECT count(*) AS n",
-            "customer.sql:2:1: expected AS SELECT, found SELECT",
+            "customer.sql:2:1: expected AS SELECT or AS FOLD, found SELECT",
         ),
         (
             "CREATE PROJECTION p ON shop AS SELECT count(*)",

@@ -335,6 +335,12 @@ limits! {
     PROJECTION_TOPICS = 64, "topics";
     /// Words, signs and values in one expression of a projection.
     EXPRESSION_TOKENS = 1_000, "tokens";
+    /// Steps of one call of a projection's function: its calls, and rounds of its loops.
+    FOLD_STEPS = 10_000_000, "steps";
+    /// Memory of a projection's function, in each thread that calls it.
+    FOLD_MEMORY_BYTES = 64 * 1024 * 1024, "bytes";
+    /// The state that a projection's function returns.
+    FOLD_STATE_BYTES = 1024 * 1024, "bytes";
     /// Values that collect and nth_last keep.
     COLLECTED_VALUES = 10_000, "values";
     /// The key of a state; an event whose key is longer touches none, and is counted.

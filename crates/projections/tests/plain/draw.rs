@@ -50,10 +50,12 @@ pub fn events(topics: usize) -> impl Strategy<Value = Vec<Event>> {
 pub fn definition(topics: usize) -> impl Strategy<Value = Definition> {
     let aggregates = prop::collection::vec(aggregate(), 1..7);
     let filter = prop::option::weighted(0.2, condition());
-    (filter, aggregates).prop_map(move |(filter, aggregates)| Definition {
+    let drawn = (filter, aggregates, prop::bool::weighted(0.4));
+    drawn.prop_map(move |(filter, aggregates, listed)| Definition {
         topics,
         filter,
         aggregates,
+        listed,
     })
 }
 

@@ -93,20 +93,32 @@ pub struct Definition {
     pub topics: usize,
     pub filter: Option<Expr>,
     pub aggregates: Vec<Aggregate>,
+    /// A last column is a function's: it lists all events in the order in which they are folded.
+    pub listed: bool,
 }
+
+const LIST: &str = "FOLD $$
+function fold(state, event) {
+    return [...(state ?? []), [epoch(event.time), event.type, event.data.a ?? null]];
+}
+$$ ";
 
 pub const TOPICS: [&str; 2] = ["shop", "till"];
 
 impl Definition {
     pub fn sql(&self) -> String {
         let columns = self.aggregates.iter().enumerate();
-        let columns: Vec<String> = columns
+        let mut columns: Vec<String> = columns
             .map(|(index, aggregate)| format!("{} AS c{index}", aggregate.sql()))
             .collect();
+        if self.listed {
+            columns.push(format!("state AS c{}", columns.len()));
+        }
         let filter = self.filter.as_ref();
         format!(
-            "CREATE PROJECTION p ON {} KEY data.k AS SELECT {}{}",
+            "CREATE PROJECTION p ON {} KEY data.k AS {}SELECT {}{}",
             TOPICS[..self.topics].join(", "),
+            if self.listed { LIST } else { "" },
             columns.join(", "),
             filter.map_or(String::new(), |filter| format!(" WHERE {}", filter.sql()))
         )
@@ -115,7 +127,17 @@ impl Definition {
     /// The columns at an instant, given the events of a key that are seen.
     pub fn values(&self, seen: &[&Event], at: i64) -> Vec<Json> {
         let columns = self.aggregates.iter();
-        columns.map(|column| column.value(seen, at)).collect()
+        let mut values: Vec<Json> = columns.map(|column| column.value(seen, at)).collect();
+        if self.listed {
+            let listed = seen
+                .iter()
+                .map(|event| json!([event.time, event.kind, event.a]));
+            values.push(match seen {
+                [] => Json::Null,
+                _ => listed.collect(),
+            });
+        }
+        values
     }
 
     pub fn passes(&self, event: &Event) -> bool {

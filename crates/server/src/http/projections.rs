@@ -7,7 +7,7 @@ use bytes::Bytes;
 use foretell_protocol::Permission;
 use foretell_state::{Definition, Field, Moment};
 use foretell_types::limits::{PROJECTION_BYTES, STATE_BATCH, STORE_BODY_BYTES};
-use foretell_types::{Error, Result};
+use foretell_types::{Error, ErrorKind, Result};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
@@ -15,8 +15,10 @@ use super::answer::{Answer, json as answer_json, json_with};
 use super::body::read_request;
 use super::parameters::Parameters;
 use super::{Server, json_body, require};
-use crate::node::{Node, Owner, StateQuestion, to_the_end};
+use crate::node::{Node, Owner, Projected, StateQuestion, to_the_end};
 
+/// A stream of record batches.
+const ARROW: &str = "application/vnd.apache.arrow.stream";
 /// The parameters of a question.
 const QUESTION: [&str; 7] = ["key", "at", "known_at", "as_of", "after", "diff", "why"];
 
@@ -92,9 +94,9 @@ pub async fn state(State(node): Server, Path(name): Path<String>, request: Reque
     let (lines, rest) = tokio::sync::mpsc::channel::<Result<Bytes>>(64);
     tokio::spawn(async move {
         let to = lines.clone();
-        let visit = move |value: Value| {
-            to.blocking_send(Ok(Bytes::from(format!("{value}\n"))))
-                .is_ok()
+        let visit = move |state: Projected| {
+            let line = serde_json::to_string(&state).map(|line| Bytes::from(line + "\n"));
+            to.blocking_send(line.map_err(not_json)).is_ok()
         };
         if let Err(error) = node.all_projected(&name, question, visit).await {
             let _ = lines.send(Err(error)).await;
@@ -113,9 +115,13 @@ pub async fn state(State(node): Server, Path(name): Path<String>, request: Reque
 }
 
 /// `POST /state:batch` with `{"projection": …, "questions": [{"key", "at", "known_at"}, …]}`: the
-/// answers in that order, null where nothing was known.
+/// answers in that order, null where nothing was known; as a stream of Arrow, if that is accepted.
 pub async fn batch(State(node): Server, request: Request) -> Answer {
     require(&node, &request, Permission::Read, None)?;
+    let accepted = request.headers().get_all(header::ACCEPT).iter();
+    let arrow = accepted
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains(ARROW));
     let body = json_body(&read_request(request, STORE_BODY_BYTES).await?)?;
     let wrong = || {
         Error::invalid(
@@ -131,26 +137,25 @@ pub async fn batch(State(node): Server, request: Request) -> Answer {
         ))
         .into());
     }
-    let mut answers = Vec::with_capacity(questions.len());
-    for asked in questions {
-        let key = asked["key"].as_str().ok_or_else(wrong)?;
-        let moment = Moment::parse(asked["at"].as_str(), asked["known_at"].as_str())?;
+    let mut asked = Vec::with_capacity(questions.len());
+    for question in questions {
+        let key = question["key"].as_str().ok_or_else(wrong)?;
+        let moment = Moment::parse(question["at"].as_str(), question["known_at"].as_str())?;
         let question = StateQuestion {
             moment,
             ..StateQuestion::default()
         };
-        match node.projected(name, key, &question, None).await {
-            Ok(answer) => answers.push(answer),
-            Err(error)
-                if error.kind() == foretell_types::ErrorKind::NotFound
-                    && node.projections.get(name).is_ok() =>
-            {
-                answers.push(Value::Null)
-            }
-            Err(error) => return Err(error.into()),
-        }
+        asked.push((key.to_owned(), question));
     }
-    answer_json(&answers)
+    let found = node.projected_batch(name, asked).await?;
+    if !arrow {
+        return answer_json(&found.described()?);
+    }
+    Ok(([(header::CONTENT_TYPE, ARROW)], found.into_arrow()?).into_response())
+}
+
+fn not_json(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Damaged, "a state can't be written as JSON").with_source(error)
 }
 
 /// The state of a key, or what differs in it.
@@ -159,7 +164,8 @@ pub async fn of_key(node: &Node, name: &str, key: &str, parameters: &Parameters)
     match pair(parameters)? {
         None => {
             let question = question(parameters, None)?;
-            answer_json(&node.projected(name, key, &question, why.as_ref()).await?)
+            let answer = node.projected(name, key, &question, why.as_ref()).await?;
+            answer_json(&answer.whole()?)
         }
         Some(moments) => {
             let questions = [

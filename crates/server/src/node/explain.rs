@@ -157,7 +157,7 @@ pub(super) fn why<K: Ord + Copy>(
     })
 }
 
-fn raw(json: String) -> Result<Box<RawValue>> {
+pub(super) fn raw(json: String) -> Result<Box<RawValue>> {
     RawValue::from_string(json).map_err(|error| {
         Error::new(foretell_types::ErrorKind::Damaged, "a state is not JSON").with_source(error)
     })

@@ -68,7 +68,7 @@ pub use definitions::{NamespaceConfig, StorageAccountConfig};
 pub use keys::admin_key;
 pub use lag::Lag;
 pub use lookup::resource_id;
-pub use projected::StateQuestion;
+pub use projected::{Projected, StateQuestion};
 pub use publish::Conditions;
 pub use state::StateAnswer;
 pub use storage_accounts::no_blob;

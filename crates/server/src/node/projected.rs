@@ -7,6 +7,8 @@ use foretell_projections::{Ask, Found, Known, Projection, Reasons};
 use foretell_state::{Definition, Field, KnownAt, Moment, Output, Scalar, Stamp};
 use foretell_types::limits::STATE_WAIT_MS;
 use foretell_types::{Error, Instant, Position, RecordedEvent, Result, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::explain::{self, Difference, Sources, Why};
@@ -24,6 +26,67 @@ pub struct StateQuestion {
     pub after: Option<u64>,
 }
 
+/// The state of a key.
+#[derive(Debug, Serialize)]
+pub struct Projected {
+    projection: String,
+    key: String,
+    /// What was asked for, and how far the state goes.
+    #[serde(flatten)]
+    moment: Map<String, Value>,
+    /// Null if the projection's function failed.
+    state: Option<Box<RawValue>>,
+    /// Columns with values that had to be numbers and weren't, and how many.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    not_numbers: Map<String, Value>,
+    /// Why the function failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Why>,
+}
+
+/// The states of many keys.
+pub struct Batch {
+    projection: Arc<Projection>,
+    found: Vec<(String, Ask, Option<Found>)>,
+}
+
+impl Batch {
+    /// As [`Node::projected`] answers.
+    pub fn described(self) -> Result<Vec<Option<Projected>>> {
+        let definition = self.projection.definition();
+        let answers = self.found.into_iter().map(|(_, ask, found)| {
+            found
+                .map(|found| described(definition, found, &ask))
+                .transpose()
+        });
+        answers.collect()
+    }
+
+    /// As a stream of Arrow: the keys, then the columns, null where nothing was known.
+    pub fn into_arrow(self) -> Result<Vec<u8>> {
+        let definition = self.projection.definition();
+        let rows = self.found.into_iter().map(|(key, _, found)| {
+            let Some(mut found) = found else {
+                return Ok((key, None));
+            };
+            if let Some(why) = found.state.failure() {
+                return Err(failed(definition, why));
+            }
+            let values = found.state.outputs(definition, found.as_of);
+            Ok((key, Some(values)))
+        });
+        foretell_lake::states_to_arrow(definition, &rows.collect::<Result<Vec<_>>>()?)
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch({} keys)", self.found.len())
+    }
+}
+
 /// What a projection answers to some questions about one key.
 struct Answers {
     projection: Arc<Projection>,
@@ -33,14 +96,15 @@ struct Answers {
 
 impl Node {
     /// The state of a key of a projection; with a field, the events that it comes from. Fails with
-    /// *not found* if nothing about the key was known.
+    /// *not found* if nothing about the key was known. That the projection's function failed is in
+    /// the answer.
     pub async fn projected(
         &self,
         name: &str,
         key: &str,
         question: &StateQuestion,
         why: Option<&Field>,
-    ) -> Result<Value> {
+    ) -> Result<Projected> {
         let questions = std::slice::from_ref(question);
         let mut answers = self.answers(name, key, questions, why).await?;
         let why = self.why(&answers, why).await?;
@@ -49,11 +113,40 @@ impl Node {
         let Some(((found, _), ask)) = found.zip(ask) else {
             return Err(unknown(key, definition));
         };
-        let mut answer = described(definition, found, &ask);
-        if let Some(why) = why {
-            answer["why"] = serde_json::to_value(why).unwrap_or_default();
+        let answer = described(definition, found, &ask)?;
+        Ok(Projected { why, ..answer })
+    }
+
+    /// The states of many keys, each for a question of its own, by one and the same definition;
+    /// `None` if nothing about the key was known.
+    pub async fn projected_batch(
+        &self,
+        name: &str,
+        asked: Vec<(String, StateQuestion)>,
+    ) -> Result<Batch> {
+        let (keys, questions): (Vec<String>, Vec<StateQuestion>) = asked.into_iter().unzip();
+        loop {
+            let (projection, asks) = self.ready(name, &questions).await?;
+            let clock = self.now().as_nanos();
+            let (of, keys) = (projection.clone(), keys.clone());
+            let found = blocking(move || {
+                let pairs = keys.into_iter().zip(asks);
+                let found = pairs.map(|(key, ask)| {
+                    let found = of.state(&key, &ask, clock)?;
+                    Ok((key, ask, found))
+                });
+                found.collect::<Result<Vec<_>>>()
+            });
+            match found.await {
+                Err(_) if projection.is_discarded() => {}
+                found => {
+                    return Ok(Batch {
+                        projection,
+                        found: found?,
+                    });
+                }
+            }
         }
-        Ok(answer)
     }
 
     /// What differs in the state of a key between two questions; of a field, with the events that
@@ -73,15 +166,20 @@ impl Node {
         let why_so = self.why(&answers, why).await?;
         let sides = answers.found.iter().zip(&answers.asks).map(|(found, ask)| {
             let Some((found, _)) = found else {
-                return (Value::Object(moment(definition, ask)), "null".to_owned());
+                let side = Value::Object(moment(definition, ask));
+                return Ok((side, "null".to_owned()));
             };
             let mut found = found.clone();
+            if let Some(why) = found.state.failure() {
+                return Err(failed(definition, why));
+            }
             let values = found.state.outputs(definition, found.as_of);
             let mut side = moment(definition, ask);
             side.extend(folded(&found));
-            (Value::Object(side), definition.to_json(&values))
+            Ok((Value::Object(side), definition.to_json(&values)))
         });
-        let (mut sides, states): (Vec<Value>, Vec<String>) = sides.unzip();
+        let sides = sides.collect::<Result<Vec<(Value, String)>>>()?;
+        let (mut sides, states): (Vec<Value>, Vec<String>) = sides.into_iter().unzip();
         let after = sides.pop().unwrap_or_default();
         Ok(Difference {
             projection: definition.name.clone(),
@@ -98,14 +196,14 @@ impl Node {
         &self,
         name: &str,
         question: StateQuestion,
-        mut visit: impl FnMut(Value) -> bool + Send + 'static,
+        mut visit: impl FnMut(Projected) -> bool + Send + 'static,
     ) -> Result<()> {
         let (projection, mut asks) = self.ready(name, std::slice::from_ref(&question)).await?;
         let ask = asks.pop().unwrap_or_default();
         let clock = self.now().as_nanos();
         blocking(move || {
             projection.each(&ask, clock, &mut |found| {
-                Ok(visit(described(projection.definition(), found, &ask)))
+                Ok(visit(described(projection.definition(), found, &ask)?))
             })
         })
         .await
@@ -258,6 +356,8 @@ fn ask(
 
 fn column<'d>(definition: &'d Definition, field: &Field) -> Result<&'d Output> {
     let column = match field.steps() {
+        // Whatever a function returns comes from all its events.
+        _ if definition.whole => definition.outputs.first(),
         [name] => definition
             .outputs
             .iter()
@@ -319,22 +419,42 @@ fn folded(found: &Found) -> Map<String, Value> {
     folded
 }
 
-fn described(definition: &Definition, mut found: Found, ask: &Ask) -> Value {
+fn described(definition: &Definition, mut found: Found, ask: &Ask) -> Result<Projected> {
     let values = found.state.outputs(definition, found.as_of);
-    let state = serde_json::from_str::<Value>(&definition.to_json(&values)).unwrap_or_default();
-    let mut answer = Map::new();
-    answer.insert("projection".to_owned(), definition.name.clone().into());
-    answer.insert("key".to_owned(), found.key.clone().into());
-    answer.extend(moment(definition, ask));
-    answer.extend(folded(&found));
-    answer.insert("state".to_owned(), state);
-    let not_numbers = found.state.not_numbers(definition);
-    if !not_numbers.is_empty() {
-        let counts = not_numbers.into_iter();
-        let counts: Map<_, _> = counts
+    let error = found.state.failure().map(|why| failed(definition, why));
+    let state = match error {
+        Some(_) => None,
+        None => Some(explain::raw(definition.to_json(&values))?),
+    };
+    let mut told = moment(definition, ask);
+    told.extend(folded(&found));
+    let not_numbers = found.state.not_numbers(definition).into_iter();
+    Ok(Projected {
+        projection: definition.name.clone(),
+        key: found.key,
+        moment: told,
+        state,
+        not_numbers: not_numbers
             .map(|(name, count)| (name.to_owned(), Value::from(count)))
-            .collect();
-        answer.insert("not_numbers".to_owned(), counts.into());
+            .collect(),
+        error: error.map(|error| error.message().to_owned()),
+        why: None,
+    })
+}
+
+fn failed(definition: &Definition, why: &str) -> Error {
+    Error::invalid(format!(
+        "projection {}: fold failed {why}: mend the function and define the projection anew",
+        definition.name
+    ))
+}
+
+impl Projected {
+    /// The answer, unless the function failed.
+    pub fn whole(self) -> Result<Projected> {
+        match self.error {
+            Some(error) => Err(Error::invalid(error)),
+            None => Ok(self),
+        }
     }
-    Value::Object(answer)
 }

@@ -103,7 +103,10 @@ impl Node {
             .outputs
             .iter()
             .zip(definition.types())
-            .map(|(output, of)| json!({ "name": output.name, "type": of }))
+            .map(|(output, of)| {
+                let arrow = foretell_lake::arrow_type(of).to_string();
+                json!({ "name": output.name, "type": of, "arrow": arrow })
+            })
             .collect();
         let status = |projection: &Projection| {
             let status = projection.status();

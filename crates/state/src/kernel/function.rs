@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
+use crate::Program;
+
 /// An aggregate function, with its settings.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Function {
     Count,
     CountDistinct,
@@ -23,11 +25,13 @@ pub enum Function {
     DecayedCount(i64),
     SinceLast(TimeUnit),
     SinceFirst(TimeUnit),
+    /// A function of the state so far and the whole event.
+    Fold(Program),
 }
 
 impl Function {
     /// Whether it takes numbers only.
-    pub fn is_numeric(self) -> bool {
+    pub fn is_numeric(&self) -> bool {
         matches!(
             self,
             Function::Sum | Function::Average | Function::Deviation | Function::DecayedSum(_)

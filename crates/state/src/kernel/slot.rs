@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approximate, Average, Count, Decayed, Deviation, Distinct, Frame, Function, Kept, Ordered, Sum,
-    Window,
+    Approximate, Average, Count, Decayed, Deviation, Distinct, Folded, Frame, Function, Kept,
+    Ordered, Sum, Window,
 };
 use crate::Scalar;
 
@@ -31,10 +31,11 @@ enum Body {
     Approximate(Approximate),
     Ordered(Ordered),
     Decayed(Decayed),
+    Folded(Folded),
 }
 
 impl Body {
-    fn new(function: Function) -> Body {
+    fn new(function: &Function) -> Body {
         match function {
             Function::Count => Body::Count(Frame::default()),
             Function::Sum => Body::Sum(Box::default()),
@@ -45,13 +46,14 @@ impl Body {
             Function::DecayedSum(_) | Function::DecayedCount(_) => {
                 Body::Decayed(Decayed::default())
             }
+            Function::Fold(_) => Body::Folded(Folded::default()),
             _ => Body::Ordered(Ordered::default()),
         }
     }
 }
 
 impl Slot {
-    pub fn new(function: Function) -> Slot {
+    pub fn new(function: &Function) -> Slot {
         Slot {
             body: Body::new(function),
             seen: 0,
@@ -62,7 +64,7 @@ impl Slot {
 
     /// Takes in the value that the aggregate's argument has in an event that passes its filter.
     /// Nulls are ignored; without an argument the value is anything but null.
-    pub fn lift(&mut self, function: Function, window: Window, at: i64, value: &Scalar<'_>) {
+    pub fn lift(&mut self, function: &Function, window: Window, at: i64, value: &Scalar<'_>) {
         if value.is_null() {
             return;
         }
@@ -92,7 +94,7 @@ impl Slot {
                 else {
                     return;
                 };
-                decayed.lift(half_life, at, number.map_or(1.0, crate::Number::as_f64));
+                decayed.lift(*half_life, at, number.map_or(1.0, crate::Number::as_f64));
             }
             (Body::Ordered(ordered), _) => {
                 let (kept, value) = match function {
@@ -101,11 +103,16 @@ impl Slot {
                     Function::First => (Kept::First, value.borrowed()),
                     Function::SinceFirst(_) => (Kept::First, Scalar::Time(at)),
                     Function::SinceLast(_) => (Kept::Last(1), Scalar::Time(at)),
-                    Function::NthLast(after) => (Kept::Last(after + 1), value.borrowed()),
-                    Function::Collect(count) => (Kept::Last(count), value.borrowed()),
+                    Function::NthLast(after) => (Kept::Last(*after + 1), value.borrowed()),
+                    Function::Collect(count) => (Kept::Last(*count), value.borrowed()),
                     _ => (Kept::Last(1), value.borrowed()),
                 };
                 ordered.lift(kept, window, mark, value.into_owned());
+            }
+            (Body::Folded(folded), _) => {
+                if let (Function::Fold(program), Scalar::Json(event)) = (function, value) {
+                    folded.lift(program, event);
+                }
             }
             _ => {}
         }
@@ -113,7 +120,7 @@ impl Slot {
     }
 
     /// An event comes: its session is this one, or a new one.
-    fn enter(&mut self, function: Function, window: Window, at: i64) {
+    fn enter(&mut self, function: &Function, window: Window, at: i64) {
         if let Window::Session(gap) = window
             && self.seen > 0
             && at.saturating_sub(self.last) >= gap
@@ -138,13 +145,21 @@ impl Slot {
             Body::Deviation(frame) => frame.slide(floor),
             Body::Distinct(frame) => frame.slide(floor),
             Body::Ordered(ordered) => ordered.slide(floor),
-            Body::Approximate(_) | Body::Decayed(_) => {}
+            Body::Approximate(_) | Body::Decayed(_) | Body::Folded(_) => {}
+        }
+    }
+
+    /// Why a function has no state any more.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.body {
+            Body::Folded(folded) => folded.failure(),
+            _ => None,
         }
     }
 
     /// The aggregate's value at an instant. Moves the window there: what is lifted later must not
     /// be earlier.
-    pub fn finish(&mut self, function: Function, window: Window, at: i64) -> Scalar<'static> {
+    pub fn finish(&mut self, function: &Function, window: Window, at: i64) -> Scalar<'static> {
         if let Window::Session(gap) = window
             && self.seen > 0
             && at.saturating_sub(self.last) >= gap
@@ -158,16 +173,17 @@ impl Slot {
             Body::Sum(frame) => frame.finish(),
             Body::Average(frame) => frame.finish(),
             Body::Deviation(frame) => frame.finish(),
-            Body::Distinct(frame) if function == Function::Mode => frame.whole().mode(),
+            Body::Distinct(frame) if *function == Function::Mode => frame.whole().mode(),
             Body::Distinct(frame) => frame.finish(),
             Body::Approximate(registers) => registers.finish(),
             Body::Decayed(decayed) => match function {
                 Function::DecayedSum(half_life) | Function::DecayedCount(half_life) => {
-                    decayed.finish(half_life, at)
+                    decayed.finish(*half_life, at)
                 }
                 _ => Scalar::Null,
             },
             Body::Ordered(ordered) => finish_ordered(ordered, function, at),
+            Body::Folded(folded) => folded.finish(),
         }
     }
 
@@ -186,7 +202,7 @@ impl Slot {
             Body::Distinct(frame) => frame.near(),
             Body::Ordered(ordered) => ordered.near(),
             // Where it writes, the value's hash tells.
-            Body::Approximate(_) | Body::Decayed(_) => 0,
+            Body::Approximate(_) | Body::Decayed(_) | Body::Folded(_) => 0,
         }
     }
 
@@ -203,13 +219,14 @@ impl Slot {
             Body::Ordered(ordered) => ordered.kept_bytes(),
             Body::Approximate(registers) => registers.bytes(),
             Body::Decayed(_) => 0,
+            Body::Folded(folded) => folded.bytes(),
         };
         size_of::<Slot>() + kept
     }
 }
 
-fn finish_ordered(ordered: &Ordered, function: Function, at: i64) -> Scalar<'static> {
-    let since = |time: Option<&Scalar<'_>>, unit: super::TimeUnit| match time {
+fn finish_ordered(ordered: &Ordered, function: &Function, at: i64) -> Scalar<'static> {
+    let since = |time: Option<&Scalar<'_>>, unit: &super::TimeUnit| match time {
         Some(Scalar::Time(time)) => {
             let nanos = at.saturating_sub(*time);
             if unit.is_counted_whole() {
@@ -223,7 +240,7 @@ fn finish_ordered(ordered: &Ordered, function: Function, at: i64) -> Scalar<'sta
     match function {
         Function::SinceLast(unit) => since(ordered.nth_last(0), unit),
         Function::SinceFirst(unit) => since(ordered.front(), unit),
-        Function::NthLast(after) => ordered.nth_last(after).cloned().unwrap_or_default(),
+        Function::NthLast(after) => ordered.nth_last(*after).cloned().unwrap_or_default(),
         Function::Collect(_) => {
             let mut values = ordered.iter().peekable();
             if values.peek().is_none() {

@@ -260,7 +260,7 @@ impl Compiler<'_> {
         let index = self.aggregate(function, at)?;
         let input = Expr::Input(index);
         // A decayed count of nothing is none, as a count is.
-        Ok(match self.aggregates[index].function {
+        Ok(match &self.aggregates[index].function {
             Function::DecayedCount(_) => {
                 Expr::Coalesce(vec![input, Expr::Literal(Scalar::Float(0.0))])
             }

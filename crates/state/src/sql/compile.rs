@@ -5,10 +5,12 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Location;
 
+use super::STATE;
 use super::aggregate::is_aggregate;
 use super::interval;
 use super::place::Place;
-use crate::{Aggregate, Expr, Input, Operator, Scalar, Step, ValueType};
+use crate::kernel::{Function, Window};
+use crate::{Aggregate, Expr, Input, Operator, Program, Scalar, Step, ValueType};
 
 /// What an expression is over.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(super) struct Compiler<'a> {
     pub(super) place: Place<'a>,
     pub(super) inputs: Vec<Input>,
     pub(super) aggregates: Vec<Aggregate>,
+    /// The first aggregate is a function, whose state the columns may name.
+    folds: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -31,7 +35,20 @@ impl<'a> Compiler<'a> {
             place,
             inputs: Vec::new(),
             aggregates: Vec::new(),
+            folds: false,
         }
+    }
+
+    /// Makes a function the first aggregate.
+    pub(super) fn fold(&mut self, program: Program) {
+        let event = self.input(Input::Event);
+        self.folds = true;
+        self.aggregates.push(Aggregate {
+            function: Function::Fold(program),
+            argument: Some(event),
+            filter: None,
+            window: Window::All,
+        });
     }
 
     pub(super) fn row(&mut self, expr: &ast::Expr) -> Result<Expr> {
@@ -225,6 +242,16 @@ impl<'a> Compiler<'a> {
         let steps = self.steps(expr, at)?;
         let shown = expr.to_string();
         if level == Level::Output {
+            if let [Step::Member(name), rest @ ..] = &steps[..]
+                && self.folds
+                && name == STATE
+            {
+                let state = Expr::Input(0);
+                return Ok(match rest {
+                    [] => state,
+                    rest => Expr::At(Box::new(state), rest.to_vec()),
+                });
+            }
             let what = format!(
                 "{shown} stands outside an aggregate: which event's is meant? Write last({shown}), or another aggregate of it"
             );

@@ -1,5 +1,6 @@
-//! Reads a projection: `CREATE PROJECTION name ON topic[, …] [KEY expr] AS SELECT expr AS name, …
-//! [WHERE condition]`. The header is read here, expressions by the `sqlparser` crate.
+//! Reads a projection: `CREATE PROJECTION name ON topic[, …] [KEY expr] AS [FOLD $$function$$]
+//! [SELECT expr AS name, …] [WHERE condition]`. The header is read here, expressions by the
+//! `sqlparser` crate.
 
 mod aggregate;
 mod compile;
@@ -15,7 +16,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use crate::{Definition, Expr, Extractor, Input, Output};
+use crate::{Definition, Expr, Extractor, Input, Output, Program, program};
 use compile::Compiler;
 use foretell_types::limits::{PROJECTION_COLUMNS, PROJECTION_TOPICS};
 use place::Place;
@@ -23,7 +24,9 @@ use tokens::Tokens;
 
 /// What a name of a projection or of a column may look like.
 const NAME_CHARS: usize = 64;
-const FORM: &str = "a projection is CREATE PROJECTION name ON topic KEY expression AS SELECT expression AS name, …";
+const FORM: &str = "a projection is CREATE PROJECTION name ON topic KEY expression AS SELECT expression AS name, … or AS FOLD $$ function fold(state, event) { … } $$";
+/// What the state of a function is called where it is a column.
+const STATE: &str = "state";
 
 impl Definition {
     /// Compiles the text of a projection. Errors say where in `file` what is wrong, and what to do.
@@ -44,15 +47,28 @@ impl Definition {
             let key = tokens.until_word("AS")?;
             let mut parser = parser(key);
             let expr = parser.parse_expr().map_err(|error| place.parser(&error))?;
-            end(&mut parser, place, "AS SELECT")?;
+            end(&mut parser, place, "AS SELECT or AS FOLD")?;
             compiler.row(&expr)?
         } else {
             compiler.input(Input::Attribute("subject".into()))
         };
         tokens.expect_word("AS")?;
-        tokens.expect_word("SELECT")?;
+        let folds = tokens.take_word("FOLD");
+        if folds {
+            compiler.fold(program(&mut tokens, place)?);
+        }
+        let whole = folds && !tokens.take_word("SELECT");
+        if !folds {
+            tokens.expect_word("SELECT")?;
+        }
         let mut parser = parser(tokens.rest()?);
-        let outputs = outputs(&mut compiler, &mut parser, place)?;
+        let outputs = match whole {
+            true => vec![Output {
+                name: STATE.to_owned(),
+                expr: Expr::Input(0),
+            }],
+            false => outputs(&mut compiler, &mut parser, place)?,
+        };
         let filter = if parser.parse_keyword(Keyword::WHERE) {
             let expr = parser.parse_expr().map_err(|error| place.parser(&error))?;
             Some(compiler.row(&expr)?)
@@ -60,7 +76,11 @@ impl Definition {
             None
         };
         let _ = parser.consume_token(&Token::SemiColon);
-        end(&mut parser, place, "a comma, WHERE or the end")?;
+        let expected = match whole {
+            true => "SELECT, WHERE or the end",
+            false => "a comma, WHERE or the end",
+        };
+        end(&mut parser, place, expected)?;
         let inputs = compiler.inputs;
         Ok(Definition {
             name,
@@ -71,9 +91,23 @@ impl Definition {
             filter,
             aggregates: compiler.aggregates,
             outputs,
+            whole,
             text: text.to_owned(),
         })
     }
+}
+
+/// The function between dollars.
+fn program(tokens: &mut Tokens<'_>, place: Place<'_>) -> Result<Program> {
+    let (text, at) = tokens.dollars("the function between $$ and $$")?;
+    let begin = program::Place {
+        line: at.line,
+        column: at.column,
+    };
+    Program::compile(&text, begin).map_err(|fault| {
+        let at = Location::new(fault.place.line, fault.place.column);
+        place.error(at, fault.what)
+    })
 }
 
 fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {

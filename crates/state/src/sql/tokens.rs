@@ -98,6 +98,20 @@ impl<'a> Tokens<'a> {
         Err(self.place.error(at, what))
     }
 
+    /// Text between dollars, and where it begins.
+    pub(super) fn dollars(&mut self, what: &str) -> Result<(String, Location)> {
+        let at = self.location();
+        if let Some(Token::DollarQuotedString(quoted)) = self.peek().map(|token| &token.token) {
+            let tag = quoted.tag.as_ref().map_or(0, |tag| tag.chars().count()) as u64;
+            let begin = Location::new(at.line, at.column + 2 + tag);
+            let text = quoted.value.clone();
+            self.at += 1;
+            return Ok((text, begin));
+        }
+        let what = format!("expected {what}, {}", self.found());
+        Err(self.place.error(at, what))
+    }
+
     pub(super) fn number(&mut self, what: &str) -> Result<(String, Location)> {
         let at = self.location();
         if let Some(Token::Number(text, _)) = self.peek().map(|token| &token.token) {
