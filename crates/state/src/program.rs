@@ -31,7 +31,7 @@ const STEPS_AT_ONCE: usize = 10_000;
 /// Of the thread's stack.
 const STACK_BYTES: usize = 512 * 1024;
 /// Engines that a thread keeps, one for each function that it calls.
-const ENGINES: usize = 16;
+const ENGINES: usize = 4;
 
 /// A function. It is compiled by each thread that calls it.
 #[derive(Clone)]
