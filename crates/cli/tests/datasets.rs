@@ -113,6 +113,17 @@ fn a_dataset_is_built_with_and_without_a_server() {
     assert_eq!(output.status.code(), Some(3));
     let output = support::run(&data, &["dataset", "build", "--out", again_path]);
     assert_eq!(output.status.code(), Some(2));
+    let parts = folder.path().join("parts");
+    let build = ["dataset", "build", "returning", "--out"];
+    let by = [parts.to_str().unwrap(), "--partition-by", "key,month"];
+    let output = support::run(&data, &[&build[..], &by].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("no column \"month\"") && told.contains("key, time, position, orders"),
+        "{told}"
+    );
+    assert!(!parts.exists());
     support::text(&data, &["dataset", "delete", "returning"]);
     let left = std::fs::read_dir(folder.path()).unwrap().flatten();
     assert!(

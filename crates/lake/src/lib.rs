@@ -41,6 +41,6 @@ pub use manifest::{
 };
 pub use output::arrow_type;
 pub use partial::Partial;
-pub use partition::{check_place, place};
+pub use partition::{check_columns, check_place, place};
 pub use states::states_to_arrow;
 pub use topic::{LogRow, Topic};

@@ -60,18 +60,27 @@ pub fn place(partial: Partial, out: &Path, by: &[String], progress: &Progress<'_
 
 /// The columns to partition by, and the others.
 pub(crate) fn columns(schema: &Schema, by: &[String]) -> Result<(Vec<usize>, Vec<usize>)> {
+    let fields = schema.fields().iter();
+    let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
+    let found = check_columns(&names, by)?;
+    let kept = (0..names.len()).filter(|column| !found.contains(column));
+    let kept = kept.collect();
+    Ok((found, kept))
+}
+
+/// Where the columns to partition by are among all columns. Fails if one isn't there, or if none
+/// of the others is.
+pub fn check_columns(names: &[&str], by: &[String]) -> Result<Vec<usize>> {
     let mut found = Vec::with_capacity(by.len());
     for name in by {
-        match schema.column_with_name(name) {
-            Some((column, _)) if found.contains(&column) => {
+        match names.iter().position(|other| other == name) {
+            Some(column) if found.contains(&column) => {
                 return Err(Error::invalid(format!(
                     "column {name:?} is named twice to partition by"
                 )));
             }
-            Some((column, _)) => found.push(column),
+            Some(column) => found.push(column),
             None => {
-                let fields = schema.fields().iter();
-                let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
                 return Err(Error::invalid(format!(
                     "there is no column {name:?} to partition by; there are: {}",
                     names.join(", ")
@@ -79,14 +88,12 @@ pub(crate) fn columns(schema: &Schema, by: &[String]) -> Result<(Vec<usize>, Vec
             }
         }
     }
-    let kept = (0..schema.fields().len()).filter(|column| !found.contains(column));
-    let kept: Vec<usize> = kept.collect();
-    if kept.is_empty() {
+    if found.len() == names.len() {
         return Err(Error::invalid(
             "a dataset that is partitioned by all its columns has none left",
         ));
     }
-    Ok((found, kept))
+    Ok(found)
 }
 
 /// A folder in the making, `NAME.parts`. It is removed unless it gets its name.

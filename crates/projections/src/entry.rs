@@ -64,7 +64,7 @@ impl Entry {
         options: Options,
         (stamp, known): (Stamp, i64),
         inputs: &[Scalar<'_>],
-        row: Vec<Scalar<'_>>,
+        row: &[Scalar<'_>],
     ) -> Result<usize> {
         let before = self.tail.len();
         let tail = std::mem::take(&mut self.tail);

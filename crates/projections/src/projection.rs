@@ -171,7 +171,7 @@ impl Projection {
             .is_ok_and(|stage| *stage == Stage::Built)
     }
 
-    fn follow(&self, runtime: &tokio::runtime::Handle) -> Result<()> {
+    fn follow(self: &Arc<Self>, runtime: &tokio::runtime::Handle) -> Result<()> {
         loop {
             let mut any = false;
             for topic in 0..self.definition.topics.len() {
@@ -197,12 +197,16 @@ impl Projection {
                 folded.store(&self.definition)?;
             }
             drop(folded);
-            runtime.block_on(self.wait());
+            let waiting = runtime.spawn(self.clone().wait());
+            if runtime.block_on(waiting).is_err() {
+                // The runtime is gone: so is whoever could ask.
+                self.stop.store(true, Ordering::Release);
+            }
         }
     }
 
     /// Ready once a topic has more, or something else is to be done.
-    async fn wait(&self) {
+    async fn wait(self: Arc<Self>) {
         let mut heads = tokio::task::JoinSet::new();
         for (name, position) in self
             .definition

@@ -43,17 +43,19 @@ impl Shard {
         let mine = |touch: &&Touch| shard_of(touch.hash, of) == number;
         let touches: Vec<&Touch> = turn.touches.iter().filter(mine).collect();
         let mut inputs = vec![Scalar::Null; folding.definition.inputs.len()];
+        let mut row = Vec::with_capacity(folding.kept.len());
         for touches in touches.chunks(AHEAD) {
             self.bring_near(turn, touches);
             for touch in touches {
-                let row: Vec<_> = turn.values(touch.event, folding.kept.len()).collect();
+                row.clear();
+                row.extend(turn.values(touch.event, folding.kept.len()));
                 for (index, value) in folding.kept.iter().zip(&row) {
                     inputs[*index] = value.clone();
                 }
                 let taken = turn.events[touch.event];
                 let entry = self.entry(folding, turn.key(touch))?;
                 let about = (taken.stamp, taken.known);
-                let more = entry.push(folding.definition, folding.options, about, &inputs, row)?;
+                let more = entry.push(folding.definition, folding.options, about, &inputs, &row)?;
                 self.bytes += more;
             }
         }

@@ -17,6 +17,8 @@ pub(crate) struct Turn {
     values: Vec<Held>,
     pub(crate) events: Vec<Taken>,
     pub(crate) touches: Vec<Touch>,
+    /// Memory for the inputs of an event; empty.
+    inputs: Vec<Scalar<'static>>,
 }
 
 /// An event, but for its inputs.
@@ -65,6 +67,13 @@ pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
     hash as usize % shards
 }
 
+/// The memory of a list for one of values that live as long as they like: collecting happens in
+/// place.
+fn emptied<'b>(mut list: Vec<Scalar<'_>>) -> Vec<Scalar<'b>> {
+    list.clear();
+    list.into_iter().filter_map(|_| None).collect()
+}
+
 impl Turn {
     pub(crate) fn clear(&mut self) {
         self.texts.clear();
@@ -87,7 +96,7 @@ impl Turn {
     ) {
         let declared = event.declared_known_time();
         let source = LogEvent(*event);
-        let mut inputs = Vec::new();
+        let mut inputs = emptied(std::mem::take(&mut self.inputs));
         definition.extractor.read(&source, &mut inputs);
         let number = self.events.len();
         let mut too_large = false;
@@ -111,6 +120,7 @@ impl Turn {
             imported: declared.is_some(),
             too_large,
         });
+        self.inputs = emptied(inputs);
     }
 
     fn touch(&mut self, event: usize, key: &str) {

@@ -149,15 +149,14 @@ pub struct Row {
     pub inputs: Vec<Scalar<'static>>,
 }
 
-/// A row on its way to bytes and back: numbers tell the difference to the row before.
+/// A row as bytes: numbers tell the difference to the row before.
 #[derive(Serialize, Deserialize)]
-struct Written<'a> {
+struct Written<I> {
     time: i64,
     topic: u32,
     position: i64,
     known: i64,
-    #[serde(borrow)]
-    inputs: Vec<Scalar<'a>>,
+    inputs: I,
 }
 
 /// What the next row of a history is told against.
@@ -173,7 +172,7 @@ pub fn encode_row(
     base: &mut RowBase,
     stamp: Stamp,
     known: i64,
-    inputs: Vec<Scalar<'_>>,
+    inputs: &[Scalar<'_>],
 ) -> Result<Vec<u8>> {
     let written = Written {
         time: stamp.time.wrapping_sub(base.time),
@@ -193,7 +192,7 @@ pub fn encode_row(
 pub fn decode_rows(mut bytes: &[u8], rows: &mut Vec<Row>) -> Result<()> {
     let mut base = RowBase::default();
     while !bytes.is_empty() {
-        let (written, rest) = postcard::take_from_bytes::<Written<'_>>(bytes)
+        let (written, rest) = postcard::take_from_bytes::<Written<Vec<Scalar<'_>>>>(bytes)
             .map_err(|error| damaged("a row can't be read", error))?;
         bytes = rest;
         base = RowBase {

@@ -487,8 +487,13 @@ mod tests {
             let text = format!("function fold(state, event) {{ {returns} }}");
             fails(&text, "{}")
         };
-        let failed = within("while (true) {}");
-        assert!(failed.contains("interrupted"), "{failed}");
+        for spins in [
+            "while (true) {}",
+            "try { while (true) {} } catch { return 1 }",
+        ] {
+            let failed = within(spins);
+            assert!(failed.contains("interrupted"), "{spins}: {failed}");
+        }
         let failed = within("let all = []; while (true) all.push('x'.repeat(1000) + all.length)");
         assert!(failed.contains("out of memory"), "{failed}");
         let failed = within("return 'x'.repeat(2000000)");

@@ -99,6 +99,27 @@ impl<'a> Scalar<'a> {
         }
     }
 
+    /// Reads something of its text's line of the processor's cache.
+    pub(crate) fn near(&self) -> u64 {
+        match self {
+            Scalar::Text(text) | Scalar::Json(text) => {
+                text.as_bytes().first().map_or(0, |byte| u64::from(*byte))
+            }
+            _ => 0,
+        }
+    }
+
+    /// Takes another value, and keeps the memory of its text if the other is text too.
+    pub(crate) fn assign(&mut self, value: &Scalar<'_>) {
+        match (self, value) {
+            (Scalar::Text(Cow::Owned(text)), Scalar::Text(other)) => {
+                text.clear();
+                text.push_str(other);
+            }
+            (this, value) => *this = value.clone().into_owned(),
+        }
+    }
+
     /// The same value, borrowing its text.
     pub fn borrowed(&self) -> Scalar<'_> {
         match self {

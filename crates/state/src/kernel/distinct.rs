@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -6,37 +7,78 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Kernel;
 use crate::Scalar;
 
+/// Of so many values the texts are brought near before one is counted.
+const NEAR: usize = 4;
+
 /// How often there is each value: distinct values are counted by it, and the mode is found.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Distinct {
-    times: BTreeMap<Sorted, u64>,
+    times: BTreeMap<Sorted<'static>, Times>,
+}
+
+/// How often a value is there. It can be changed where it was found by a value that lives less
+/// long than those in the map, which no exclusive reference allows.
+#[derive(Default, Debug, Serialize, Deserialize)]
+struct Times(AtomicU64);
+
+impl Times {
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, times: u64) {
+        self.0.store(times, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Times {
+    fn clone(&self) -> Times {
+        Times(AtomicU64::new(self.get()))
+    }
 }
 
 /// A value in the order of all values: 1 and 1.0 are one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Sorted(Scalar<'static>);
+struct Sorted<'a>(Scalar<'a>);
 
-impl PartialEq for Sorted {
-    fn eq(&self, other: &Sorted) -> bool {
+impl PartialEq for Sorted<'_> {
+    fn eq(&self, other: &Sorted<'_>) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Sorted {}
+impl Eq for Sorted<'_> {}
 
-impl PartialOrd for Sorted {
-    fn partial_cmp(&self, other: &Sorted) -> Option<std::cmp::Ordering> {
+impl PartialOrd for Sorted<'_> {
+    fn partial_cmp(&self, other: &Sorted<'_>) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Sorted {
-    fn cmp(&self, other: &Sorted) -> std::cmp::Ordering {
+impl Ord for Sorted<'_> {
+    fn cmp(&self, other: &Sorted<'_>) -> std::cmp::Ordering {
         self.0.total_order(&other.0)
     }
 }
 
 impl Distinct {
+    /// How often a value is there.
+    fn times<'a>(&'a self, value: &'a Scalar<'_>) -> Option<&'a Times> {
+        let times: &BTreeMap<Sorted<'a>, Times> = &self.times;
+        times.get(&Sorted(value.borrowed()))
+    }
+
+    /// Counts a value; it is copied only if it is new.
+    pub(super) fn count(&mut self, value: &Scalar<'_>) {
+        match self.times(value) {
+            Some(times) => times.set(times.get() + 1),
+            None => {
+                let value = Sorted(value.clone().into_owned());
+                self.times.insert(value, Times(AtomicU64::new(1)));
+            }
+        }
+    }
+
     /// About how many bytes of memory it takes beside itself.
     pub(super) fn bytes(&self) -> usize {
         let values = self.times.keys();
@@ -45,10 +87,10 @@ impl Distinct {
 
     /// The value that is there most often; of several, the smallest.
     pub fn mode(&self) -> Scalar<'static> {
-        let mut best: Option<(&Sorted, u64)> = None;
+        let mut best: Option<(&Sorted<'_>, u64)> = None;
         for (value, times) in &self.times {
-            if best.is_none_or(|(_, most)| *times > most) {
-                best = Some((value, *times));
+            if best.is_none_or(|(_, most)| times.get() > most) {
+                best = Some((value, times.get()));
             }
         }
         best.map_or(Scalar::Null, |(value, _)| value.0.clone())
@@ -59,27 +101,29 @@ impl Kernel for Distinct {
     type Value = Scalar<'static>;
 
     fn lift(&mut self, value: &Scalar<'static>) {
-        *self.times.entry(Sorted(value.clone())).or_default() += 1;
+        self.count(value);
     }
 
     fn combine(&mut self, other: &Distinct) {
         for (value, times) in &other.times {
-            *self.times.entry(value.clone()).or_default() += times;
+            let mine = self.times.entry(value.clone()).or_default();
+            mine.set(mine.get() + times.get());
         }
     }
 
     fn remove(&mut self, value: &Scalar<'static>) {
-        let value = Sorted(value.clone());
-        if let Some(times) = self.times.get_mut(&value) {
-            *times -= 1;
-            if *times == 0 {
-                self.times.remove(&value);
+        match self.times(value) {
+            Some(times) if times.get() > 1 => times.set(times.get() - 1),
+            Some(_) => {
+                self.times.remove(&Sorted(value.clone()));
             }
+            None => {}
         }
     }
 
     fn near(&self) -> u64 {
-        self.times.first_key_value().map_or(0, |(_, times)| *times)
+        let some = self.times.iter().take(NEAR);
+        some.fold(0, |all, (value, times)| all ^ times.get() ^ value.0.near())
     }
 
     fn finish(&self) -> Scalar<'static> {

@@ -42,6 +42,11 @@ impl<K: Kernel> Frame<K> {
         }
     }
 
+    /// The kernel, to lift a value into that no window will remove.
+    pub(super) fn whole_mut(&mut self) -> &mut K {
+        &mut self.whole
+    }
+
     pub fn whole(&self) -> &K {
         &self.whole
     }

@@ -25,17 +25,23 @@ pub struct Ordered {
 }
 
 impl Ordered {
-    pub fn lift(&mut self, kept: Kept, window: Window, mark: i64, value: Scalar<'static>) {
+    pub fn lift(&mut self, kept: Kept, window: Window, mark: i64, value: &Scalar<'_>) {
         let values = &mut self.values;
         match kept {
             Kept::Min | Kept::Max => {
                 let beaten = |back: &Scalar<'_>| match kept {
-                    Kept::Min => back.total_order(&value).is_ge(),
-                    _ => back.total_order(&value).is_le(),
+                    Kept::Min => back.total_order(value).is_ge(),
+                    _ => back.total_order(value).is_le(),
                 };
                 while values.back().is_some_and(|(_, back)| beaten(back)) {
                     values.pop_back();
                 }
+            }
+            Kept::Last(1) if values.len() == 1 => {
+                let (at, last) = &mut values[0];
+                *at = mark;
+                last.assign(value);
+                return;
             }
             Kept::Last(count) => {
                 if values.len() >= count {
@@ -51,7 +57,7 @@ impl Ordered {
                 // Most never hold more than one.
                 values.reserve_exact(1);
             }
-            values.push_back((mark, value));
+            values.push_back((mark, value.clone().into_owned()));
         }
     }
 
@@ -77,7 +83,8 @@ impl Ordered {
     }
 
     pub(super) fn near(&self) -> u64 {
-        self.values.back().map_or(0, |(mark, _)| *mark as u64)
+        let last = self.values.back();
+        last.map_or(0, |(mark, value)| *mark as u64 ^ value.near())
     }
 
     pub(super) fn kept_bytes(&self) -> usize {

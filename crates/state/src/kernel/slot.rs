@@ -84,9 +84,12 @@ impl Slot {
             (Body::Sum(frame), Some(number)) => frame.lift(window, mark, number),
             (Body::Average(frame), Some(number)) => frame.lift(window, mark, number),
             (Body::Deviation(frame), Some(number)) => frame.lift(window, mark, number),
-            (Body::Distinct(frame), _) => {
-                frame.lift(window, mark, value.clone().into_owned());
-            }
+            (Body::Distinct(frame), _) => match window {
+                Window::All | Window::Session(_) => frame.whole_mut().count(value),
+                Window::Range(_) | Window::Rows(_) => {
+                    frame.lift(window, mark, value.clone().into_owned());
+                }
+            },
             (Body::Approximate(registers), _) => registers.lift(value),
             (Body::Decayed(decayed), number) => {
                 let (Function::DecayedSum(half_life) | Function::DecayedCount(half_life)) =
@@ -97,17 +100,18 @@ impl Slot {
                 decayed.lift(*half_life, at, number.map_or(1.0, crate::Number::as_f64));
             }
             (Body::Ordered(ordered), _) => {
+                let time = Scalar::Time(at);
                 let (kept, value) = match function {
-                    Function::Min => (Kept::Min, value.borrowed()),
-                    Function::Max => (Kept::Max, value.borrowed()),
-                    Function::First => (Kept::First, value.borrowed()),
-                    Function::SinceFirst(_) => (Kept::First, Scalar::Time(at)),
-                    Function::SinceLast(_) => (Kept::Last(1), Scalar::Time(at)),
-                    Function::NthLast(after) => (Kept::Last(*after + 1), value.borrowed()),
-                    Function::Collect(count) => (Kept::Last(*count), value.borrowed()),
-                    _ => (Kept::Last(1), value.borrowed()),
+                    Function::Min => (Kept::Min, value),
+                    Function::Max => (Kept::Max, value),
+                    Function::First => (Kept::First, value),
+                    Function::SinceFirst(_) => (Kept::First, &time),
+                    Function::SinceLast(_) => (Kept::Last(1), &time),
+                    Function::NthLast(after) => (Kept::Last(*after + 1), value),
+                    Function::Collect(count) => (Kept::Last(*count), value),
+                    _ => (Kept::Last(1), value),
                 };
-                ordered.lift(kept, window, mark, value.into_owned());
+                ordered.lift(kept, window, mark, value);
             }
             (Body::Folded(folded), _) => {
                 if let (Function::Fold(program), Scalar::Json(event)) = (function, value) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use foretell_lake::{Manifest, Origin, Partial, check_place, place};
+use foretell_lake::{Manifest, Origin, Partial, check_columns, check_place, place};
 use foretell_types::{Error, Result};
 use futures::StreamExt;
 use indicatif::ProgressBar;
@@ -111,6 +111,7 @@ impl Build {
                 .or(of_manifest)
                 .map_or("", String::as_str),
         );
+        self.check_partitions(client, &name, manifest).await?;
         let id = foretell_log::Environment::real().random.uuid().to_string();
         let mut path = format!("/datasets/{name}/build?id={id}");
         for (parameter, value) in [("at_head", &self.at_head), ("as_of", &self.as_of)] {
@@ -139,6 +140,24 @@ impl Build {
         written?;
         let manifest = Manifest::of_file(partial.path())?;
         Ok((partial, manifest))
+    }
+
+    /// Fails if the dataset has no such columns to partition by, before it is built. Of a label
+    /// table and of a former definition that is seen only afterwards.
+    async fn check_partitions(
+        &self,
+        client: &Client,
+        name: &str,
+        manifest: Option<&Manifest>,
+    ) -> Result<()> {
+        if self.partition_by.is_empty() || self.labels.is_some() || manifest.is_some() {
+            return Ok(());
+        }
+        let request = Request::get(format!("/datasets/{name}"));
+        let dataset: Value = client.send(request).await?.json().await?;
+        let columns = dataset["columns"].as_array().into_iter().flatten();
+        let names = columns.filter_map(|column| column["name"].as_str());
+        check_columns(&names.collect::<Vec<_>>(), &self.partition_by).map(drop)
     }
 
     fn tell(&self, built: &Manifest, json: bool) -> Result<(), Failure> {
