@@ -71,7 +71,7 @@ pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
 /// place.
 fn emptied<'b>(mut list: Vec<Scalar<'_>>) -> Vec<Scalar<'b>> {
     list.clear();
-    list.into_iter().filter_map(|_| None).collect()
+    list.into_iter().map_while(|_| None).collect()
 }
 
 impl Turn {
