@@ -1,6 +1,7 @@
 //! Datasets out of tables: events and label rows as Parquet files, no log and no server.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foretell_state::{Definition, Split};
 use foretell_types::limits::DATASET_EVENT_BYTES;
@@ -72,9 +73,9 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// What it is built of; this reads all files.
-    fn manifest(&self) -> Result<TablesManifest> {
-        let events = self.events.iter().map(|path| TableFile::of(path));
+    /// What it is built of; this reads all files, unless the build has ended.
+    fn manifest(&self, ended: &AtomicBool) -> Result<TablesManifest> {
+        let events = self.events.iter().map(|path| TableFile::of(path, ended));
         let projection = Text {
             name: self.definition.name.clone(),
             text: self.definition.text.clone(),
@@ -84,7 +85,7 @@ impl<'a> Files<'a> {
             (self.key, self.time, self.known_time),
             (self.label_key, self.label_time),
             events.collect::<Result<_>>()?,
-            TableFile::of(self.labels)?,
+            TableFile::of(self.labels, ended)?,
         );
         if let Some(again) = self.again {
             manifest.check(again)?;
@@ -130,10 +131,13 @@ impl<'a> Files<'a> {
         let (columns, threads) = (schema.fields().len(), build.means.threads);
         let partial = Partial::create(out)?;
         let mut writer = TableWriter::create(partial.file()?, out, schema, threads, Style::Table)?;
-        // The files are hashed meanwhile.
+        // The files are hashed meanwhile, and no longer than that if it fails or is interrupted.
+        let ended = AtomicBool::new(false);
         let (written, manifest) = std::thread::scope(|scope| {
-            let manifest = scope.spawn(|| self.manifest());
-            let written = build.write(&mut rows, &mut writer, progress)?;
+            let manifest = scope.spawn(|| self.manifest(&ended));
+            let written = build.write(&mut rows, &mut writer, progress);
+            ended.store(written.is_err(), Ordering::Relaxed);
+            let written = written?;
             let manifest = manifest.join();
             let broken = |_| Error::unavailable("hashing the files was broken off");
             Ok((written, manifest.map_err(broken)??))

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foretell_types::{Error, ErrorKind, Instant, Result, Timestamp};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -11,6 +12,8 @@ use crate::table::Table;
 const FORMAT: u32 = 1;
 /// How a Parquet file begins.
 const PARQUET: &[u8] = b"PAR1";
+/// So much of a file is hashed at once.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 /// What a dataset was built of: enough to build the same bytes again. It stands in the footer of
 /// the dataset's file.
@@ -238,17 +241,13 @@ impl TablesManifest {
         }
     }
 
+    fn files(&self) -> impl Iterator<Item = &TableFile> {
+        self.events.iter().chain([&self.labels])
+    }
+
     /// Fails if a file isn't the one of another manifest.
     pub(crate) fn check(&self, other: &TablesManifest) -> Result<()> {
-        let files = |manifest: &TablesManifest| {
-            let events = manifest.events.iter();
-            events
-                .chain([&manifest.labels])
-                .cloned()
-                .collect::<Vec<_>>()
-        };
-        let (ours, others) = (files(self), files(other));
-        let mut pairs = ours.iter().zip(&others);
+        let mut pairs = self.files().zip(other.files());
         match pairs.find(|(file, other)| file.hash != other.hash) {
             Some((file, _)) => Err(Error::new(
                 ErrorKind::Conflict,
@@ -267,12 +266,22 @@ impl TablesManifest {
 }
 
 impl TableFile {
-    pub(crate) fn of(path: &Path) -> Result<TableFile> {
+    /// Reads a file whole, unless what it is read for has ended.
+    pub(crate) fn of(path: &Path, ended: &AtomicBool) -> Result<TableFile> {
         let failed = |error| Error::io(format_args!("can't read {}", path.display()), error);
-        let file = File::open(path).map_err(failed)?;
+        let mut file = File::open(path).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file).map_err(failed)?;
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            if ended.load(Ordering::Relaxed) {
+                return Err(Error::unavailable("the build was broken off"));
+            }
+            match file.read(&mut piece).map_err(failed)? {
+                0 => break,
+                read => hasher.update(&piece[..read]),
+            };
+        }
         Ok(TableFile {
             path: path.to_owned(),
             bytes,
