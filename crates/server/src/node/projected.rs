@@ -71,11 +71,7 @@ impl Batch {
             let Some(mut found) = found else {
                 return Ok((key, None));
             };
-            if let Some(why) = found.state.failure() {
-                return Err(failed(definition, why));
-            }
-            let values = found.state.outputs(definition, found.as_of);
-            Ok((key, Some(values)))
+            Ok((key, Some(values(definition, &mut found)?)))
         });
         foretell_lake::states_to_arrow(definition, &rows.collect::<Result<Vec<_>>>()?)
     }
@@ -125,28 +121,17 @@ impl Node {
         asked: Vec<(String, StateQuestion)>,
     ) -> Result<Batch> {
         let (keys, questions): (Vec<String>, Vec<StateQuestion>) = asked.into_iter().unzip();
-        loop {
-            let (projection, asks) = self.ready(name, &questions).await?;
-            let clock = self.now().as_nanos();
-            let (of, keys) = (projection.clone(), keys.clone());
-            let found = blocking(move || {
-                let pairs = keys.into_iter().zip(asks);
+        let (projection, found) = self
+            .asked(name, &questions, move |projection, asks, clock| {
+                let pairs = keys.iter().zip(asks);
                 let found = pairs.map(|(key, ask)| {
-                    let found = of.state(&key, &ask, clock)?;
-                    Ok((key, ask, found))
+                    let found = projection.state(key, ask, clock)?;
+                    Ok((key.clone(), ask.clone(), found))
                 });
                 found.collect::<Result<Vec<_>>>()
-            });
-            match found.await {
-                Err(_) if projection.is_discarded() => {}
-                found => {
-                    return Ok(Batch {
-                        projection,
-                        found: found?,
-                    });
-                }
-            }
-        }
+            })
+            .await?;
+        Ok(Batch { projection, found })
     }
 
     /// What differs in the state of a key between two questions; of a field, with the events that
@@ -170,10 +155,7 @@ impl Node {
                 return Ok((side, "null".to_owned()));
             };
             let mut found = found.clone();
-            if let Some(why) = found.state.failure() {
-                return Err(failed(definition, why));
-            }
-            let values = found.state.outputs(definition, found.as_of);
+            let values = values(definition, &mut found)?;
             let mut side = moment(definition, ask);
             side.extend(folded(&found));
             Ok((Value::Object(side), definition.to_json(&values)))
@@ -209,7 +191,7 @@ impl Node {
         .await
     }
 
-    /// What the projection answers, or the one that takes its place meanwhile.
+    /// What the projection answers to questions about one key.
     async fn answers(
         &self,
         name: &str,
@@ -217,24 +199,39 @@ impl Node {
         questions: &[StateQuestion],
         why: Option<&Field>,
     ) -> Result<Answers> {
+        let (key, why) = (key.to_owned(), why.cloned());
+        let (projection, (asks, found)) = self
+            .asked(name, questions, move |projection, asks, clock| {
+                let column = match &why {
+                    Some(field) => Some(column(projection.definition(), field)?),
+                    None => None,
+                };
+                let found = projection.states(&key, asks, clock, column)?;
+                Ok((asks.to_vec(), found))
+            })
+            .await?;
+        Ok(Answers {
+            projection,
+            asks,
+            found,
+        })
+    }
+
+    /// What the projection answers, or the one that takes its place meanwhile.
+    async fn asked<T: Send + 'static>(
+        &self,
+        name: &str,
+        questions: &[StateQuestion],
+        work: impl Fn(&Projection, &[Ask], i64) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<(Arc<Projection>, T)> {
+        let work = Arc::new(work);
         loop {
             let (projection, asks) = self.ready(name, questions).await?;
-            let column = match why {
-                Some(field) => Some(column(projection.definition(), field)?.clone()),
-                None => None,
-            };
-            let (clock, key) = (self.now().as_nanos(), key.to_owned());
-            let (asked, waiting) = (projection.clone(), asks.clone());
-            let found = blocking(move || asked.states(&key, &waiting, clock, column.as_ref()));
-            match found.await {
+            let clock = self.now().as_nanos();
+            let (asked, work) = (projection.clone(), work.clone());
+            match blocking(move || work(&asked, &asks, clock)).await {
                 Err(_) if projection.is_discarded() => {}
-                found => {
-                    return Ok(Answers {
-                        projection,
-                        asks,
-                        found: found?,
-                    });
-                }
+                found => return Ok((projection, found?)),
             }
         }
     }
@@ -420,11 +417,9 @@ fn folded(found: &Found) -> Map<String, Value> {
 }
 
 fn described(definition: &Definition, mut found: Found, ask: &Ask) -> Result<Projected> {
-    let values = found.state.outputs(definition, found.as_of);
-    let error = found.state.failure().map(|why| failed(definition, why));
-    let state = match error {
-        Some(_) => None,
-        None => Some(explain::raw(definition.to_json(&values))?),
+    let (state, error) = match values(definition, &mut found) {
+        Ok(values) => (Some(explain::raw(definition.to_json(&values))?), None),
+        Err(error) => (None, Some(error.message().to_owned())),
     };
     let mut told = moment(definition, ask);
     told.extend(folded(&found));
@@ -437,16 +432,20 @@ fn described(definition: &Definition, mut found: Found, ask: &Ask) -> Result<Pro
         not_numbers: not_numbers
             .map(|(name, count)| (name.to_owned(), Value::from(count)))
             .collect(),
-        error: error.map(|error| error.message().to_owned()),
+        error,
         why: None,
     })
 }
 
-fn failed(definition: &Definition, why: &str) -> Error {
-    Error::invalid(format!(
-        "projection {}: fold failed {why}: mend the function and define the projection anew",
-        definition.name
-    ))
+/// The columns of a state. Fails if the projection's function did.
+fn values(definition: &Definition, found: &mut Found) -> Result<Vec<Scalar<'static>>> {
+    if let Some(why) = found.state.failure() {
+        return Err(Error::invalid(format!(
+            "projection {}: fold failed {why}: mend the function and define the projection anew",
+            definition.name
+        )));
+    }
+    Ok(found.state.outputs(definition, found.as_of))
 }
 
 impl Projected {
