@@ -1,8 +1,8 @@
 use crate::kernel::{Function, TimeUnit, Window};
 use crate::{Expr, Extractor, Input, Scalar, ValueType};
 
-/// A projection by SQL aggregates or a function, compiled: which events touch which keys, what is kept of them,
-/// and what is told of that. The row driver and the column driver run the same.
+/// A projection by SQL aggregates or a function, compiled: which events touch which keys, what is
+/// kept of them, and what is told of that. The row driver and the column driver run the same.
 #[derive(Clone, Debug)]
 pub struct Definition {
     pub name: String,

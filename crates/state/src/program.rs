@@ -14,7 +14,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use foretell_types::Timestamp;
-use foretell_types::limits::{FOLD_MEMORY_BYTES, FOLD_STATE_BYTES, FOLD_STEPS};
+use foretell_types::limits::{
+    FOLD_ENGINES, FOLD_MEMORY_BYTES, FOLD_STACK_BYTES, FOLD_STATE_BYTES, FOLD_STEPS,
+};
 use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::{Array, CatchResultExt, CaughtError, Context, Ctx, Exception, Function};
 use rquickjs::{Persistent, Runtime};
@@ -28,10 +30,6 @@ const STRICT: &str = "'use strict';";
 const LINES_BEFORE: u64 = 2;
 /// The engine looks whether a call has gone on for too long after so many steps.
 const STEPS_AT_ONCE: usize = 10_000;
-/// Of the thread's stack.
-const STACK_BYTES: usize = 512 * 1024;
-/// Engines that a thread keeps, one for each function that it calls.
-const ENGINES: usize = 4;
 
 /// A function. It is compiled by each thread that calls it.
 #[derive(Clone)]
@@ -114,7 +112,7 @@ impl Program {
         };
         KEPT.with_borrow_mut(|kept| {
             kept.retain(|(text, _)| text.strong_count() > 0);
-            if kept.len() == ENGINES {
+            if kept.len() == FOLD_ENGINES {
                 kept.remove(0);
             }
             kept.push((Arc::downgrade(&self.0), engine));
@@ -157,7 +155,7 @@ impl Engine {
         let failed = |error: rquickjs::Error| text.fault(error.to_string());
         let runtime = Runtime::new().map_err(failed)?;
         runtime.set_memory_limit(FOLD_MEMORY_BYTES);
-        runtime.set_max_stack_size(STACK_BYTES);
+        runtime.set_max_stack_size(FOLD_STACK_BYTES);
         let looks = Rc::new(Cell::new(0));
         let looked = looks.clone();
         runtime.set_interrupt_handler(Some(Box::new(move || {

@@ -339,6 +339,10 @@ limits! {
     FOLD_STEPS = 10_000_000, "steps";
     /// Memory of a projection's function, in each thread that calls it.
     FOLD_MEMORY_BYTES = 64 * 1024 * 1024, "bytes";
+    /// How deep the calls of a projection's function go, on the stack of the thread.
+    FOLD_STACK_BYTES = 512 * 1024, "bytes";
+    /// Functions of projections that a thread keeps compiled.
+    FOLD_ENGINES = 4, "functions";
     /// The state that a projection's function returns.
     FOLD_STATE_BYTES = 1024 * 1024, "bytes";
     /// Values that collect and nth_last keep.
