@@ -38,7 +38,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 
 const USAGE: &str = "\
 usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)
-       foretell-bench log [--quick] [--results DIR]
+       foretell-bench log [--quick] [--only threads|task|batches|latency|disk|scan|streams|following] [--without PEER]... [--results DIR]
        foretell-bench delivery [--quick] [--long] [--only drain|latency|many|faults] [--results DIR]   (FORETELL_BIN too)
        foretell-bench dataset [--quick] [--data DIR] [--without PEER]... [--results DIR]   (FORETELL_BIN too)
        foretell-bench projection [--quick] [--results DIR]
@@ -75,8 +75,8 @@ struct Options {
     quick: bool,
     /// More events wait in each of many subscriptions.
     long: bool,
-    /// One part of the bench of delivery; then no results are written.
-    only: Option<delivery::Part>,
+    /// One part of the bench; then no results are written.
+    only: Option<String>,
     /// A folder with events and labels, in place of made ones.
     data: Option<PathBuf>,
     /// Peers that are left out.
@@ -100,7 +100,7 @@ impl Options {
                 "dataset" if bench.is_none() => bench = Some(Bench::Dataset),
                 "--data" => data = Some(PathBuf::from(arguments.next()?)),
                 "--long" => long = true,
-                "--only" => only = Some(delivery::Part::from_name(&arguments.next()?)?),
+                "--only" => only = Some(arguments.next()?),
                 "--quick" => quick = true,
                 "--without" => without.push(arguments.next()?),
                 "--results" => results = arguments.next()?.into(),
@@ -108,14 +108,25 @@ impl Options {
             }
         }
         let bench = bench?;
-        if !without.is_empty() && !matches!(bench, Bench::LogServer | Bench::Dataset) {
+        if !without.is_empty() && !matches!(bench, Bench::Log | Bench::LogServer | Bench::Dataset)
+        {
             return None;
         }
         if data.is_some() && !matches!(bench, Bench::Dataset) {
             return None;
         }
-        if (long || only.is_some()) && !matches!(bench, Bench::Delivery) {
+        if long && !matches!(bench, Bench::Delivery) {
             return None;
+        }
+        if let Some(only) = &only {
+            let known = match bench {
+                Bench::Log => log::Part::from_name(only).is_some(),
+                Bench::Delivery => delivery::Part::from_name(only).is_some(),
+                _ => false,
+            };
+            if !known {
+                return None;
+            }
         }
         Some(Options {
             bench,
@@ -137,7 +148,8 @@ fn run(options: &Options) -> Result<()> {
             "publish"
         }
         Bench::Log => {
-            log::run(options.quick, &mut results)?;
+            let only = options.only.as_deref().and_then(log::Part::from_name);
+            log::run(options.quick, only, &options.without, &mut results)?;
             "log"
         }
         Bench::Memory => {
@@ -181,7 +193,9 @@ fn delivering(options: &Options, results: &mut Results) -> Result<()> {
         .enable_all()
         .build()?;
     let (quick, long) = (options.quick, options.long);
-    runtime.block_on(delivery::run(quick, long, options.only, results))
+    let only = options.only.as_deref();
+    let only = only.and_then(delivery::Part::from_name);
+    runtime.block_on(delivery::run(quick, long, only, results))
 }
 
 fn projecting(quick: bool, results: &mut Results) -> Result<()> {

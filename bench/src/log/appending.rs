@@ -16,16 +16,17 @@ const BATCH: usize = 512;
 /// The bytes that one event takes as JSON.
 const EVENT_BYTES: usize = 256;
 
-pub fn many_threads(plan: Plan, results: &mut Results) -> Result<()> {
+pub fn many_threads(plan: Plan, without: &[String], results: &mut Results) -> Result<()> {
     for streams in [FEW_STREAMS, MANY_STREAMS] {
         let what = format!("conditional append, {IN_FLIGHT} threads, {streams} streams");
-        let mut contenders = [
+        let mut contenders = vec![
             contender(ours::KIND, None),
             contender(tephra::KIND, Some(RatioAtLeast(1.0))),
             contender(raw::KIND, Some(RatioAtLeast(0.9))),
             contender(umadb::KIND, Some(RatioAtLeast(2.5))),
             contender(fjall::KIND, None),
         ];
+        leave_out(&mut contenders, without);
         in_turn(&what, plan.passes, &mut contenders, results, |engine| {
             let streams = if streams == MANY_STREAMS && plan.fill_streams {
                 fill_each(engine, streams)?
@@ -39,13 +40,14 @@ pub fn many_threads(plan: Plan, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-pub fn one_async_task(plan: Plan, results: &mut Results) -> Result<()> {
+pub fn one_async_task(plan: Plan, without: &[String], results: &mut Results) -> Result<()> {
     let what = format!("conditional append, one task, {IN_FLIGHT} in flight");
-    let mut contenders = [
+    let mut contenders = vec![
         contender(ours::KIND, None),
         contender(tephra::KIND, Some(RatioAtLeast(1.5))),
         contender(raw::KIND, None),
     ];
+    leave_out(&mut contenders, without);
     in_turn(&what, plan.passes, &mut contenders, results, |engine| {
         let streams = Streams::empty(FEW_STREAMS);
         one_task(engine, load(plan, IN_FLIGHT, 1, streams))
@@ -54,17 +56,18 @@ pub fn one_async_task(plan: Plan, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-pub fn batches(plan: Plan, results: &mut Results) -> Result<()> {
+pub fn batches(plan: Plan, without: &[String], results: &mut Results) -> Result<()> {
     for (writers, goals) in [(1, true), (8, false)] {
         let goal = |value| goals.then_some(RatioAtLeast(value));
         let plural = if writers == 1 { "" } else { "s" };
         let what = format!("batches of {BATCH}, {writers} thread{plural}");
-        let mut contenders = [
+        let mut contenders = vec![
             contender(ours::KIND, None),
             contender(tephra::KIND, goal(1.2)),
             contender(raw::KIND, None),
             contender(umadb::KIND, goal(8.0)),
         ];
+        leave_out(&mut contenders, without);
         in_turn(&what, plan.passes, &mut contenders, results, |engine| {
             let streams = Streams::empty(FEW_STREAMS);
             threads(engine, load(plan, writers, BATCH, streams))
@@ -108,6 +111,12 @@ pub fn latency(plan: Plan, results: &mut Results) -> Result<()> {
 
 fn contender(kind: Kind, goal: Option<Goal>) -> Contender<Kind, Measured> {
     Contender::new(kind.name, kind, goal)
+}
+
+/// By the first word of a peer's name.
+fn leave_out(contenders: &mut Vec<Contender<Kind, Measured>>, without: &[String]) {
+    let is_out = |name: &str| without.iter().any(|peer| name.split(' ').next() == Some(peer));
+    contenders.retain(|contender| !is_out(contender.name));
 }
 
 /// Each pass opens an engine on a folder of its own.

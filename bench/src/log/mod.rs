@@ -64,33 +64,85 @@ const FULL: Plan = Plan {
     hot_streams: 5_000,
 };
 
-pub fn run(quick: bool, results: &mut Results) -> Result<()> {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    Threads,
+    Task,
+    Batches,
+    Latency,
+    Disk,
+    Scan,
+    Streams,
+    Following,
+}
+
+impl Part {
+    pub fn from_name(name: &str) -> Option<Part> {
+        Some(match name {
+            "threads" => Part::Threads,
+            "task" => Part::Task,
+            "batches" => Part::Batches,
+            "latency" => Part::Latency,
+            "disk" => Part::Disk,
+            "scan" => Part::Scan,
+            "streams" => Part::Streams,
+            "following" => Part::Following,
+            _ => return None,
+        })
+    }
+}
+
+pub fn run(
+    quick: bool,
+    only: Option<Part>,
+    without: &[String],
+    results: &mut Results,
+) -> Result<()> {
+    let wanted = |part| only.is_none_or(|only| only == part);
     let plan = if quick { QUICK } else { FULL };
-    {
+    if wanted(Part::Threads) || wanted(Part::Task) || wanted(Part::Batches) {
         // Spinning processes would hold up those peers whose syncs change metadata.
         let awake = Awake::asked();
-        appending::many_threads(plan, results)?;
-        appending::one_async_task(plan, results)?;
-        appending::batches(plan, results)?;
+        if wanted(Part::Threads) {
+            appending::many_threads(plan, without, results)?;
+        }
+        if wanted(Part::Task) {
+            appending::one_async_task(plan, without, results)?;
+        }
+        if wanted(Part::Batches) {
+            appending::batches(plan, without, results)?;
+        }
         let note = awake.map(|awake| awake.note("appending by many"));
         results.note(note.unwrap_or_else(|| {
             "the processors were not kept awake while appending by many was measured".to_owned()
         }));
     }
-    {
+    if wanted(Part::Latency) {
         let awake = Awake::start();
         appending::latency(plan, results)?;
         results.note(awake.note("appending by one"));
     }
-    disk::run(plan, results)?;
-    reading::open_and_scan(plan, results)?;
-    reading::hot_streams(plan, results)?;
-    following::followers(plan, results)?;
+    if wanted(Part::Disk) {
+        disk::run(plan, results)?;
+    }
+    if wanted(Part::Scan) {
+        reading::open_and_scan(plan, results)?;
+    }
+    if wanted(Part::Streams) {
+        reading::hot_streams(plan, results)?;
+    }
+    if wanted(Part::Following) {
+        following::followers(plan, results)?;
+    }
     results.note(format!(
         "medians of {} passes of {:?}, engines in turn, each pass on a new folder; an event is 256 bytes of JSON",
         plan.passes, plan.measured
     ));
     compare::note(results);
+    if !without.is_empty() {
+        let without = without.join(", ");
+        results.note(format!("appending was measured without {without}"));
+    }
     results.note("appends are conditional: on the revision of a stream (Foretell, fjall), or on no event of its tag since the writer's last position (tephra, umadb-core); the raw writer checks nothing");
     results.note(if plan.fill_streams {
         "of the 1,000,000 streams, each has an event before the measure"
