@@ -1,7 +1,9 @@
 //! The way of answers from the writer to who appends.
 //!
-//! Threads that wait for appends of one group all sleep on one word, so that the writer wakes them
-//! with one system call: a call for each would cost more than everything else that it does.
+//! Of the threads that wait for appends of one group, the first sleeps on a word of the writer's
+//! and all others on a second one. The writer wakes the first, with one system call, and goes on;
+//! the first wakes the others. To wake a thread costs more than to write its event, and the
+//! writer's time is what everyone waits for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,28 +14,72 @@ use parking_lot::Mutex;
 
 use crate::append::{Appended, Encoded};
 
-/// Counts the groups that were answered. A thread that waits for a group sleeps on the word of its
+/// Counts the groups that were answered. A thread that waits for a group sleeps at the gate of its
 /// parity.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// The last group of each parity.
-    last: [AtomicU32; 2],
-    sleeping: [AtomicU32; 2],
+    gates: [Gate; 2],
     /// The group that takes what is appended now, unless it is full.
     taking: AtomicU32,
+}
+
+/// Where threads sleep until a group was answered.
+#[derive(Debug, Default)]
+struct Gate {
+    /// The last group that was answered. The herald sleeps on it.
+    last: AtomicU32,
+    /// A thread is the herald: it wakes the others whenever it wakes.
+    has_herald: AtomicBool,
+    /// How often a herald woke. The others sleep on it.
+    heralded: AtomicU32,
+    others: AtomicU32,
+}
+
+impl Gate {
+    fn is_answered(&self, group: u32) -> bool {
+        let last = self.last.load(Ordering::SeqCst);
+        last.wrapping_sub(group).cast_signed() >= 0
+    }
+
+    /// Sleeps until something has happened, unless `ready` says that there is no need to.
+    fn sleep(&self, ready: impl Fn() -> bool) {
+        // Read before anything is asked: what happens after that changes them, and who is about to
+        // sleep doesn't.
+        let last = self.last.load(Ordering::SeqCst);
+        let heralded = self.heralded.load(Ordering::SeqCst);
+        if self.has_herald.swap(true, Ordering::SeqCst) {
+            self.others.fetch_add(1, Ordering::SeqCst);
+            if !ready() {
+                atomic_wait::wait(&self.heralded, heralded);
+            }
+            self.others.fetch_sub(1, Ordering::SeqCst);
+            return;
+        }
+        if !ready() {
+            atomic_wait::wait(&self.last, last);
+        }
+        self.has_herald.store(false, Ordering::SeqCst);
+        self.heralded.fetch_add(1, Ordering::SeqCst);
+        if self.others.load(Ordering::SeqCst) > 0 {
+            atomic_wait::wake_all(&self.heralded);
+        }
+    }
 }
 
 impl Default for Answered {
     fn default() -> Answered {
         Answered {
-            last: [AtomicU32::new(0), AtomicU32::new(0)],
-            sleeping: [AtomicU32::new(0), AtomicU32::new(0)],
+            gates: Default::default(),
             taking: AtomicU32::new(1),
         }
     }
 }
 
 impl Answered {
+    fn gate(&self, group: u32) -> &Gate {
+        &self.gates[(group % 2) as usize]
+    }
+
     /// The group that is taken together now; what comes later is for the next.
     pub fn take(&self) -> u32 {
         self.taking.fetch_add(1, Ordering::SeqCst)
@@ -41,25 +87,19 @@ impl Answered {
 
     /// A group was answered: wakes who waits for it.
     pub fn tell(&self, group: u32) {
-        let parity = (group % 2) as usize;
-        self.last[parity].store(group, Ordering::SeqCst);
-        // Who is about to sleep sees the word changed and doesn't.
-        if self.sleeping[parity].load(Ordering::SeqCst) > 0 {
-            atomic_wait::wake_all(&self.last[parity]);
+        let gate = self.gate(group);
+        gate.last.store(group, Ordering::SeqCst);
+        if gate.has_herald.load(Ordering::SeqCst) {
+            atomic_wait::wake_all(&gate.last);
         }
     }
 
     /// Sleeps until a group was answered, or `ready` says that there is no need to.
     fn wait(&self, group: u32, ready: impl Fn() -> bool) {
-        let parity = (group % 2) as usize;
-        loop {
-            let seen = self.last[parity].load(Ordering::SeqCst);
-            if ready() || seen.wrapping_sub(group).cast_signed() >= 0 {
-                return;
-            }
-            self.sleeping[parity].fetch_add(1, Ordering::SeqCst);
-            atomic_wait::wait(&self.last[parity], seen);
-            self.sleeping[parity].fetch_sub(1, Ordering::SeqCst);
+        let gate = self.gate(group);
+        let no_need = || ready() || gate.is_answered(group);
+        while !no_need() {
+            gate.sleep(no_need);
         }
     }
 }
@@ -190,4 +230,40 @@ fn stopped() -> Error {
     Error::unavailable(
         "the log's writer has stopped: whether the append happened is only known after the log is opened anew",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// Each group is told once, while some of those who wait for it sleep and others are about to:
+    /// who isn't woken then, waits for ever.
+    #[test]
+    fn everyone_wakes() {
+        const WAITING: usize = 8;
+        const GROUPS: u32 = 20_000;
+        let answered = Answered::default();
+        let arrived = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..WAITING {
+                scope.spawn(|| {
+                    for group in 1..=GROUPS {
+                        arrived.fetch_add(1, Ordering::SeqCst);
+                        answered.wait(group, || false);
+                    }
+                });
+            }
+            for group in 1..=GROUPS as usize {
+                // From the one who comes first to the last of all: any of them may be the herald.
+                let least = (group - 1) * WAITING + 1 + group % WAITING;
+                while arrived.load(Ordering::SeqCst) < least {
+                    std::thread::yield_now();
+                }
+                answered.tell(answered.take());
+            }
+        });
+        assert_eq!(arrived.into_inner(), WAITING * GROUPS as usize);
+    }
 }
