@@ -34,14 +34,73 @@ pub(crate) enum Named {
 pub(crate) type Key = [u8; 12];
 
 pub(crate) fn key(named: Named, topic: u32, text: &str, seed: u64) -> Key {
-    let mut bytes = Vec::with_capacity(text.len() + 5);
-    bytes.extend_from_slice(&topic.to_le_bytes());
-    bytes.push(named as u8);
-    bytes.extend_from_slice(text.as_bytes());
-    let hash = xxh3_128_with_seed(&bytes, seed).to_be_bytes();
+    let mut short = [0; 128];
+    let mut long = Vec::new();
+    let length = text.len() + 5;
+    // Almost all are short.
+    let bytes = if length <= short.len() {
+        &mut short[..length]
+    } else {
+        long.resize(length, 0);
+        &mut long[..]
+    };
+    bytes[..4].copy_from_slice(&topic.to_le_bytes());
+    bytes[4] = named as u8;
+    bytes[5..].copy_from_slice(text.as_bytes());
+    let hash = xxh3_128_with_seed(bytes, seed).to_be_bytes();
     let mut key = [0; 12];
     key.copy_from_slice(&hash[..12]);
     key
+}
+
+/// The first bytes of a key, as a number.
+fn head(key: &Key) -> u64 {
+    key.first_chunk()
+        .map_or(0, |head| u64::from_be_bytes(*head))
+}
+
+/// Where among so many keys from one to another this one lies, if they are spread evenly: keys are
+/// hashes.
+fn share(from: u64, key: u64, until: u64, count: usize) -> usize {
+    let (part, whole) = (key.saturating_sub(from), until.saturating_sub(from));
+    let share = (part >> 32).saturating_mul(count as u64) / (whole >> 32).max(1);
+    share as usize
+}
+
+/// The first of so many for which something doesn't hold that holds for all before; it is looked
+/// for from a guess on, in steps that grow.
+fn partition_near(count: usize, guess: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high, mut step) = (0, count, 1);
+    let mut at = guess.min(count.saturating_sub(1));
+    if count > 0 && holds(at) {
+        low = at + 1;
+        while low + step < count {
+            at = low + step;
+            if !holds(at) {
+                high = at;
+                break;
+            }
+            (low, step) = (at + 1, step * 2);
+        }
+    } else {
+        high = at;
+        while high > step {
+            at = high - step;
+            if holds(at) {
+                low = at + 1;
+                break;
+            }
+            (high, step) = (at, step * 2);
+        }
+    }
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        match holds(middle) {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    low
 }
 
 /// What a run knows of a key.
@@ -248,29 +307,28 @@ impl Run {
     }
 
     pub fn find(&self, key: &Key) -> Result<Option<Entry>> {
-        let pages = &self.meta.pages;
-        let Some(page) = pages
-            .partition_point(|(first, _)| first <= key)
-            .checked_sub(1)
-        else {
-            return Ok(None);
-        };
         if !self.may_hold(key)? {
             return Ok(None);
         }
-        let piece = self.file.piece(pages[page].1)?;
-        let entries = piece.bytes.len() / ENTRY_BYTES;
-        let (mut low, mut high) = (0, entries);
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            let mut take = Take(&piece.bytes[middle * ENTRY_BYTES..]);
-            match Entry::take(&mut take) {
-                Some((found, entry)) if found == *key => return Ok(Some(entry)),
-                Some((found, _)) if found < *key => low = middle + 1,
-                _ => high = middle,
-            }
-        }
-        Ok(None)
+        let pages = &self.meta.pages;
+        let guess = share(0, head(key), u64::MAX, pages.len());
+        let behind = partition_near(pages.len(), guess, |page| pages[page].0 <= *key);
+        let Some((first, chunk)) = behind.checked_sub(1).map(|page| pages[page]) else {
+            return Ok(None);
+        };
+        let end = pages.get(behind).map_or(u64::MAX, |(next, _)| head(next));
+        let piece = self.file.piece(chunk)?;
+        let entries = piece.bytes.as_chunks::<ENTRY_BYTES>().0;
+        let guess = share(head(&first), head(key), end, entries.len());
+        let at = partition_near(entries.len(), guess, |at| {
+            entries[at][..key.len()] < key[..]
+        });
+        let entry = entries
+            .get(at)
+            .and_then(|entry| Entry::take(&mut Take(entry)));
+        Ok(entry
+            .filter(|(found, _)| found == key)
+            .map(|(_, entry)| entry))
     }
 
     fn may_hold(&self, key: &Key) -> Result<bool> {
@@ -597,5 +655,20 @@ impl Run {
             .iter()
             .map(|chunk| u64::from_le_bytes(*chunk));
         Ok(Some((found.first, hashes.collect())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_guess_leads_to_the_partition_point(count in 0usize..300, point in 0usize..301, guess in 0usize..400) {
+            let point = point.min(count);
+            prop_assert_eq!(partition_near(count, guess, |at| at < point), point);
+        }
     }
 }
