@@ -12,7 +12,7 @@ use crate::log::Shared;
 use crate::sealed::{Candidates, Piece, Run, Sealed, SealedSegment, Source};
 
 /// Bytes read at once when reading on, and when picking single events.
-const SCAN_BYTES: usize = 256 * 1024;
+const SCAN_BYTES: usize = 128 * 1024;
 const PICK_BYTES: usize = 4 * 1024;
 /// How many places are taken from the index in memory at once.
 const PLACES_AT_ONCE: u64 = 1_024;
@@ -575,6 +575,7 @@ impl Reader {
         bytes.unwrap_or(&[])
     }
 
+    #[inline]
     fn decode(&self, position: u64, checked: bool) -> Result<EventRef<'_>> {
         let here = |error: Error| {
             error.context(format_args!(

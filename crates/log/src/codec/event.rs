@@ -240,10 +240,12 @@ fn damaged() -> Error {
 }
 
 impl<'a> EventRef<'a> {
+    #[inline(always)]
     pub(crate) fn read(frame: &Frame<'a>) -> Result<EventRef<'a>> {
         EventRef::decode(frame).ok_or_else(damaged)
     }
 
+    #[inline(always)]
     fn decode(frame: &Frame<'a>) -> Option<EventRef<'a>> {
         let body = frame.body;
         let fixed: &[u8; FIXED] = body.first_chunk()?;

@@ -90,6 +90,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Reads the frame at the begin of `bytes`; what follows it is left alone.
+    #[inline(always)]
     pub fn read(bytes: &'a [u8]) -> Result<Frame<'a>> {
         let frame = Frame::unchecked(bytes)?;
         if checksum(frame.bytes)
@@ -101,6 +102,7 @@ impl<'a> Frame<'a> {
     }
 
     /// As [`Frame::read`], for one whose checksum, or that of what holds it, was looked at.
+    #[inline(always)]
     pub fn unchecked(bytes: &'a [u8]) -> Result<Frame<'a>> {
         let length =
             Frame::claimed_bytes(bytes).ok_or_else(|| damaged("a frame's length is wrong"))?;
