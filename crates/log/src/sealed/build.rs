@@ -192,10 +192,7 @@ impl RunWriter {
             self.meta.filter.1.push(self.writer.put_as_is(chunk)?);
         }
         let footer = self.meta.put();
-        Ok(Run {
-            file: self.writer.finish(&footer)?,
-            meta: self.meta,
-        })
+        Ok(Run::new(self.writer.finish(&footer)?, self.meta))
     }
 }
 

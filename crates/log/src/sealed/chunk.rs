@@ -464,25 +464,40 @@ impl ChunkFile {
 
     /// Brings blocks of frames that lie side by side into the cache, by one read.
     pub fn fetch(&self, blocks: &[Chunk]) -> Result<()> {
-        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
-            return Ok(());
-        };
-        if self.cache.get(self.number, first.offset).is_some() {
+        let first = blocks.first();
+        if first.is_some_and(|first| self.cache.get(self.number, first.offset).is_some()) {
             return Ok(());
         }
+        self.read_side_by_side(blocks, &mut |chunk, bytes| {
+            let piece = self.frames(chunk, bytes)?;
+            self.cache.insert(self.number, chunk.offset, &piece);
+            Ok(())
+        })
+    }
+
+    /// The contents of chunks that lie side by side, from the file by one read.
+    pub fn read_side_by_side(
+        &self,
+        chunks: &[Chunk],
+        take: &mut dyn FnMut(Chunk, Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else {
+            return Ok(());
+        };
         let end = last.offset.saturating_add(u64::from(last.bytes));
         let Some(bytes) = end.checked_sub(first.offset).filter(|_| end <= self.bytes) else {
-            return Err(self.damage(first.offset, "a block lies beyond the end of the file"));
+            return Err(self.damage(first.offset, "a chunk lies beyond the end of the file"));
         };
         let mut buffer = vec![0; bytes as usize];
         let count = self.read_at(&mut buffer, first.offset)?;
         buffer.truncate(count);
-        for chunk in blocks {
+        for chunk in chunks {
             let from = chunk.offset.saturating_sub(first.offset) as usize;
-            let raw = buffer.get(from..from + chunk.bytes as usize);
-            let bytes = unpack(&self.body, self.salt, *chunk, raw.unwrap_or(&[]))?;
-            let piece = self.frames(*chunk, bytes)?;
-            self.cache.insert(self.number, chunk.offset, &piece);
+            let raw = buffer.get(from..from.saturating_add(chunk.bytes as usize));
+            take(
+                *chunk,
+                unpack(&self.body, self.salt, *chunk, raw.unwrap_or(&[]))?,
+            )?;
         }
         Ok(())
     }

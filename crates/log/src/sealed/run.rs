@@ -2,7 +2,7 @@
 //! type and tag are, and each stream's events once more, side by side. Runs hold nothing of their
 //! own: they can be built anew from the segments. Byte layout: docs/format.md.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foretell_types::limits::SMALL_TOPIC_EVENTS;
 use foretell_types::{Query, QueryItem, Result};
@@ -281,9 +281,17 @@ pub(crate) enum Candidates {
 pub(crate) struct Run {
     pub file: ChunkFile,
     pub meta: RunMeta,
+    /// The filter of a run that isn't merged, once it was asked. Many such runs wait for merging
+    /// while much is appended, and each append asks all of them.
+    filter: OnceLock<Vec<u8>>,
 }
 
 impl Run {
+    pub fn new(file: ChunkFile, meta: RunMeta) -> Run {
+        let filter = OnceLock::new();
+        Run { file, meta, filter }
+    }
+
     pub fn name(segments: (u64, u64)) -> String {
         format!("{:010}-{:010}.run", segments.0, segments.1)
     }
@@ -296,7 +304,7 @@ impl Run {
         if meta.segments != segments {
             return Err(file.damage(0, "it is another run than its name says"));
         }
-        Ok(Run { file, meta })
+        Ok(Run::new(file, meta))
     }
 
     /// The positions of a topic that it covers.
@@ -337,11 +345,32 @@ impl Run {
             return Ok(true);
         }
         let (chunk, at) = filter::place(key, *bytes);
-        let piece = self.file.piece(chunks[chunk])?;
-        filter::may_hold(key, &piece.bytes, at).ok_or_else(|| {
+        let may_hold = if self.meta.level == 0 {
+            filter::may_hold(key, self.filter()?, chunk * filter::CHUNK_BYTES + at)
+        } else {
+            filter::may_hold(key, &self.file.piece(chunks[chunk])?.bytes, at)
+        };
+        may_hold.ok_or_else(|| {
             self.file
                 .damage(chunks[chunk].offset, "a filter is cut short")
         })
+    }
+
+    /// The whole filter.
+    fn filter(&self) -> Result<&[u8]> {
+        if let Some(filter) = self.filter.get() {
+            return Ok(filter);
+        }
+        let mut filter = Vec::with_capacity(self.meta.filter.1.len() * filter::CHUNK_BYTES);
+        self.file
+            .read_side_by_side(&self.meta.filter.1, &mut |chunk, bytes| {
+                if filter.len() % filter::CHUNK_BYTES != 0 {
+                    return Err(self.file.damage(chunk.offset, "a filter is cut short"));
+                }
+                filter.extend_from_slice(&bytes);
+                Ok(())
+            })?;
+        Ok(self.filter.get_or_init(|| filter))
     }
 
     /// The posting list of an entry, packed.
