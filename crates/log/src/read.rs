@@ -583,7 +583,8 @@ impl Reader {
                 self.topic
             ))
         };
-        let read = if checked {
+        // A sealed block has a checksum of its own.
+        let read = if checked || matches!(self.held, Held::Piece(..)) {
             Frame::unchecked
         } else {
             Frame::read

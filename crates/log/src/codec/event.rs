@@ -411,6 +411,21 @@ impl<'a> EventRef<'a> {
 
     /// Appends the event as [`cloudevents::recorded_to_json`] writes it.
     pub fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
+        self.view(|view, extensions, place| {
+            cloudevents::write_placed(out, view, extensions, place);
+        })
+    }
+
+    /// The event taken apart, for who writes it in some form: what it was published with, its
+    /// extension attributes, and what recording added.
+    pub fn view<T>(
+        &self,
+        write: impl FnOnce(
+            &View<'_>,
+            std::vec::IntoIter<(&str, ExtensionView<'_>)>,
+            cloudevents::Place,
+        ) -> T,
+    ) -> Result<T> {
         // Bytes that are masked are the exception.
         let unmasked = (self.mask != 0).then(|| self.stored_data());
         let bytes = unmasked.as_deref().unwrap_or(self.data);
@@ -439,8 +454,7 @@ impl<'a> EventRef<'a> {
             recorded_time: self.recorded_time(),
             erased: self.erased,
         };
-        cloudevents::write_placed(out, &view, extensions.into_iter(), place);
-        Ok(())
+        Ok(write(&view, extensions.into_iter(), place))
     }
 
     /// The event with its own memory; without data that is encrypted.
