@@ -7,6 +7,7 @@ mod build;
 mod cache;
 mod dataset;
 mod describe;
+mod events;
 mod extract;
 mod files;
 mod fold;
@@ -34,6 +35,7 @@ mod write;
 pub use cache::ColumnCache;
 pub use dataset::{LogBuild, LogColumns, SchemaColumn};
 pub use describe::{ColumnDescription, Description, Distribution, Leak};
+pub use events::EventsToArrow;
 pub use files::{Built, Files};
 pub use fold::Progress;
 pub use manifest::{

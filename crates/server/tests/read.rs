@@ -3,9 +3,194 @@
 
 mod support;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::{TimestampNanosecondType, UInt64Type};
+use arrow_array::{Array, RecordBatch};
 use axum::body::Body;
+use base64::Engine;
+use foretell_types::Timestamp;
 use serde_json::{Value, json};
 use support::{Answer, World, cloud, event};
+
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+
+/// The events of an answer in Arrow, as the JSON that they would be, but for the times: these as
+/// nanoseconds.
+async fn arrow(world: &World, query: &str) -> Vec<Value> {
+    let path = format!("/topics/shop/events{query}");
+    let answer = world
+        .call("GET", &path, &[("accept", ARROW)], Body::empty())
+        .await
+        .is(200);
+    assert_eq!(answer.header("content-type"), Some(ARROW));
+    let end = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    assert!(answer.body.ends_with(&end), "the stream is cut short");
+    let reader = arrow_ipc::reader::StreamReader::try_new(&answer.body[..], None).unwrap();
+    let batches = reader.map(Result::unwrap);
+    batches
+        .flat_map(|batch| {
+            let rows = 0..batch.num_rows();
+            rows.map(|row| as_json(&batch, row)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn as_json(batch: &RecordBatch, row: usize) -> Value {
+    let mut all = json!({ "specversion": "1.0" });
+    let schema = batch.schema();
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        let name = field.name().as_str();
+        if column.is_null(row) {
+            if name == "revision" {
+                all[name] = Value::Null;
+            }
+            continue;
+        }
+        let text = || column.as_string::<i32>().value(row);
+        all[name] = match name {
+            "position" | "revision" => json!(column.as_primitive::<UInt64Type>().value(row)),
+            "time" | "recordedtime" => {
+                json!(column.as_primitive::<TimestampNanosecondType>().value(row))
+            }
+            "extensions" => {
+                let more: Value = serde_json::from_str(text()).unwrap();
+                for (name, value) in more.as_object().unwrap() {
+                    all[name] = value.clone();
+                }
+                continue;
+            }
+            "data" => serde_json::from_str(text()).unwrap(),
+            "data_binary" => {
+                let bytes = column.as_binary::<i32>().value(row);
+                all["data_base64"] = json!(base64::prelude::BASE64_STANDARD.encode(bytes));
+                continue;
+            }
+            "erased" => {
+                assert!(!column.as_boolean().value(row));
+                continue;
+            }
+            _ => json!(text()),
+        };
+    }
+    all
+}
+
+/// The events as JSON lines, the times as nanoseconds.
+async fn lines(world: &World, query: &str) -> Vec<Value> {
+    let path = format!("/topics/shop/events{query}");
+    let accept = [("accept", "application/x-ndjson")];
+    let answer = world.call("GET", &path, &accept, Body::empty()).await;
+    let text = answer.is(200).text();
+    let mut events: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for event in &mut events {
+        for name in ["time", "recordedtime"] {
+            if let Some(time) = event[name].as_str().map(str::to_owned) {
+                let time: Timestamp = time.parse().unwrap();
+                event[name] = json!(time.instant().as_nanos());
+            }
+        }
+    }
+    events
+}
+
+#[tokio::test]
+async fn arrow_tells_what_json_tells() {
+    let world = World::new().await;
+    assert_eq!(arrow(&world, "").await, Vec::<Value>::new());
+    let source = "/some/source";
+    let plain = |id: &str| json!({ "specversion": "1.0", "id": id, "source": source, "type": "t" });
+    let mut events = vec![plain("bare")];
+    for (id, more) in [
+        (
+            "json",
+            json!({ "data": { "a": [1, 1.50, null] }, "subject": "ü/1" }),
+        ),
+        (
+            "number",
+            json!({ "data": 12345678901234567890u64, "subject": "ü/1" }),
+        ),
+        (
+            "text",
+            json!({ "data": "a \"b\"\n", "datacontenttype": "text/plain" }),
+        ),
+        (
+            "binary",
+            json!({ "data_base64": "AAECAwD/", "datacontenttype": "a/b" }),
+        ),
+        (
+            "all",
+            json!({
+                "subject": "s",
+                "time": "2024-05-01T12:30:00.123456789+02:00",
+                "dataschema": "urn:x",
+                "flag": true,
+                "count": -7,
+                "tags": "a b",
+                "other": "\"q\"",
+            }),
+        ),
+    ] {
+        let mut event = plain(id);
+        for (name, value) in more.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        events.push(event);
+    }
+    // More than one batch.
+    events.extend((0..4_000).map(|n| cloud(&format!("n{n}"), &format!("s/{}", n % 7))));
+    for part in events.chunks(2_000) {
+        let sent = world.post("/topics/shop/events", json!(part)).await;
+        sent.is(200);
+    }
+    for n in 4_000..9_000 {
+        events.push(cloud(&format!("n{n}"), "s/1"));
+    }
+    for part in events[4_006..].chunks(2_500) {
+        let sent = world.post("/topics/shop/events", json!(part)).await;
+        sent.is(200);
+    }
+    let all = lines(&world, "").await;
+    assert_eq!(all.len(), events.len());
+    assert_eq!(arrow(&world, "").await, all);
+    for query in [
+        "?backward=true&limit=3",
+        "?subject=s/3",
+        "?limit=0",
+        "?limit=8192",
+    ] {
+        assert_eq!(
+            arrow(&world, query).await,
+            lines(&world, query).await,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_arrow_has_no_number_for_is_an_error() {
+    let world = World::new().await;
+    let mut far = cloud("1", "s");
+    far["time"] = json!("9999-12-31T23:59:59Z");
+    world
+        .post("/topics/shop/events", json!([far]))
+        .await
+        .is(200);
+    let key = format!("Bearer {}", world.admin());
+    let headers = [("accept", ARROW), ("authorization", &*key)];
+    let path = "/topics/shop/events";
+    let answer = world.raw("GET", path, &headers, Body::empty()).await;
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+    let error = body.unwrap_err().to_string();
+    assert!(
+        error.contains("position 1") && error.contains("2262"),
+        "{error}"
+    );
+    let lines = lines(&world, "").await;
+    assert_eq!(lines.len(), 1);
+}
 
 #[tokio::test]
 async fn reads() {
@@ -51,6 +236,7 @@ async fn reads() {
             .get(&format!("/topics/shop/events{query}"))
             .await
             .is(200);
+        let all = arrow(&world, &query).await;
         let positions = |all: Vec<Value>| -> Vec<u64> {
             all.iter()
                 .map(|e| e["position"].as_u64().unwrap())
@@ -73,6 +259,7 @@ async fn reads() {
             .text();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
         assert_eq!(positions(lines.collect()), expected, "{query}");
+        assert_eq!(positions(all), expected, "{query}");
     }
     let page = world.get("/topics/shop/events?limit=9").await;
     assert_eq!(page.header("foretell-more"), Some("true"));

@@ -14,11 +14,10 @@ use serde_json::{Value, json};
 use super::answer::{Answer, json as answer_json, json_with};
 use super::body::read_request;
 use super::parameters::Parameters;
+use super::stream::ARROW;
 use super::{Server, json_body, require};
 use crate::node::{Node, Owner, Projected, StateQuestion, to_the_end};
 
-/// A stream of record batches.
-const ARROW: &str = "application/vnd.apache.arrow.stream";
 /// The parameters of a question.
 const QUESTION: [&str; 7] = ["key", "at", "known_at", "as_of", "after", "diff", "why"];
 

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::answer::Answer;
 use super::parameters::{Parameters, READ, page, read_options, topic_and_subject, topic_of};
+use super::stream::ARROW;
 use super::{Server, require, stream};
 use crate::Node;
 use crate::node::blocking;
@@ -65,8 +66,14 @@ async fn read_events(
             }
             Ok(stream::lines(node.clone(), topic, options, follow)?.into_response())
         }
+        Accept::Arrow => {
+            if !follow {
+                check_stream(&node.log, &topic, subject.as_deref())?;
+            }
+            Ok(stream::arrow(node.clone(), topic, options, follow)?.into_response())
+        }
         Accept::Batch if follow => Err(Error::invalid(
-            "a page ends: to follow, send the header Accept with application/x-ndjson or text/event-stream",
+            "a page ends: to follow, send the header Accept with application/x-ndjson, text/event-stream or application/vnd.apache.arrow.stream",
         )
         .into()),
         Accept::Batch => {
@@ -182,6 +189,7 @@ pub(super) fn set_etag(headers: &mut HeaderMap, revision: Revision) {
 enum Accept {
     Batch,
     Lines,
+    Arrow,
     EventStream,
 }
 
@@ -192,6 +200,8 @@ fn accepts(headers: &HeaderMap) -> Accept {
         .unwrap_or("");
     if text.contains("text/event-stream") {
         Accept::EventStream
+    } else if text.contains(ARROW) {
+        Accept::Arrow
     } else if text.contains("ndjson") || text.contains("jsonl") {
         Accept::Lines
     } else {
