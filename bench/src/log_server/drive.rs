@@ -38,6 +38,8 @@ pub struct Measured {
     pub client_us: f64,
     pub server_us: f64,
     pub read_per_s: f64,
+    /// As JSON lines; not a number if there is no other form.
+    pub lines_per_s: f64,
     /// The share of the processors' time that others used.
     pub others: f64,
 }
@@ -58,7 +60,8 @@ pub async fn pass(mut peer: Box<dyn Peer>, load: Load) -> Result<Measured> {
     check_condition(&*peer, load.streams).await?;
     let expected = u64::from(streams.filled) * u64::from(streams.count) + appended + 1;
     Ok(Measured {
-        read_per_s: read(&*peer, expected).await?,
+        read_per_s: read(expected, async || Ok(Some(peer.read_all().await?))).await?,
+        lines_per_s: read(expected, async || peer.read_lines().await).await?,
         ..measured
     })
 }
@@ -94,6 +97,7 @@ async fn append(peer: &dyn Peer, load: Load, streams: Streams) -> Result<(u64, M
         client_us: client.as_secs_f64() * 1e6 / count,
         server_us: server.as_secs_f64() * 1e6 / count,
         read_per_s: f64::NAN,
+        lines_per_s: f64::NAN,
         others,
     };
     Ok((appended, measured))
@@ -143,11 +147,13 @@ async fn check_condition(peer: &dyn Peer, stream: u32) -> Result<()> {
 }
 
 /// Events a second of reading everything.
-async fn read(peer: &dyn Peer, expected: u64) -> Result<f64> {
+async fn read(expected: u64, all: impl AsyncFn() -> Result<Option<u64>>) -> Result<f64> {
     let mut rates = Vec::with_capacity(READS);
     for _ in 0..READS {
         let start = Instant::now();
-        let found = peer.read_all().await?;
+        let Some(found) = all().await? else {
+            return Ok(f64::NAN);
+        };
         rates.push(found as f64 / start.elapsed().as_secs_f64());
         if found != expected {
             return Err(format!("{expected} events were acknowledged, {found} read").into());

@@ -42,6 +42,11 @@ pub trait Peer: Send + Sync {
 
     /// Reads all events in the order of their positions, and takes each apart; how many there were.
     async fn read_all(&self) -> Result<u64>;
+
+    /// The same as JSON lines, if there is that form beside a faster one.
+    async fn read_lines(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 #[async_trait]
