@@ -198,12 +198,21 @@ impl Reader {
         let Some((position, checked)) = self.advance()? else {
             return Ok(None);
         };
-        if !is_sealed(self.held()) {
-            return self.decode(position, checked).map(Some);
+        if is_sealed(self.held()) {
+            return self.decrypted(position, checked).map(Some);
         }
+        // In place: to move what was written just now the processor waits until it has come to
+        // rest.
+        match self.decode(position, checked) {
+            Ok(event) => Ok(Some(event)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn decrypted(&mut self, position: u64, checked: bool) -> Result<EventRef<'_>> {
         self.data = self.decrypt(&self.decode(position, checked)?)?;
         let event = self.decode(position, true)?;
-        Ok(Some(event.with_data(self.data.as_deref())))
+        Ok(event.with_data(self.data.as_deref()))
     }
 
     /// As [`Reader::next_event`], with the data as it is stored.
@@ -575,7 +584,7 @@ impl Reader {
         bytes.unwrap_or(&[])
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(&self, position: u64, checked: bool) -> Result<EventRef<'_>> {
         let here = |error: Error| {
             error.context(format_args!(
