@@ -108,8 +108,7 @@ impl Options {
             }
         }
         let bench = bench?;
-        if !without.is_empty() && !matches!(bench, Bench::Log | Bench::LogServer | Bench::Dataset)
-        {
+        if !without.is_empty() && !matches!(bench, Bench::Log | Bench::LogServer | Bench::Dataset) {
             return None;
         }
         if data.is_some() && !matches!(bench, Bench::Dataset) {

@@ -115,7 +115,11 @@ fn contender(kind: Kind, goal: Option<Goal>) -> Contender<Kind, Measured> {
 
 /// By the first word of a peer's name.
 fn leave_out(contenders: &mut Vec<Contender<Kind, Measured>>, without: &[String]) {
-    let is_out = |name: &str| without.iter().any(|peer| name.split(' ').next() == Some(peer));
+    let is_out = |name: &str| {
+        without
+            .iter()
+            .any(|peer| name.split(' ').next() == Some(peer))
+    };
     contenders.retain(|contender| !is_out(contender.name));
 }
 

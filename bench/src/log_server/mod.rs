@@ -150,7 +150,13 @@ fn rows(what: &str, mut contenders: Vec<Contender<&Found, Measured>>, results: &
     report(&read, "events/s", &contenders, |m| m.read_per_s, results);
     if let Some(ours) = contenders.first() {
         let lines = format!("{read}, as JSON lines");
-        results.add(lines, "events/s", ours.median(|m| m.lines_per_s), None, None);
+        results.add(
+            lines,
+            "events/s",
+            ours.median(|m| m.lines_per_s),
+            None,
+            None,
+        );
     }
     for it in &mut contenders {
         it.goal = None;
