@@ -4,13 +4,17 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, StringBuilder, TimestampNanosecondBuilder, UInt64Builder,
+    BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder, TimestampNanosecondBuilder,
+    UInt64Builder,
 };
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use foretell_state::ValueType;
 use foretell_types::cloudevents::{DataView, ExtensionView, Place, View};
 use foretell_types::{Error, Instant, Result};
+
+use crate::output::arrow_type;
 
 const UTC: &str = "UTC";
 /// What a row takes beside its texts, about: numbers, and where the texts end.
@@ -34,6 +38,7 @@ const ROW_BYTES: usize = 80;
 /// | `erased` | boolean | the data is gone |
 pub struct EventsToArrow {
     writer: StreamWriter<Vec<u8>>,
+    schema: Arc<Schema>,
     columns: Columns,
     rows: usize,
     /// Of the texts and the data of the rows.
@@ -68,9 +73,11 @@ impl std::fmt::Debug for EventsToArrow {
 
 impl EventsToArrow {
     pub fn new() -> Result<EventsToArrow> {
-        let writer = StreamWriter::try_new(Vec::new(), &schema());
+        let schema = schema();
+        let writer = StreamWriter::try_new(Vec::new(), &schema);
         Ok(EventsToArrow {
             writer: writer.map_err(failed)?,
+            schema,
             columns: Columns::default(),
             rows: 0,
             bytes: 0,
@@ -124,7 +131,7 @@ impl EventsToArrow {
         if self.rows > 0 {
             self.writer.get_mut().reserve(self.bytes);
             let columns = self.columns.take(self.rows);
-            let batch = RecordBatch::try_new(schema(), columns).map_err(failed)?;
+            let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
             self.writer.write(&batch).map_err(failed)?;
             (self.rows, self.bytes) = (0, 0);
         }
@@ -193,15 +200,8 @@ impl Columns {
 
     /// In the order of the schema. The next batch gets as much room as this one took.
     fn take(&mut self, rows: usize) -> Vec<ArrayRef> {
-        let numbers = |builder: &mut UInt64Builder| -> ArrayRef {
-            let next = UInt64Builder::with_capacity(rows);
-            Arc::new(std::mem::replace(builder, next).finish())
-        };
-        let times = |builder: &mut TimestampNanosecondBuilder| -> ArrayRef {
-            let next = TimestampNanosecondBuilder::with_capacity(rows);
-            let times = std::mem::replace(builder, next).finish();
-            Arc::new(times.with_timezone(UTC))
-        };
+        let numbers = |builder| -> ArrayRef { Arc::new(of_rows(builder, rows)) };
+        let times = |builder| -> ArrayRef { Arc::new(of_rows(builder, rows).with_timezone(UTC)) };
         let texts = |builder: &mut StringBuilder| -> ArrayRef {
             let next = StringBuilder::with_capacity(rows, builder.values_slice().len());
             Arc::new(std::mem::replace(builder, next).finish())
@@ -225,8 +225,15 @@ impl Columns {
     }
 }
 
+fn of_rows<T: ArrowPrimitiveType>(
+    builder: &mut PrimitiveBuilder<T>,
+    rows: usize,
+) -> PrimitiveArray<T> {
+    std::mem::replace(builder, PrimitiveBuilder::with_capacity(rows)).finish()
+}
+
 fn schema() -> Arc<Schema> {
-    let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
+    let time = || arrow_type(ValueType::Time);
     let columns = [
         ("position", DataType::UInt64, false),
         ("revision", DataType::UInt64, true),

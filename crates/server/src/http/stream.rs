@@ -186,28 +186,31 @@ fn body(
     Ok(Body::from_stream(made_ahead(pieces(state))))
 }
 
-/// The next piece is made while one is sent.
+/// The next piece is made while one is sent, once somebody asks for the first.
 fn made_ahead(
     pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
 ) -> impl Stream<Item = Result<Bytes>> {
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let mut pieces = std::pin::pin!(pieces);
-        loop {
-            let next = tokio::select! {
-                next = pieces.next() => next,
-                // Who asked is gone.
-                () = sender.closed() => None,
-            };
-            let Some(piece) = next else { break };
-            if sender.send(piece).await.is_err() {
-                break;
+    let begin = async move {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut pieces = std::pin::pin!(pieces);
+            loop {
+                let next = tokio::select! {
+                    next = pieces.next() => next,
+                    // Who asked is gone.
+                    () = sender.closed() => None,
+                };
+                let Some(piece) = next else { break };
+                if sender.send(piece).await.is_err() {
+                    break;
+                }
             }
-        }
-    });
-    stream::unfold(receiver, |mut receiver| async {
-        Some((receiver.recv().await?, receiver))
-    })
+        });
+        stream::unfold(receiver, |mut receiver| async {
+            Some((receiver.recv().await?, receiver))
+        })
+    };
+    stream::once(begin).flatten()
 }
 
 fn pieces(state: State) -> impl Stream<Item = Result<Bytes>> {
