@@ -113,14 +113,25 @@ fn contender(kind: Kind, goal: Option<Goal>) -> Contender<Kind, Measured> {
     Contender::new(kind.name, kind, goal)
 }
 
-/// By the first word of a peer's name.
+/// By which a peer is left out: the first word of its name.
+fn short(name: &str) -> &str {
+    name.split(' ').next().unwrap_or(name)
+}
+
+/// Whether all that are to be left out are peers.
+pub fn check_peers(without: &[String]) -> Result<()> {
+    let peers = [tephra::KIND, raw::KIND, umadb::KIND, fjall::KIND].map(|kind| short(kind.name));
+    match without.iter().find(|name| !peers.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let peers = peers.join(", ");
+            Err(format!("there is no peer {name:?} to leave out; there are: {peers}").into())
+        }
+    }
+}
+
 fn leave_out(contenders: &mut Vec<Contender<Kind, Measured>>, without: &[String]) {
-    let is_out = |name: &str| {
-        without
-            .iter()
-            .any(|peer| name.split(' ').next() == Some(peer))
-    };
-    contenders.retain(|contender| !is_out(contender.name));
+    contenders.retain(|contender| without.iter().all(|name| name != short(contender.name)));
 }
 
 /// Each pass opens an engine on a folder of its own.

@@ -98,6 +98,7 @@ pub fn run(
     without: &[String],
     results: &mut Results,
 ) -> Result<()> {
+    appending::check_peers(without)?;
     let wanted = |part| only.is_none_or(|only| only == part);
     let plan = if quick { QUICK } else { FULL };
     if wanted(Part::Threads) || wanted(Part::Task) || wanted(Part::Batches) {
