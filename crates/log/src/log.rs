@@ -22,7 +22,7 @@ use crate::prove;
 use crate::read::{ReadOptions, Reader};
 use crate::sealed::{self, Archive, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
-use crate::writer::{Answered, End, Request, Ticket, Writer, ticket};
+use crate::writer::{Answered, End, Request, Ticket, Writer, request};
 
 /// The event log: topics over one journal. Clones share it; the writer stops, after what it has
 /// taken, when the last one is dropped.
@@ -33,7 +33,7 @@ pub struct EventLog {
 
 struct Inner {
     shared: Arc<Shared>,
-    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    requests: RwLock<Option<mpsc::Sender<Request>>>,
     /// Unless a thread has it.
     writer: Mutex<Option<(Writer, mpsc::Receiver<Request>, End)>>,
     /// `None` if the journal has no segments that could be sealed.
@@ -77,15 +77,15 @@ impl Waiting {
         if appends < APPENDS_WAITING && (waiting == 0 || waiting + bytes <= APPENDS_WAITING_BYTES) {
             return Ok(());
         }
-        self.leave(bytes);
+        self.leave(1, bytes);
         Err(Error::new(
             ErrorKind::Busy,
             format!("{appends} appends with {waiting} bytes are waiting already: try again later"),
         ))
     }
 
-    pub fn leave(&self, bytes: usize) {
-        self.appends.fetch_sub(1, Ordering::Relaxed);
+    pub fn leave(&self, appends: usize, bytes: usize) {
+        self.appends.fetch_sub(appends, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -303,7 +303,7 @@ impl EventLog {
         shared.open_keys()?;
         let inner = Inner {
             shared,
-            requests: Mutex::new(Some(requests)),
+            requests: RwLock::new(Some(requests)),
             writer: Mutex::new(writer),
             sealer,
             threads: Mutex::new(threads),
@@ -345,13 +345,11 @@ impl EventLog {
         let encoded = Encoded::new(append, shared)?;
         let bytes = encoded.bytes.len();
         shared.waiting.enter(bytes)?;
-        let (ticket, reply) = ticket(&shared.answered);
-        let requests = self.inner.requests.lock();
-        let sent = requests
-            .as_ref()
-            .is_some_and(|r| r.send(Request { encoded, reply }).is_ok());
+        let (request, ticket) = request(encoded, &shared.answered);
+        let requests = self.inner.requests.read();
+        let sent = requests.as_ref().is_some_and(|r| r.send(request).is_ok());
         if !sent {
-            shared.waiting.leave(bytes);
+            shared.waiting.leave(1, bytes);
             return Err(Error::unavailable("the log is closed"));
         }
         Ok(ticket)
@@ -542,7 +540,7 @@ impl Drop for Inner {
         // The writer ends once it has answered what it has taken. A segment that is being sealed is
         // finished, so that many short runs of the process get on too; a merge is given up, and
         // leaves nothing.
-        self.requests.lock().take();
+        self.requests.write().take();
         if let Some(store) = &self.shared.store {
             store.stop.store(true, Ordering::Relaxed);
         }

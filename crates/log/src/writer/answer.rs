@@ -18,13 +18,15 @@ use crate::append::{Appended, Encoded};
 /// parity.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    gates: [Gate; 2],
     /// The group that takes what is appended now, unless it is full.
     taking: AtomicU32,
+    gates: [Gate; 2],
 }
 
-/// Where threads sleep until a group was answered.
+/// Where threads sleep until a group was answered. Apart from all else in the processor's cache:
+/// those who come and those who are woken are many.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 struct Gate {
     /// The last group that was answered. The herald sleeps on it.
     last: AtomicU32,
@@ -32,7 +34,8 @@ struct Gate {
     has_herald: AtomicBool,
     /// How often a herald woke. The others sleep on it.
     heralded: AtomicU32,
-    others: AtomicU32,
+    /// Another may sleep.
+    has_others: AtomicBool,
 }
 
 impl Gate {
@@ -47,20 +50,25 @@ impl Gate {
         // sleep doesn't.
         let last = self.last.load(Ordering::SeqCst);
         let heralded = self.heralded.load(Ordering::SeqCst);
-        if self.has_herald.swap(true, Ordering::SeqCst) {
-            self.others.fetch_add(1, Ordering::SeqCst);
+        // To write what is there already would cost the others, who read it.
+        let raise =
+            |flag: &AtomicBool| flag.load(Ordering::SeqCst) || flag.swap(true, Ordering::SeqCst);
+        if raise(&self.has_herald) {
+            raise(&self.has_others);
             if !ready() {
                 atomic_wait::wait(&self.heralded, heralded);
             }
-            self.others.fetch_sub(1, Ordering::SeqCst);
             return;
         }
         if !ready() {
             atomic_wait::wait(&self.last, last);
         }
         self.has_herald.store(false, Ordering::SeqCst);
+        // Before it counts: who raises the flag after that is for the next herald, and who did
+        // before has read the count as it was, and isn't let sleep on it.
+        let has_others = self.has_others.swap(false, Ordering::SeqCst);
         self.heralded.fetch_add(1, Ordering::SeqCst);
-        if self.others.load(Ordering::SeqCst) > 0 {
+        if has_others {
             atomic_wait::wake_all(&self.heralded);
         }
     }
@@ -115,8 +123,10 @@ impl Drop for End {
     }
 }
 
-#[derive(Default)]
+/// An append and its answer. It stays where it is: to move it to the writer and back would be
+/// most of what one processor has to fetch from the other's cache.
 struct Slot {
+    encoded: Encoded,
     ready: AtomicBool,
     state: Mutex<State>,
 }
@@ -125,26 +135,28 @@ struct Slot {
 struct State {
     answer: Option<Result<Appended>>,
     waker: Option<Waker>,
-    /// What was appended, given back so that the writer need not free it.
-    spent: Option<Encoded>,
 }
 
 /// The writer's end. Dropped without an answer, it says that there will be none.
-pub(crate) struct Reply(Arc<Slot>);
+pub(crate) struct Request(Arc<Slot>);
 
-impl Reply {
-    pub fn send(self, answer: Result<Appended>, spent: Encoded) {
-        self.put(answer, Some(spent));
+impl Request {
+    pub fn encoded(&self) -> &Encoded {
+        &self.0.encoded
     }
 
-    fn put(&self, answer: Result<Appended>, spent: Option<Encoded>) {
+    /// Who asked may be gone; the append stands all the same.
+    pub fn answer(self, answer: Result<Appended>) {
+        self.put(answer);
+    }
+
+    fn put(&self, answer: Result<Appended>) {
         let waker = {
             let mut state = self.0.state.lock();
             if self.0.ready.load(Ordering::Relaxed) {
                 return;
             }
             state.answer = Some(answer);
-            state.spent = spent;
             self.0.ready.store(true, Ordering::Release);
             state.waker.take()
         };
@@ -154,10 +166,10 @@ impl Reply {
     }
 }
 
-impl Drop for Reply {
+impl Drop for Request {
     fn drop(&mut self) {
         if !self.0.ready.load(Ordering::Relaxed) {
-            self.put(Err(stopped()), None);
+            self.put(Err(stopped()));
         }
     }
 }
@@ -177,15 +189,19 @@ impl std::fmt::Debug for Ticket {
     }
 }
 
-/// A ticket and where its answer is to be sent.
-pub(crate) fn ticket(answered: &Arc<Answered>) -> (Ticket, Reply) {
-    let slot = Arc::<Slot>::default();
+/// An append for the writer, and the ticket for it.
+pub(crate) fn request(encoded: Encoded, answered: &Arc<Answered>) -> (Request, Ticket) {
+    let slot = Arc::new(Slot {
+        encoded,
+        ready: AtomicBool::default(),
+        state: Mutex::default(),
+    });
     let ticket = Ticket {
         slot: slot.clone(),
         answered: answered.clone(),
         group: answered.taking.load(Ordering::SeqCst),
     };
-    (ticket, Reply(slot))
+    (Request(slot), ticket)
 }
 
 impl Ticket {

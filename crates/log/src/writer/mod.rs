@@ -10,9 +10,9 @@ use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{Error, ErrorKind, Result};
 
 pub use self::answer::Ticket;
-pub(crate) use self::answer::{Answered, End, Reply, ticket};
+pub(crate) use self::answer::{Answered, End, Request, request};
 use self::stage::Stage;
-use crate::append::{Appended, Encoded};
+use crate::append::Appended;
 use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, Frame};
 use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
@@ -22,11 +22,6 @@ use crate::merkle::{MountainRange, leaves_of};
 /// The writer begins no further append in a group beyond so many bytes.
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
 const GROUP_APPENDS: usize = 4_096;
-
-pub(crate) struct Request {
-    pub encoded: Encoded,
-    pub reply: Reply,
-}
 
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -79,18 +74,16 @@ impl Writer {
     }
 
     fn write_what_waits(&mut self, first: Request, requests: &mpsc::Receiver<Request>) {
-        let mut bytes = first.encoded.bytes.len();
+        let mut bytes = first.encoded().bytes.len();
         let mut waiting = vec![first];
         while bytes < GROUP_SOFT_BYTES && waiting.len() < GROUP_APPENDS {
             let Ok(request) = requests.try_recv() else {
                 break;
             };
-            bytes += request.encoded.bytes.len();
+            bytes += request.encoded().bytes.len();
             waiting.push(request);
         }
-        for request in &waiting {
-            self.shared.waiting.leave(request.encoded.bytes.len());
-        }
+        self.shared.waiting.leave(waiting.len(), bytes);
         // What isn't sealed is held in memory, which has to end somewhere.
         let shared = &self.shared;
         if shared.index.read().recent.len() > UNSEALED_SEGMENTS {
@@ -106,14 +99,13 @@ impl Writer {
     fn write_group(&mut self, waiting: &mut Vec<Request>) {
         if let Some(poison) = &self.poison {
             for request in waiting.drain(..) {
-                request.reply.send(Err(poison.clone()), request.encoded);
+                request.answer(Err(poison.clone()));
             }
             return;
         }
         let answers = self.stage_and_commit(waiting);
         for (request, answer) in waiting.drain(..).zip(answers) {
-            // Who asked may be gone; the append stands all the same.
-            request.reply.send(answer, request.encoded);
+            request.answer(answer);
         }
     }
 
@@ -123,8 +115,13 @@ impl Writer {
         let mut answers = Vec::with_capacity(waiting.len());
         {
             let index = self.shared.index.read();
+            if waiting.len() > 1 {
+                waiting
+                    .iter()
+                    .for_each(|request| request.encoded().bring_near());
+            }
             for request in waiting {
-                answers.push(stage.add(&index, &request.encoded, &mut self.group));
+                answers.push(stage.add(&index, request.encoded(), &mut self.group));
             }
         }
         if self.group.meta.commits > 0

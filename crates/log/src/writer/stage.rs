@@ -5,7 +5,7 @@ use foretell_types::limits::{GROUP_BYTES, TOPICS};
 use foretell_types::{AppendCondition, Error, ErrorKind, NewEvent, Position, Result, Revision};
 use hashbrown::HashMap;
 
-use crate::append::{Append, Appended, AppendedEvent, Encoded, EncodedFrame, Entry};
+use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
 use crate::bugs::{self, Bug};
 use crate::codec::{FRAME_HEADER, TopicFlags, close_frame, encode_topic, fill_frame};
 use crate::hashes::{self, Digest};
@@ -41,14 +41,14 @@ pub(super) struct Placed<'a> {
 struct Topics<'a> {
     all: Vec<StagedTopic<'a>>,
     by_name: HashMap<&'a str, usize>,
-    /// Most events are of the topic of the one before them, and share the text of its name.
+    /// Most events are of the topic of the one before them.
     last: Option<(&'a str, usize)>,
 }
 
 impl<'a> Topics<'a> {
     fn get(&mut self, name: &'a str) -> Option<&mut StagedTopic<'a>> {
         let found = match self.last {
-            Some((last, number)) if std::ptr::eq(last, name) => number,
+            Some((last, number)) if last == name => number,
             _ => *self.by_name.get(name)?,
         };
         self.last = Some((name, found));
@@ -388,9 +388,8 @@ impl<'a> Stage<'a> {
             .try_for_each(|(topic, ..)| self.topic(index, topic).map(|_| ()))
     }
 
-    /// For each entry: where the index has an event of this identity, if anywhere. Each is a read
-    /// of memory far away.
-    fn find_identities(&mut self, index: &Index, encoded: &'a Encoded) -> Vec<Option<u64>> {
+    /// To find an identity is a read of memory far away: has those of many begin at once.
+    fn bring_identities_near(&mut self, index: &Index, encoded: &'a Encoded) {
         if let [Entry::Event { topic, .. }, _, ..] = &*encoded.append.entries
             && let Some(topic) = self.topics.get(topic)
             && topic.is_in_index()
@@ -399,18 +398,6 @@ impl<'a> Stage<'a> {
             let keys = encoded.frames.iter().map(|frame| frame.key as u64);
             index.identities[topic.id as usize].bring_near(keys);
         }
-        let find = |(entry, frame): (&'a Entry, &EncodedFrame)| {
-            let Entry::Event { topic, .. } = entry else {
-                return None;
-            };
-            let topic = self.topics.get(topic)?;
-            let known = topic
-                .is_in_index()
-                .then(|| &index.identities[topic.id as usize])?;
-            known.find(frame.key as u64)
-        };
-        let entries = encoded.append.entries.iter();
-        entries.zip(&encoded.frames).map(find).collect()
     }
 
     /// For each entry: the first place of an event that is known already.
@@ -422,10 +409,9 @@ impl<'a> Stage<'a> {
         let mut within = HashMap::<_, _, BuildHasherDefault<Hashed>>::default();
         let mut made: Vec<Arc<str>> = Vec::new();
         let mut known = Vec::with_capacity(encoded.frames.len());
-        let found = self.find_identities(index, encoded);
+        self.bring_identities_near(index, encoded);
         let shared = self.shared.clone();
-        let frames = encoded.frames.iter().zip(found);
-        for (entry, (frame, found)) in encoded.append.entries.iter().zip(frames) {
+        for (entry, frame) in encoded.append.entries.iter().zip(&encoded.frames) {
             let Entry::Event { topic: name, event } = entry else {
                 known.push(None);
                 continue;
@@ -461,7 +447,11 @@ impl<'a> Stage<'a> {
             let staged = topic.identities.get(&frame.key);
             let found = match staged.filter(|_| !bugs::on(Bug::TwinsInGroupUnseen)) {
                 Some(staged) => Some(*staged),
-                None => shared.known_at(index, topic.id, found, event)?,
+                None if topic.is_in_index() => {
+                    let found = index.identities[topic.id as usize].find(frame.key as u64);
+                    shared.known_at(index, topic.id, found, event)?
+                }
+                None => None,
             };
             match found {
                 Some(found) if found.content == frame.content => {
