@@ -14,8 +14,9 @@ use super::store::SegmentStore;
 use super::{filter, postings};
 use crate::codec::{EventRef, Frame, Take, put_varint};
 
-/// Entries of one page of the table of keys.
-pub(super) const PAGE_ENTRIES: usize = 128;
+/// Entries of one page of the table of keys, as it is written: a question reads a page, an answer
+/// is one entry.
+pub(super) const PAGE_ENTRIES: usize = 32;
 pub(super) const ENTRY_BYTES: usize = 40;
 /// So many blocks of a stream are read at once.
 const BLOCKS_AT_ONCE: usize = 8;
@@ -281,6 +282,8 @@ pub(crate) enum Candidates {
 pub(crate) struct Run {
     pub file: ChunkFile,
     pub meta: RunMeta,
+    /// How many there are.
+    pub keys: usize,
     /// The filter of a run that isn't merged, once it was asked. Many such runs wait for merging
     /// while much is appended, and each append asks all of them.
     filter: OnceLock<Vec<u8>>,
@@ -288,8 +291,14 @@ pub(crate) struct Run {
 
 impl Run {
     pub fn new(file: ChunkFile, meta: RunMeta) -> Run {
-        let filter = OnceLock::new();
-        Run { file, meta, filter }
+        let pages = meta.pages.iter();
+        let keys = pages.map(|(_, chunk)| chunk.bytes as usize / ENTRY_BYTES);
+        Run {
+            keys: keys.sum(),
+            file,
+            meta,
+            filter: OnceLock::new(),
+        }
     }
 
     pub fn name(segments: (u64, u64)) -> String {

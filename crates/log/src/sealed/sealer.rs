@@ -2,11 +2,13 @@
 //! the index, and moves sealed segments to the archive. A crash at any point leaves the manifest before or the one after; files that
 //! none names are removed at opening.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_types::limits::{
-    ARCHIVE_LOOK_MS, DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, MERGE_LULL_MS, RUN_KEYS, UNMERGED_RUNS,
+    ARCHIVE_LOOK_MS, DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, MERGE_LULL_BYTES, MERGE_LULL_MS,
+    RUN_KEYS, UNMERGED_RUNS,
 };
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
@@ -14,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::archive::copy_to_archive;
 use super::gather::Gathered;
 use super::manifest::Manifest;
-use super::run::{PAGE_ENTRIES, Run};
+use super::run::Run;
 use super::segment::SealedSegment;
 use super::store::SegmentStore;
 use super::{Sealed, build};
@@ -38,7 +40,7 @@ pub(crate) struct Sealer {
     state: Mutex<Force>,
     /// One segment is sealed at a time, one merge is done, and one segment is archived. What the
     /// last segment was gathered in is kept for the next one: pages that the system gives anew cost
-    /// a tenth of sealing. Given back once there is no more to seal.
+    /// a tenth of sealing. Given back in a lull.
     sealing: Mutex<Vec<u8>>,
     merging: Mutex<()>,
     archiving: Mutex<()>,
@@ -105,11 +107,11 @@ impl Sealer {
             seed,
             ..
         } = self.manifest()?;
-        let mut arena = std::mem::take(&mut *memory);
         let Some((number, bytes)) = self.store.segments.oldest()? else {
             return Ok(false);
         };
         self.check_space(bytes)?;
+        let mut arena = std::mem::take(&mut *memory);
         // Grown by doubling it would take twice as much.
         arena.reserve_exact(bytes as usize);
         let mut gathered = Gathered {
@@ -159,6 +161,13 @@ impl Sealer {
         })?;
         self.store.segments.remove(number)?;
         Ok(true)
+    }
+
+    /// Gives back what was kept for the next segment, unless one is being sealed.
+    fn give_memory_back(&self) {
+        if let Some(mut memory) = self.sealing.try_lock() {
+            *memory = Vec::new();
+        }
     }
 
     /// Makes a changed manifest durable, then shows what it says.
@@ -281,9 +290,8 @@ fn mergeable(runs: &[Arc<Run>]) -> Option<(std::ops::Range<usize>, u32)> {
         let mut windows = runs.windows(count).enumerate();
         let found = windows.find(|(_, window)| {
             let level = window[0].meta.level;
-            let pages = window.iter().map(|run| run.meta.pages.len());
             window.iter().all(|run| run.meta.level == level)
-                && pages.sum::<usize>() * PAGE_ENTRIES <= RUN_KEYS
+                && window.iter().map(|run| run.keys).sum::<usize>() <= RUN_KEYS
         });
         found.map(|(at, window)| (at..at + count, window[0].meta.level))
     };
@@ -347,12 +355,17 @@ impl Wake {
         !state.stop
     }
 
-    /// Waits until nobody has told of more work for so long, or it can't wait; false if the thread
+    /// Waits, so long at a time, until there is a lull, or the work can't wait; false if the thread
     /// is to end.
-    fn await_lull(&self, lull: Duration, is_pressing: impl Fn() -> bool) -> bool {
+    fn await_lull(
+        &self,
+        time: Duration,
+        is_lull: impl Fn() -> bool,
+        is_pressing: impl Fn() -> bool,
+    ) -> bool {
         let mut state = self.state.lock();
         while !state.stop && !is_pressing() {
-            if self.changed.wait_for(&mut state, lull).timed_out() {
+            if self.changed.wait_for(&mut state, time).timed_out() && is_lull() {
                 break;
             }
         }
@@ -422,9 +435,21 @@ pub(crate) fn merge(sealer: &Sealer, shared: &Shared) {
     let _ = rustix::process::nice(15);
     let lull = Duration::from_millis(MERGE_LULL_MS as u64);
     let failure = "runs of the index can't be merged";
+    let written = || sealer.store.segments.written();
+    let before = Cell::new(written());
     shared.merging.serve(None, failure, || {
         let is_pressing = || sealer.wait_to_be_merged(PRESSING);
-        Ok(shared.merging.await_lull(lull, is_pressing) && sealer.merge()?)
+        let is_lull = || {
+            let now = written();
+            now - before.replace(now) <= MERGE_LULL_BYTES as u64
+        };
+        if !shared.merging.await_lull(lull, is_lull, is_pressing) {
+            return Ok(false);
+        }
+        if !is_pressing() {
+            sealer.give_memory_back();
+        }
+        sealer.merge()
     });
 }
 

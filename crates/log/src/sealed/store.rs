@@ -36,6 +36,8 @@ impl std::fmt::Debug for SegmentStore {
 pub(crate) trait FullSegments: Send + Sync {
     /// The number of the segment that a place lies in.
     fn number(&self, place: Place) -> u64;
+    /// Bytes that were appended since opening.
+    fn written(&self) -> u64;
     /// Whether the next segment is to be prepared; said once of each.
     fn wants_another(&self) -> bool;
     /// Does some of what makes it the cheaper to begin the next segment; false if nothing is left

@@ -325,7 +325,7 @@ impl Drop for DiskJournal {
 impl Shared {
     /// Whether so much was written since opening that more may come.
     fn goes_on(&self) -> bool {
-        self.written.load(Ordering::Relaxed) >= self.segment_bytes / PREPARE_AFTER
+        self.written() >= self.segment_bytes / PREPARE_AFTER
     }
 
     fn check_space(&self, wanted: u64) -> Result<()> {
@@ -384,6 +384,10 @@ impl FullSegments for Shared {
 
     fn number(&self, place: Place) -> u64 {
         place.0 >> SEGMENT_SHIFT
+    }
+
+    fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     fn wants_another(&self) -> bool {
