@@ -4,6 +4,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use foretell_types::limits::DISK_LOW_WATER_BYTES;
+use foretell_types::{Error, ErrorKind, Result};
 use zeroize::Zeroizing;
 
 /// All file access of the log, behind one seam, so that faults can be injected.
@@ -38,6 +40,25 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     fn set_len(&self, bytes: u64) -> io::Result<()>;
+}
+
+/// Whether so many bytes more can be written without the file system of a folder filling beyond the
+/// low-water mark.
+pub(crate) fn check_space(files: &dyn Files, folder: &Path, wanted: u64) -> Result<()> {
+    let free = files.free_bytes(folder).map_err(|error| {
+        let doing = format_args!("can't tell the free space of {}", folder.display());
+        Error::io(doing, error)
+    })?;
+    if free >= wanted.saturating_add(DISK_LOW_WATER_BYTES as u64) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Full,
+        format!(
+            "the disk that holds {} has {free} bytes free where {wanted} are wanted beyond the low-water mark of {DISK_LOW_WATER_BYTES}: free some space; reading goes on",
+            folder.display()
+        ),
+    ))
 }
 
 /// Makes a file durable that was read, and may have been written by a process that died before its

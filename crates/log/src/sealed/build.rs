@@ -232,7 +232,7 @@ fn add_topic(
         BTreeMap::<&str, Vec<u64>>::new(),
         BTreeMap::<&str, Vec<u64>>::new(),
     );
-    let mut streams = HashMap::<&str, Vec<u32>>::new();
+    let mut streams = Streams::of_events(frames.frames.len());
     let kept = frames.frames.len().saturating_sub(IDENTITY_WINDOW);
     let mut hashes = Vec::with_capacity(frames.frames.len() - kept);
     for (index, place) in frames.frames.iter().enumerate() {
@@ -249,25 +249,21 @@ fn add_topic(
             }
         }
         if let Some(subject) = event.subject {
-            streams.entry(subject).or_default().push(index as u32);
+            streams.push(subject, index as u32);
         }
         if index >= kept {
             hashes.push(identity_key(event.source, event.id, seed) as u64);
         }
     }
-    let mut streams: Vec<_> = streams.into_iter().collect();
-    streams.sort_unstable();
-    let places = streams.into_iter().flat_map(|(subject, indices)| {
-        let places = indices.into_iter().map(|at| frames.frames[at as usize]);
-        places.map(move |place| (subject, place))
-    });
-    let places: Vec<_> = places.collect();
-    let mut ahead = places.chunks(AHEAD).skip(1);
-    for now in places.chunks(AHEAD) {
-        gathered.bring_near(ahead.next().unwrap_or(&[]).iter().map(|(_, place)| *place));
-        for (subject, place) in now {
-            let frame = Frame::unchecked(gathered.frame(*place))?;
-            writer.frame(&frame, subject)?;
+    writer.entries.reserve(streams.counts.len());
+    let events = streams.sorted();
+    let place = |(_, index): &(&str, u32)| frames.frames[*index as usize];
+    let mut ahead = events.chunks(AHEAD).skip(1);
+    for now in events.chunks(AHEAD) {
+        gathered.bring_near(ahead.next().unwrap_or(&[]).iter().map(place));
+        for event in now {
+            let frame = Frame::unchecked(gathered.frame(place(event)))?;
+            writer.frame(&frame, event.0)?;
         }
     }
     for (named, lists) in [(Named::Type, types), (Named::Tag, tags)] {
@@ -283,6 +279,63 @@ fn add_topic(
         }
     }
     writer.identities(source.0, frames.first + kept as u64, &hashes)
+}
+
+/// Which events of a topic are of which stream.
+struct Streams<'a> {
+    /// By their subjects, numbered as they come.
+    numbers: HashMap<&'a str, u32>,
+    /// Events of each.
+    counts: Vec<u32>,
+    /// Which stream each event is of, and which event it is.
+    events: Vec<(u32, u32)>,
+}
+
+impl<'a> Streams<'a> {
+    fn of_events(count: usize) -> Streams<'a> {
+        Streams {
+            numbers: HashMap::new(),
+            counts: Vec::new(),
+            events: Vec::with_capacity(count),
+        }
+    }
+
+    fn push(&mut self, subject: &'a str, event: u32) {
+        let number = *self.numbers.entry(subject).or_insert_with(|| {
+            self.counts.push(0);
+            self.counts.len() as u32 - 1
+        });
+        self.counts[number as usize] += 1;
+        self.events.push((number, event));
+    }
+
+    /// The events by subject, each stream's in the order in which they came.
+    fn sorted(self) -> Vec<(&'a str, u32)> {
+        let mut streams: Vec<_> = self.numbers.into_iter().collect();
+        streams.sort_unstable();
+        // Where the next event of each stream belongs.
+        let mut next = self.counts;
+        let mut before = 0;
+        for (_, number) in &streams {
+            let count = &mut next[*number as usize];
+            before += std::mem::replace(count, before);
+        }
+        let mut sorted = vec![("", 0); self.events.len()];
+        for (number, event) in self.events {
+            let at = &mut next[number as usize];
+            sorted[*at as usize].1 = event;
+            *at += 1;
+        }
+        let mut begin = 0;
+        for (subject, number) in streams {
+            let end = next[number as usize] as usize;
+            for event in &mut sorted[begin..end] {
+                event.0 = subject;
+            }
+            begin = end;
+        }
+        sorted
+    }
 }
 
 /// Reads the frames of a run in the order of their ordinals.
@@ -449,6 +502,26 @@ fn merge_lists(writer: &mut RunWriter, runs: &[Arc<Run>]) -> Result<()> {
                 foretell_types::Error::new(foretell_types::ErrorKind::Damaged, message)
             })?;
             writer.list(least, count, last, &joined)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn events_lie_by_subject(subjects in prop::collection::vec("[ab]{0,3}", 0..200)) {
+            let mut streams = Streams::of_events(subjects.len());
+            for (event, subject) in (0..).zip(&subjects) {
+                streams.push(subject, event);
+            }
+            let mut expected: Vec<(&str, u32)> = subjects.iter().map(|s| &**s).zip(0..).collect();
+            expected.sort_unstable();
+            prop_assert_eq!(streams.sorted(), expected);
         }
     }
 }

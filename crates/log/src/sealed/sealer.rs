@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_types::limits::{
-    ARCHIVE_LOOK_MS, DISK_LOW_WATER_BYTES, IDENTITY_WINDOW, MERGE_LULL_BYTES, MERGE_LULL_MS,
-    RUN_KEYS, UNMERGED_RUNS,
+    ARCHIVE_LOOK_MS, IDENTITY_WINDOW, MERGE_LULL_BYTES, MERGE_LULL_MS, RUN_KEYS, UNMERGED_RUNS,
 };
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
@@ -21,6 +20,7 @@ use super::segment::SealedSegment;
 use super::store::SegmentStore;
 use super::{Sealed, build};
 use crate::bugs::{self, Bug};
+use crate::files::check_space;
 use crate::journal::Seq;
 use crate::log::Shared;
 
@@ -85,19 +85,6 @@ impl Sealer {
         runs.len() >= count && mergeable(runs).is_some()
     }
 
-    fn check_space(&self, wanted: u64) -> Result<()> {
-        let folder = &self.store.folder;
-        let free = self.store.files().free_bytes(folder).map_err(|error| {
-            let doing = format_args!("can't tell the free space of {}", folder.display());
-            Error::io(doing, error)
-        })?;
-        if free >= wanted.saturating_add(DISK_LOW_WATER_BYTES as u64) {
-            return Ok(());
-        }
-        let message = format!("{free} bytes are free, which is too little to seal a segment");
-        Err(Error::new(ErrorKind::Full, message))
-    }
-
     /// Seals the oldest full segment; false if there is none.
     pub fn seal(&self) -> Result<bool> {
         let mut memory = self.sealing.lock();
@@ -110,7 +97,7 @@ impl Sealer {
         let Some((number, bytes)) = self.store.segments.oldest()? else {
             return Ok(false);
         };
-        self.check_space(bytes)?;
+        check_space(self.store.files(), &self.store.folder, bytes)?;
         let mut arena = std::mem::take(&mut *memory);
         // Grown by doubling it would take twice as much.
         arena.reserve_exact(bytes as usize);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use foretell_types::limits::{DISK_LOW_WATER_BYTES, GROUP_BYTES};
+use foretell_types::limits::GROUP_BYTES;
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
 
@@ -18,6 +18,7 @@ use super::group::encoded_bytes;
 use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
 use crate::bugs::{self, Bug};
 use crate::environment::Environment;
+use crate::files::check_space;
 use crate::log::LogOptions;
 use crate::sealed::{FullSegments, Manifest, Piece, PieceCache, SegmentStore};
 
@@ -26,6 +27,8 @@ pub use recover::CutTail;
 /// The preallocated space grows by at least and at most so many bytes at a time.
 const GROW_LEAST: u64 = 256 * 1024;
 const GROW_MOST: u64 = 8 * 1024 * 1024;
+/// The free space of the disk is looked at once in so many bytes.
+const SPACE_LOOK_BYTES: u64 = 256 * 1024;
 /// The next segment is filled by so many bytes at a time: a group may have to wait for one.
 const PREPARE_BYTES: u64 = 1024 * 1024;
 /// Who has written this part of a segment goes on, and gets the next one prepared.
@@ -48,6 +51,8 @@ pub struct DiskJournal {
     next_segment: u64,
     store: Arc<SegmentStore>,
     cut: Option<CutTail>,
+    /// Bytes written since the free space of the disk was looked at.
+    unlooked: u64,
 }
 
 impl std::fmt::Debug for DiskJournal {
@@ -134,6 +139,7 @@ impl DiskJournal {
             next_segment: first,
             store: Arc::new(store),
             cut: None,
+            unlooked: SPACE_LOOK_BYTES,
         };
         journal.recover()?;
         Ok(journal)
@@ -278,7 +284,11 @@ impl Journal for DiskJournal {
         );
         let body_bytes = group.body().len();
         let needed = encoded_bytes(body_bytes) as u64;
-        self.shared.check_space(0)?;
+        if self.unlooked >= SPACE_LOOK_BYTES {
+            self.shared.check_space(0)?;
+            self.unlooked = 0;
+        }
+        self.unlooked += needed;
         let segment = self.make_room(needed)?;
         let written = segment.write(group.encode(segment.salt), self.offset);
         group.unseal(body_bytes);
@@ -329,23 +339,7 @@ impl Shared {
     }
 
     fn check_space(&self, wanted: u64) -> Result<()> {
-        let folder = &self.folder;
-        let free = self.environment.files.free_bytes(folder).map_err(|error| {
-            Error::io(
-                format_args!("can't tell the free space of {}", folder.display()),
-                error,
-            )
-        })?;
-        if free >= wanted.saturating_add(DISK_LOW_WATER_BYTES as u64) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Full,
-            format!(
-                "the disk that holds {} has {free} bytes free where {wanted} are wanted beyond the low-water mark of {DISK_LOW_WATER_BYTES}: free some space; reading goes on",
-                folder.display()
-            ),
-        ))
+        check_space(&*self.environment.files, &self.folder, wanted)
     }
 
     fn segment(&self, place: Place) -> Option<Arc<Segment>> {
