@@ -75,6 +75,8 @@ pub struct Reader {
     held: Held,
     buffer: Vec<u8>,
     buffer_at: Place,
+    /// The part of the buffer whose frames, as far as they are wanted, have the right checksums.
+    sound: Range<usize>,
     /// Bytes of the journal that are read at once.
     chunk: usize,
     /// Single events are picked, rather than all of a stretch read.
@@ -186,6 +188,7 @@ impl Reader {
             held: Held::Buffer(0..0),
             buffer: Vec::new(),
             buffer_at: Place(0),
+            sound: 0..0,
             chunk: SCAN_BYTES,
             picking: false,
             uuid,
@@ -552,6 +555,7 @@ impl Reader {
             self.fill(Place(place.0 - back), wanted)?;
             let from = back as usize;
             if let Some(length) = whole(self, from) {
+                self.sound = self.sound_from(from..from + length);
                 return Ok(from..from + length);
             }
             let claimed = self.buffer.get(from..).and_then(Frame::claimed_bytes);
@@ -566,8 +570,30 @@ impl Reader {
         }
     }
 
+    /// Checks the frames of the plan that lie whole in the buffer, from this one on, until one is
+    /// damaged. One after the other takes half as long as each where it is decoded.
+    fn sound_from(&self, first: Range<usize>) -> Range<usize> {
+        let is_sound = |frame: &Range<usize>| Frame::is_sound(&self.buffer[frame.clone()]);
+        if !is_sound(&first) {
+            return 0..0;
+        }
+        let Plan::Places(places) = &self.plan else {
+            return first;
+        };
+        let frames = places.iter().rev().map_while(|(_, place)| {
+            let from = place.0.checked_sub(self.buffer_at.0)? as usize;
+            let bytes = self.buffer.get(from..)?;
+            let length = Frame::claimed_bytes(bytes).filter(|length| *length <= bytes.len())?;
+            Some(from..from + length)
+        });
+        frames.take_while(is_sound).fold(first, |sound, frame| {
+            sound.start.min(frame.start)..sound.end.max(frame.end)
+        })
+    }
+
     fn fill(&mut self, place: Place, wanted: usize) -> Result<()> {
         self.buffer.resize(wanted, 0);
+        self.sound = 0..0;
         let read = self.shared.journal.read(place, &mut self.buffer);
         self.buffer.truncate(*read.as_ref().unwrap_or(&0));
         self.buffer_at = place;
@@ -592,8 +618,16 @@ impl Reader {
                 self.topic
             ))
         };
-        // A sealed block has a checksum of its own.
-        let read = if checked || matches!(self.held, Held::Piece(..)) {
+        let checked = checked
+            || match &self.held {
+                Held::Buffer(frame) => {
+                    self.sound.start <= frame.start && frame.end <= self.sound.end
+                }
+                Held::Page(..) => false,
+                // A sealed block has a checksum of its own.
+                Held::Piece(..) => true,
+            };
+        let read = if checked {
             Frame::unchecked
         } else {
             Frame::read

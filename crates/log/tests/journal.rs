@@ -362,6 +362,60 @@ fn every_flipped_bit_is_damage() {
     }
 }
 
+/// So is one that flips later, by who reads it: what lies before it is read, it and what follows
+/// isn't.
+#[test]
+fn every_bit_flipped_after_opening_is_damage() {
+    let disk = FaultDisk::new();
+    let log = open(&disk, 1).unwrap();
+    create(&log);
+    fill(&log, 7);
+    let options = |backward| ReadOptions {
+        backward,
+        ..ReadOptions::default()
+    };
+    let all = log.read("shop", options(false)).unwrap().collect().unwrap();
+    let path = disk
+        .names()
+        .into_iter()
+        .find(|name| name.to_string_lossy().ends_with(".segment"))
+        .unwrap();
+    let good = disk.read(&path);
+    let used = good.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let mut damaged = std::collections::BTreeSet::new();
+    for at in 0..used {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        disk.write(&path, bad);
+        let read = |backward| {
+            let mut reader = log.read("shop", options(backward)).unwrap();
+            let mut events = Vec::new();
+            loop {
+                match reader.next_recorded() {
+                    Ok(Some(event)) => events.push(event),
+                    Ok(None) => return (events, None),
+                    Err(error) => return (events, Some(error)),
+                }
+            }
+        };
+        let (forward, error) = read(false);
+        let (mut backward, backward_error) = read(true);
+        backward.reverse();
+        assert_eq!(forward, all[..forward.len()], "byte {at}");
+        assert_eq!(backward, all[all.len() - backward.len()..], "byte {at}");
+        assert_eq!(error.is_some(), backward_error.is_some(), "byte {at}");
+        if let Some(error) = error {
+            assert_eq!(error.kind(), ErrorKind::Damaged, "byte {at}: {error}");
+            assert_eq!(forward.len() + backward.len() + 1, all.len(), "byte {at}");
+            damaged.insert(forward.len());
+        } else {
+            // Not of an event: of a header, a trailer, the topic.
+            assert_eq!(forward.len(), all.len(), "byte {at}");
+        }
+    }
+    assert_eq!(damaged.len(), all.len(), "each event was damaged");
+}
+
 /// So is each flipped bit of a segment that others follow, to its last byte.
 #[test]
 fn every_flipped_bit_before_the_last_segment_is_damage() {

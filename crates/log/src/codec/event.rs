@@ -262,7 +262,16 @@ impl<'a> EventRef<'a> {
             _ => Some(decode_time(take(TIME_BYTES)?)?),
         };
         // All texts at once: one pass over their bytes.
-        let lengths = [4, 6, 8, 10, 12, 14].map(|at| usize::from(u16_at(at)));
+        let length = |at: usize| usize::from(u16_at(at));
+        // Not mapped: that becomes a call.
+        let lengths = [
+            length(4),
+            length(6),
+            length(8),
+            length(10),
+            length(12),
+            length(14),
+        ];
         let mut texts = std::str::from_utf8(take(lengths.iter().sum())?).ok()?;
         let mut text = |length: usize| {
             let (text, rest) = texts.split_at_checked(length)?;

@@ -67,12 +67,21 @@ pub(crate) fn close_frame(bytes: &mut [u8], last_of_commit: bool) {
 }
 
 /// CRC32C over the length and everything after the checksum.
+#[inline(always)]
 fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&bytes[0..4]), &bytes[8..])
 }
 
 fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Damaged, what)
+}
+
+/// The frame that these bytes begin with.
+#[inline(always)]
+fn whole(bytes: &[u8]) -> Result<&[u8]> {
+    let length = Frame::claimed_bytes(bytes).ok_or_else(|| damaged("a frame's length is wrong"))?;
+    let frame = bytes.get(..length);
+    frame.ok_or_else(|| damaged("a frame is cut short"))
 }
 
 impl<'a> Frame<'a> {
@@ -92,23 +101,26 @@ impl<'a> Frame<'a> {
     /// Reads the frame at the begin of `bytes`; what follows it is left alone.
     #[inline(always)]
     pub fn read(bytes: &'a [u8]) -> Result<Frame<'a>> {
-        let frame = Frame::unchecked(bytes)?;
-        if checksum(frame.bytes)
-            != u32::from_le_bytes(*frame.bytes[4..].first_chunk().unwrap_or(&[0; 4]))
-        {
-            return Err(damaged("the checksum of a frame is wrong"));
+        let bytes = whole(bytes)?;
+        match Frame::is_sound(bytes) {
+            true => Frame::unchecked(bytes),
+            false => Err(damaged("the checksum of a frame is wrong")),
         }
-        Ok(frame)
+    }
+
+    /// Whether the checksum of the frame that these bytes are is right.
+    #[inline(always)]
+    pub fn is_sound(bytes: &[u8]) -> bool {
+        let said = bytes
+            .get(4..FRAME_HEADER)
+            .and_then(|rest| rest.first_chunk());
+        said.is_some_and(|said| checksum(bytes) == u32::from_le_bytes(*said))
     }
 
     /// As [`Frame::read`], for one whose checksum, or that of what holds it, was looked at.
     #[inline(always)]
     pub fn unchecked(bytes: &'a [u8]) -> Result<Frame<'a>> {
-        let length =
-            Frame::claimed_bytes(bytes).ok_or_else(|| damaged("a frame's length is wrong"))?;
-        let bytes = bytes
-            .get(..length)
-            .ok_or_else(|| damaged("a frame is cut short"))?;
+        let bytes = whole(bytes)?;
         let u32_at = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
