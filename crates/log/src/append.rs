@@ -272,9 +272,7 @@ impl Encoded {
             twins,
         })
     }
-}
 
-impl Encoded {
     /// Reads what the writer needs first, and does nothing else. Another processor has written it:
     /// so the writer waits for that of many appends at once.
     pub fn bring_near(&self) {
