@@ -529,20 +529,8 @@ impl Reader {
 
     /// Brings a frame of the journal into the buffer; gives where it lies there.
     fn load_buffer(&mut self, position: u64, place: Place) -> Result<Range<usize>> {
-        let offset = |reader: &Reader| {
-            place
-                .0
-                .checked_sub(reader.buffer_at.0)
-                .map(|at| at as usize)
-        };
-        let whole = |reader: &Reader, from: usize| {
-            let bytes = reader.buffer.get(from..)?;
-            Frame::claimed_bytes(bytes).filter(|length| *length <= bytes.len())
-        };
-        if let Some(from) = offset(self)
-            && let Some(length) = whole(self, from)
-        {
-            return Ok(from..from + length);
+        if let Some(frame) = self.buffered(place) {
+            return Ok(frame);
         }
         // Going backward, what is read next lies before.
         let back = if self.options.backward && !self.picking {
@@ -553,11 +541,11 @@ impl Reader {
         let (mut back, mut wanted) = (back, self.chunk);
         loop {
             self.fill(Place(place.0 - back), wanted)?;
-            let from = back as usize;
-            if let Some(length) = whole(self, from) {
-                self.sound = self.sound_from(from..from + length);
-                return Ok(from..from + length);
+            if let Some(frame) = self.buffered(place) {
+                self.sound = self.sound_from(frame.clone());
+                return Ok(frame);
             }
+            let from = back as usize;
             let claimed = self.buffer.get(from..).and_then(Frame::claimed_bytes);
             match claimed {
                 Some(length) if from + length > wanted && length <= COMMIT_BYTES => {
@@ -570,8 +558,17 @@ impl Reader {
         }
     }
 
+    /// Where the frame at a place lies, if all of it is in the buffer.
+    fn buffered(&self, place: Place) -> Option<Range<usize>> {
+        let from = place.0.checked_sub(self.buffer_at.0)? as usize;
+        let bytes = self.buffer.get(from..)?;
+        let length = Frame::claimed_bytes(bytes).filter(|length| *length <= bytes.len())?;
+        Some(from..from + length)
+    }
+
     /// Checks the frames of the plan that lie whole in the buffer, from this one on, until one is
-    /// damaged. One after the other takes half as long as each where it is decoded.
+    /// damaged, and no more than may be wanted. One after the other takes less than each where it is
+    /// decoded.
     fn sound_from(&self, first: Range<usize>) -> Range<usize> {
         let is_sound = |frame: &Range<usize>| Frame::is_sound(&self.buffer[frame.clone()]);
         if !is_sound(&first) {
@@ -580,12 +577,8 @@ impl Reader {
         let Plan::Places(places) = &self.plan else {
             return first;
         };
-        let frames = places.iter().rev().map_while(|(_, place)| {
-            let from = place.0.checked_sub(self.buffer_at.0)? as usize;
-            let bytes = self.buffer.get(from..)?;
-            let length = Frame::claimed_bytes(bytes).filter(|length| *length <= bytes.len())?;
-            Some(from..from + length)
-        });
+        let wanted = places.iter().rev().zip(1..self.left);
+        let frames = wanted.map_while(|((_, place), _)| self.buffered(*place));
         frames.take_while(is_sound).fold(first, |sound, frame| {
             sound.start.min(frame.start)..sound.end.max(frame.end)
         })

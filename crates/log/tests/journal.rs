@@ -8,7 +8,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use foretell_log::{
     Append, DirectoryLock, DiskJournal, Environment, EventLog, Journal, LogOptions, MemoryJournal,
@@ -331,6 +331,24 @@ fn a_full_disk_refuses_and_goes_on() {
     check(&open(&disk.copy(), 2).unwrap(), to, to);
 }
 
+fn first_segment(disk: &FaultDisk) -> PathBuf {
+    let mut names = disk.names().into_iter();
+    let first = names.find(|name| name.to_string_lossy().ends_with(".segment"));
+    first.unwrap()
+}
+
+/// Has a bit flipped in each byte of a file, up to the last that isn't zero, one after the other.
+fn flip_bits(disk: &FaultDisk, path: &Path, mut check: impl FnMut(usize)) {
+    let good = disk.read(path);
+    let used = good.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for at in 0..used {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        disk.write(path, bad);
+        check(at);
+    }
+}
+
 /// Each flipped bit is found when opening: never a short or a wrong answer.
 #[test]
 fn every_flipped_bit_is_damage() {
@@ -339,17 +357,7 @@ fn every_flipped_bit_is_damage() {
     create(&log);
     fill(&log, 3);
     drop(log);
-    let path = disk
-        .names()
-        .into_iter()
-        .find(|name| name.to_string_lossy().ends_with(".segment"))
-        .unwrap();
-    let good = disk.read(&path);
-    let used = good.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    for at in 0..used {
-        let mut bad = good.clone();
-        bad[at] ^= 1 << (at % 8);
-        disk.write(&path, bad);
+    flip_bits(&disk, &first_segment(&disk), |at| {
         let error = open(&disk.copy(), 2).expect_err(&format!("a flipped bit in byte {at}"));
         assert!(
             matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat),
@@ -359,7 +367,7 @@ fn every_flipped_bit_is_damage() {
             error.message().contains("0000000000.segment"),
             "byte {at}: {error}"
         );
-    }
+    });
 }
 
 /// So is one that flips later, by who reads it: what lies before it is read, it and what follows
@@ -375,18 +383,8 @@ fn every_bit_flipped_after_opening_is_damage() {
         ..ReadOptions::default()
     };
     let all = log.read("shop", options(false)).unwrap().collect().unwrap();
-    let path = disk
-        .names()
-        .into_iter()
-        .find(|name| name.to_string_lossy().ends_with(".segment"))
-        .unwrap();
-    let good = disk.read(&path);
-    let used = good.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let mut damaged = std::collections::BTreeSet::new();
-    for at in 0..used {
-        let mut bad = good.clone();
-        bad[at] ^= 1 << (at % 8);
-        disk.write(&path, bad);
+    flip_bits(&disk, &first_segment(&disk), |at| {
         let read = |backward| {
             let mut reader = log.read("shop", options(backward)).unwrap();
             let mut events = Vec::new();
@@ -412,7 +410,7 @@ fn every_bit_flipped_after_opening_is_damage() {
             // Not of an event: of a header, a trailer, the topic.
             assert_eq!(forward.len(), all.len(), "byte {at}");
         }
-    }
+    });
     assert_eq!(damaged.len(), all.len(), "each event was damaged");
 }
 

@@ -123,8 +123,8 @@ impl Drop for End {
     }
 }
 
-/// An append and its answer. It stays where it is: to move it to the writer and back would be
-/// most of what one processor has to fetch from the other's cache.
+/// An append and its answer. It stays where it is: to move it to the writer and back costs each
+/// processor a dozen lines of the other's cache.
 struct Slot {
     encoded: Encoded,
     ready: AtomicBool,
