@@ -88,6 +88,7 @@ impl History {
         let options = LogOptions {
             segment_bytes: 2 * 1024,
             cache_bytes: 64 * 1024,
+            revision_cache_bytes: 64,
             seal_in_background: false,
             write_in_background: false,
             ..LogOptions::default()

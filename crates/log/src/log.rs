@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use foretell_types::limits::{APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, SEGMENT_BYTES};
+use foretell_types::limits::{
+    APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, REVISION_CACHE_BYTES, SEGMENT_BYTES,
+};
 use foretell_types::{Error, ErrorKind, Instant, Position, Result, Revision};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -115,6 +117,9 @@ pub struct LogOptions {
     /// Memory for pieces of sealed segments and of the index that were read lately, in bytes.
     pub cache_bytes: u64,
     /// Threads prepare segments and seal those that are full; otherwise only [`EventLog::seal`]
+    /// Memory for the last revisions of streams that were written to lately, in bytes: 16 a stream,
+    /// up to twice that.
+    pub revision_cache_bytes: u64,
     /// does.
     pub seal_in_background: bool,
     /// A thread writes what is appended; otherwise only [`EventLog::write`] does, and who waits for
@@ -135,6 +140,7 @@ impl Default for LogOptions {
             seal_in_background: true,
             write_in_background: true,
             keys: None,
+            revision_cache_bytes: REVISION_CACHE_BYTES as u64,
             archive: None,
         }
     }

@@ -8,6 +8,7 @@ use crate::codec::Frame;
 use crate::environment::Environment;
 use crate::index::{Identity, Index};
 use crate::journal::{GroupMeta, JournalReader, Place};
+use crate::log::LogOptions;
 use crate::merkle::{MountainRange, leaves};
 use crate::sealed::{Manifest, Sealed, SegmentStore};
 
@@ -19,7 +20,11 @@ pub(crate) struct Opened {
 }
 
 /// Takes over what is sealed.
-pub(crate) fn open(store: Option<&SegmentStore>, environment: &Environment) -> Result<Opened> {
+pub(crate) fn open(
+    store: Option<&SegmentStore>,
+    environment: &Environment,
+    options: &LogOptions,
+) -> Result<Opened> {
     let found = store.map(Manifest::load).transpose()?.flatten();
     if let Some(store) = store {
         store.tidy(found.as_ref())?;
@@ -30,13 +35,13 @@ pub(crate) fn open(store: Option<&SegmentStore>, environment: &Environment) -> R
             ..Manifest::default()
         };
         return Ok(Opened {
-            index: Index::new(manifest.seed),
+            index: Index::new(manifest.seed, options.revision_cache_bytes),
             range: MountainRange::default(),
             manifest,
         });
     };
     let sealed = store.open(&mut manifest)?;
-    let mut index = Index::new(manifest.seed);
+    let mut index = Index::new(manifest.seed, options.revision_cache_bytes);
     index.catalog = manifest.catalog.clone();
     for id in 0..manifest.catalog.topics.len() as u32 {
         index.identities.push(identities(&sealed, &manifest, id)?);

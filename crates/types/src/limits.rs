@@ -174,6 +174,8 @@ limits! {
     RUN_KEYS = 16 * 1024 * 1024, "keys";
     /// Memory for pieces of sealed segments and of the index that were read lately.
     CACHE_BYTES = 32 * 1024 * 1024, "bytes";
+    /// Memory for the last revisions of streams that were written to lately.
+    REVISION_CACHE_BYTES = 32 * 1024 * 1024, "bytes";
     /// Events of a topic in one run of the index that are read from there, where their segments are
     /// archived.
     SMALL_TOPIC_EVENTS = 16_384, "events";

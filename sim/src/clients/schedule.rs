@@ -151,6 +151,7 @@ impl Schedule {
         let options = LogOptions {
             segment_bytes: 4 * 1024,
             cache_bytes: 64 * 1024,
+            revision_cache_bytes: 64,
             seal_in_background: false,
             write_in_background: false,
             ..LogOptions::default()

@@ -4,6 +4,7 @@
 mod catalog;
 mod identity;
 mod recent;
+mod revisions;
 
 use std::sync::Arc;
 
@@ -14,11 +15,12 @@ pub(crate) use identity::{
     Identity, IdentityKeys, content_of, content_of_filled, content_of_recorded, identity_key,
 };
 pub(crate) use recent::{Facts, Recent, RecentTopic};
+use revisions::LastRevisions;
 
 use crate::bugs::{self, Bug};
 use crate::codec::{EventRef, Frame, FrameKind};
 use crate::journal::Place;
-use crate::sealed::{Named, Sealed, key};
+use crate::sealed::{Key, Named, Sealed, key};
 
 pub(crate) struct Index {
     pub catalog: Catalog,
@@ -27,17 +29,20 @@ pub(crate) struct Index {
     /// Of the segments that aren't sealed, the oldest first.
     pub recent: Vec<Recent>,
     pub sealed: Arc<Sealed>,
+    revisions: LastRevisions,
     /// Seeds the hashes of keys and identities: nobody outside can make them collide.
     pub seed: u64,
 }
 
 impl Index {
-    pub fn new(seed: u64) -> Index {
+    /// `revision_bytes` bounds the memory for streams' last revisions.
+    pub fn new(seed: u64, revision_bytes: u64) -> Index {
         Index {
             catalog: Catalog::default(),
             identities: Vec::new(),
             recent: Vec::new(),
             sealed: Arc::default(),
+            revisions: LastRevisions::new(revision_bytes),
             seed,
         }
     }
@@ -47,6 +52,9 @@ impl Index {
         self.catalog
             .event(event.topic, event.position, event.revision)?;
         self.identities[event.topic as usize].push(event.identity);
+        if let Some(revision) = event.revision {
+            self.revisions.put(&event.stream, revision);
+        }
         if self
             .recent
             .last()
@@ -66,7 +74,9 @@ impl Index {
             FrameKind::Event => {
                 self.catalog.recorded = self.catalog.recorded.max(frame.recorded);
                 let event = EventRef::read(frame)?;
+                let subject = event.subject.unwrap_or("");
                 let facts = Facts {
+                    stream: self.stream(frame.topic, subject),
                     topic: frame.topic,
                     position: frame.position,
                     revision: frame.revision,
@@ -105,8 +115,21 @@ impl Index {
             .find(|part| part.first <= position)
     }
 
+    /// The key of a stream.
+    pub fn stream(&self, topic: u32, subject: &str) -> Key {
+        key(Named::Subject, topic, subject, self.seed)
+    }
+
     /// The last revision of a stream; what is sealed may have to be read for it.
     pub fn last_revision(&self, topic: u32, subject: &str) -> Result<Option<u64>> {
+        self.last_revision_of(topic, subject, &self.stream(topic, subject))
+    }
+
+    /// The same, of a stream whose key is known.
+    pub fn last_revision_of(&self, topic: u32, subject: &str, stream: &Key) -> Result<Option<u64>> {
+        if let Some(known) = self.revisions.find(stream) {
+            return Ok(Some(known));
+        }
         let topics = &self.catalog.topics;
         let topic = match bugs::on(Bug::OldRevisionsUnderNewName) {
             true => topics
@@ -123,14 +146,10 @@ impl Index {
                 return Ok(found);
             }
         }
-        if self.sealed.runs.is_empty() {
-            return Ok(None);
-        }
-        let key = key(Named::Subject, topic, subject, self.seed);
         let stale = usize::from(bugs::on(Bug::RevisionOfStaleRun));
         for run in self.sealed.runs.iter().rev().skip(stale) {
             if run.covered(topic).is_some()
-                && let Some(entry) = run.find(&key)?
+                && let Some(entry) = run.find(stream)?
             {
                 return Ok(Some(entry.extra));
             }

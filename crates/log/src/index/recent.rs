@@ -4,6 +4,7 @@ use foretell_types::{Error, ErrorKind, Query, QueryItem, Result};
 use hashbrown::HashMap;
 
 use crate::journal::Place;
+use crate::sealed::Key;
 
 /// A posting list is preferred to a scan if it holds at most one of so many positions.
 const SELECTIVE: u64 = 4;
@@ -52,6 +53,8 @@ pub(crate) struct Facts<'a> {
     pub subject: Option<&'a str>,
     /// Separated by single spaces.
     pub tags: &'a str,
+    /// The key of its stream; any, if it has no subject.
+    pub stream: Key,
     /// Of source and id.
     pub identity: u64,
 }

@@ -28,7 +28,7 @@ pub(crate) use cache::PieceCache;
 pub(crate) use gather::Source;
 pub(crate) use manifest::Manifest;
 pub(crate) use nodes::KEPT_HEIGHT;
-pub(crate) use run::{Candidates, Named, Run, key};
+pub(crate) use run::{Candidates, Key, Named, Run, key};
 pub(crate) use sealer::{Sealer, Wake, archive, merge, prepare, seal};
 pub(crate) use segment::SealedSegment;
 pub(crate) use store::FullSegments;

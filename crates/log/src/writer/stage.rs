@@ -13,6 +13,7 @@ use crate::index::{Facts, Index, Topic};
 use crate::journal::Group;
 use crate::log::Shared;
 use crate::lookup::KnownEvent;
+use crate::sealed::Key;
 
 /// What the group being built adds to the index; checks see both.
 pub(super) struct Stage<'a> {
@@ -100,8 +101,16 @@ struct StagedTopic<'a> {
     /// Whether the group holds events of it.
     written: bool,
     /// The last revisions of streams that were asked for or written to.
-    revisions: HashMap<&'a str, Option<u64>>,
+    revisions: HashMap<&'a str, StagedStream>,
     identities: HashMap<u128, KnownEvent, BuildHasherDefault<Hashed>>,
+}
+
+/// A stream that was asked for or written to.
+#[derive(Clone, Copy)]
+struct StagedStream {
+    key: Key,
+    /// Its last revision.
+    last: Option<u64>,
 }
 
 impl<'a> Stage<'a> {
@@ -194,7 +203,7 @@ impl<'a> Stage<'a> {
                         events.push(twin.appended(true)?);
                         continue;
                     }
-                    let staged = topic.stage(event, frame.content);
+                    let (staged, stream) = topic.stage(index, event, frame.content);
                     if may_come_again {
                         topic.identities.insert(frame.key, staged);
                     }
@@ -210,6 +219,7 @@ impl<'a> Stage<'a> {
                         revision: staged.revision,
                         event_type: &event.event_type,
                         subject: event.subject.as_deref(),
+                        stream,
                         tags: event.tags(),
                         identity: frame.key as u64,
                     };
@@ -614,31 +624,36 @@ impl<'a> StagedTopic<'a> {
 
     fn last_revision(&mut self, index: &Index, subject: &'a str) -> Result<Option<u64>> {
         if let Some(known) = self.revisions.get(subject) {
-            return Ok(*known);
+            return Ok(known.last);
         }
-        let found = match self.fresh {
+        let key = index.stream(self.id, subject);
+        let last = match self.fresh {
             true => None,
-            false => index.last_revision(self.id, subject)?,
+            false => index.last_revision_of(self.id, subject, &key)?,
         };
-        self.revisions.insert(subject, found);
-        Ok(found)
+        self.revisions.insert(subject, StagedStream { key, last });
+        Ok(last)
     }
 
     /// Takes in an event whose stream's last revision is known. Whoever may see it come again in
-    /// the group notes its identity.
-    fn stage(&mut self, event: &'a NewEvent, content: u128) -> KnownEvent {
+    /// the group notes its identity. Also gives the key of the stream.
+    fn stage(&mut self, index: &Index, event: &'a NewEvent, content: u128) -> (KnownEvent, Key) {
         self.head += 1;
         self.written = true;
-        let revision = event.subject.as_deref().map(|subject| {
-            let last = self.revisions.entry(subject).or_insert(None);
-            let next = last.map_or(0, |last| last + 1);
-            *last = Some(next);
-            next
+        let stream = event.subject.as_deref().map(|subject| {
+            let new = || StagedStream {
+                key: index.stream(self.id, subject),
+                last: None,
+            };
+            let stream = self.revisions.entry(subject).or_insert_with(new);
+            stream.last = Some(stream.last.map_or(0, |last| last + 1));
+            *stream
         });
-        KnownEvent {
+        let known = KnownEvent {
             position: self.head,
-            revision,
+            revision: stream.and_then(|stream| stream.last),
             content,
-        }
+        };
+        (known, stream.map_or_else(Key::default, |stream| stream.key))
     }
 }

@@ -24,6 +24,7 @@ pub fn small_segments() -> LogOptions {
     LogOptions {
         segment_bytes: 4 * 1024,
         cache_bytes: 256 * 1024,
+        revision_cache_bytes: 64,
         seal_in_background: false,
         ..LogOptions::default()
     }

@@ -175,6 +175,7 @@ impl LimitsTable {
 pub(super) struct LogTable {
     pub(super) segment_bytes: Option<u64>,
     pub(super) cache_bytes: Option<u64>,
+    pub(super) revision_cache_bytes: Option<u64>,
     /// The folder of the keys of erasable topics; relative to the data directory.
     pub(super) keys: Option<PathBuf>,
     /// A container of the storage account.
@@ -200,6 +201,11 @@ impl LogTable {
             keys: Some(data.join(keys)),
             segment_bytes: checked("segment_bytes", self.segment_bytes, defaults.segment_bytes)?,
             cache_bytes: checked("cache_bytes", self.cache_bytes, defaults.cache_bytes)?,
+            revision_cache_bytes: checked(
+                "revision_cache_bytes",
+                self.revision_cache_bytes,
+                defaults.revision_cache_bytes,
+            )?,
             ..defaults
         })
     }
