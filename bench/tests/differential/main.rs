@@ -91,6 +91,7 @@ impl History {
             revision_cache_bytes: 64,
             seal_in_background: false,
             write_in_background: false,
+            read_ahead: false,
             ..LogOptions::default()
         };
         let environment = environment(&self.disk, &HandClock::default(), &self.random);

@@ -12,7 +12,7 @@
 //! let journal = Box::new(MemoryJournal::new());
 //! let log = EventLog::open(journal, &environment, &mut |_, _| {})?;
 //! let shop = Append::new().create_topic("shop".parse()?, environment.random.uuid(), false);
-//! log.append(shop)?.wait()?;
+//! log.append_and_wait(shop)?;
 //! let event = NewEvent {
 //!     id: "1".into(),
 //!     source: "/till".into(),
@@ -21,12 +21,13 @@
 //!     data: Data::json(r#"{"total":12.50}"#),
 //!     ..NewEvent::default()
 //! };
-//! log.append(Append::new().events("shop", [event]))?.wait()?;
+//! log.append_and_wait(Append::new().events("shop", [event]))?;
 //! let events = log.read("shop", ReadOptions::stream("customer/7"))?.collect()?;
 //! assert_eq!(events[0].position.get(), 1);
 //! # Ok::<(), foretell_types::Error>(())
 //! ```
 
+mod ahead;
 mod append;
 mod backup;
 mod blobs;

@@ -11,7 +11,8 @@ use foretell_types::{Error, ErrorKind, Instant, Position, Result, Revision};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use crate::append::{Append, Encoded};
+use crate::ahead::AheadThreads;
+use crate::append::{Append, Appended, Encoded};
 use crate::backup::{self, BackupFile};
 use crate::environment::Environment;
 use crate::erasure::{self, Erased, ErasedKey, KEY_STORE_REGISTER, KeyStore};
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub answered: Arc<Answered>,
     pub waiting: Waiting,
     /// As in the index.
+    pub ahead: Arc<AheadThreads>,
     pub seed: u64,
     pub keys: OnceLock<KeyStore>,
     pub key_folder: Option<PathBuf>,
@@ -124,6 +126,8 @@ pub struct LogOptions {
     pub seal_in_background: bool,
     /// A thread writes what is appended; otherwise only [`EventLog::write`] does, and who waits for
     /// a ticket before waits for ever. For simulations, in which nothing happens by chance.
+    /// Threads read ahead of long scans, at most one less than there are processors.
+    pub read_ahead: bool,
     pub write_in_background: bool,
     /// The folder of the keys of erasable subjects. It lies outside the log's own folder, and its
     /// backups apart from those of the log.
@@ -139,6 +143,7 @@ impl Default for LogOptions {
             cache_bytes: CACHE_BYTES as u64,
             seal_in_background: true,
             write_in_background: true,
+            read_ahead: true,
             keys: None,
             revision_cache_bytes: REVISION_CACHE_BYTES as u64,
             archive: None,
@@ -249,6 +254,7 @@ impl EventLog {
         let heads = topics.map(|topic| watch::Sender::new(topic.head)).collect();
         let shared = Arc::new(Shared {
             environment: environment.clone(),
+            ahead: AheadThreads::new(options.read_ahead),
             seed: index.seed,
             keys: OnceLock::new(),
             key_folder: options.keys.clone(),

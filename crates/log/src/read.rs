@@ -4,6 +4,7 @@ use std::sync::Arc;
 use foretell_types::limits::COMMIT_BYTES;
 use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, Result};
 
+use crate::ahead::{Ahead, Stretch};
 use crate::bugs::{self, Bug};
 use crate::codec::{EventRef, Frame, FrameKind, is_sealed};
 use crate::erasure::Context;
@@ -15,7 +16,11 @@ use crate::sealed::{Candidates, Piece, Run, Sealed, SealedSegment, Source};
 const SCAN_BYTES: usize = 128 * 1024;
 const PICK_BYTES: usize = 4 * 1024;
 /// How many places are taken from the index in memory at once.
-const PLACES_AT_ONCE: u64 = 1_024;
+pub(crate) const PLACES_AT_ONCE: u64 = 1_024;
+/// Who has read so many stretches of the journal whole, forward, with so many positions left at the
+/// least, is read ahead for.
+const STRETCHES_BEFORE_AHEAD: u32 = 4;
+const LEFT_FOR_AHEAD: u64 = 4 * PLACES_AT_ONCE;
 /// With no more events wanted than this, blocks are read one by one.
 const FEW: u64 = 16;
 /// Positions that one look into a run of the index covers.
@@ -79,6 +84,9 @@ pub struct Reader {
     sound: Range<usize>,
     /// Bytes of the journal that are read at once.
     chunk: usize,
+    /// How many stretches of the journal were read whole.
+    stretches: u32,
+    ahead: Option<Ahead>,
     /// Single events are picked, rather than all of a stretch read.
     picking: bool,
     /// The topic's identity, from which the keys of its subjects derive.
@@ -190,6 +198,8 @@ impl Reader {
             buffer_at: Place(0),
             sound: 0..0,
             chunk: SCAN_BYTES,
+            stretches: 0,
+            ahead: None,
             picking: false,
             uuid,
             data: None,
@@ -358,6 +368,9 @@ impl Reader {
         if self.from > self.until {
             return Ok(false);
         }
+        if self.read_ahead() {
+            return Ok(true);
+        }
         let backward = self.options.backward;
         let at = if backward { self.until } else { self.from };
         let shared = self.shared.clone();
@@ -394,6 +407,7 @@ impl Reader {
                 places.reverse();
             }
             self.picking = picked.is_some();
+            self.stretches += u32::from(!self.picking);
             // A follower reads one event, not all that could lie behind it.
             let span = match (places.first(), places.last()) {
                 (Some((_, a)), Some((_, b))) => a.0.abs_diff(b.0) as usize + PICK_BYTES,
@@ -412,6 +426,41 @@ impl Reader {
         drop(index);
         self.plan_sealed(&sealed, seed, at)?;
         Ok(true)
+    }
+
+    /// Goes on with a stretch that was read ahead; false if there is none.
+    fn read_ahead(&mut self) -> bool {
+        let left = (self.until - self.from).min(self.left);
+        let is_long = self.stretches >= STRETCHES_BEFORE_AHEAD && left >= LEFT_FOR_AHEAD;
+        if self.ahead.is_none() && is_long && !self.options.backward {
+            self.ahead = Ahead::start(&self.shared, self.topic_id, self.from, self.until);
+            self.stretches = 0;
+        }
+        let Some(ahead) = &self.ahead else {
+            return false;
+        };
+        let places = match std::mem::replace(&mut self.plan, Plan::Nothing) {
+            Plan::Places(places) => places,
+            _ => Vec::new(),
+        };
+        let used = Stretch {
+            places,
+            buffer: std::mem::take(&mut self.buffer),
+            ..Stretch::default()
+        };
+        self.sound = 0..0;
+        let next = ahead
+            .next(used)
+            .filter(|next| next.first() == Some(self.from));
+        let Some(next) = next else {
+            self.ahead = None;
+            return false;
+        };
+        self.past(self.from, self.from + next.places.len() as u64 - 1);
+        self.picking = false;
+        (self.buffer, self.buffer_at, self.sound) = (next.buffer, next.buffer_at, next.sound);
+        self.plan = Plan::Places(next.places);
+        true
     }
 
     /// The positions of a part that are still wanted.

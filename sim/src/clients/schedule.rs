@@ -154,6 +154,7 @@ impl Schedule {
             revision_cache_bytes: 64,
             seal_in_background: false,
             write_in_background: false,
+            read_ahead: false,
             ..LogOptions::default()
         };
         let environment = environment(&self.disk, &self.clock, &self.random);

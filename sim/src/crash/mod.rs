@@ -102,6 +102,7 @@ pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
             revision_cache_bytes: [0, 64, 256][random.below(3) as usize],
             seal_in_background: false,
             write_in_background: false,
+            read_ahead: false,
             keys: Some(KEYS.into()),
             ..LogOptions::default()
         },

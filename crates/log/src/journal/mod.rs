@@ -26,7 +26,7 @@ pub(crate) fn disk_decoders(bytes: &[u8]) {
 pub struct Seq(pub u64);
 
 /// Where bytes of a group lie in its journal. Adding to it walks along the group's body.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Place(pub u64);
 
 impl Place {

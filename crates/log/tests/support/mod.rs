@@ -85,6 +85,7 @@ struct Disk {
     durable_names: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
     writes: u64,
     reads: u64,
+    reads_ahead: u64,
     fail_at: Option<(u64, Fault)>,
     capacity: Option<u64>,
 }
@@ -126,6 +127,11 @@ impl FaultDisk {
     /// Reads so far.
     pub fn reads(&self) -> u64 {
         self.0.lock().unwrap().reads
+    }
+
+    /// Those of threads that read ahead.
+    pub fn reads_ahead(&self) -> u64 {
+        self.0.lock().unwrap().reads_ahead
     }
 
     pub fn fail_at(&self, operation: u64, fault: Fault) {
@@ -327,7 +333,10 @@ impl Files for FaultDisk {
 
 impl File for DiskFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.disk.0.lock().unwrap().reads += 1;
+        let mut disk = self.disk.0.lock().unwrap();
+        disk.reads += 1;
+        disk.reads_ahead += u64::from(std::thread::current().name() == Some("foretell-read"));
+        drop(disk);
         let content = self.content.lock().unwrap();
         let rest = content.now.get(offset as usize..).unwrap_or(&[]);
         let count = rest.len().min(buffer.len());
