@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foretell_log::{Append, Appended, Environment, EventLog, LogOptions, ReadOptions, Ticket};
+use foretell_log::{Append, Appended, Environment, EventLog, LogOptions, ReadOptions};
 use foretell_types::{Data, ExpectedRevision, NewEvent, Revision, Timestamp};
 
 use super::engine::{Condition, Engine, Kind, Pending};
@@ -44,7 +44,7 @@ impl Ours {
         if log.topics().is_empty() {
             let uuid = environment.random.uuid();
             let topic = Append::new().create_topic(TOPIC.parse()?, uuid, false);
-            log.append(topic)?.wait()?;
+            log.append_and_wait(topic)?;
         }
         Ok(Ours {
             log,
@@ -66,7 +66,7 @@ impl Ours {
             event_type: event::TYPE.to_owned(),
             ..NewEvent::default()
         };
-        log.append(Append::new().events(TOPIC, [last]))?.wait()?;
+        log.append_and_wait(Append::new().events(TOPIC, [last]))?;
         while log.seal()? {}
         Ok(())
     }
@@ -84,11 +84,11 @@ impl Ours {
     /// Appends any events as one unit, without a condition.
     pub fn append_events(&self, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
         let append = Append::new().events(TOPIC, events);
-        self.log.append(append)?.wait()?;
+        self.log.append_and_wait(append)?;
         Ok(())
     }
 
-    fn hand_over(&self, events: &[Event], condition: Condition) -> Result<Ticket> {
+    fn conditional(&self, events: &[Event], condition: Condition) -> Result<Append> {
         let mut made = Vec::with_capacity(events.len());
         for event in events {
             made.push(new_event(*event, self.time)?);
@@ -97,12 +97,9 @@ impl Ours {
             None => ExpectedRevision::None,
             Some(last) => ExpectedRevision::Exact(Revision::new(last)),
         };
-        let append = Append::new().events(TOPIC, made).expect(
-            TOPIC,
-            &event::subject(condition.stream)?,
-            expected,
-        );
-        Ok(self.log.append(append)?)
+        let subject = event::subject(condition.stream)?;
+        let append = Append::new().events(TOPIC, made);
+        Ok(append.expect(TOPIC, &subject, expected))
     }
 }
 
@@ -120,12 +117,13 @@ fn new_event(event: Event, time: Timestamp) -> Result<NewEvent> {
 
 impl Engine for Ours {
     fn append(&self, events: &[Event], condition: Condition) -> Result<u64> {
-        let appended = self.hand_over(events, condition)?.wait()?;
+        let append = self.conditional(events, condition)?;
+        let appended = self.log.append_and_wait(append)?;
         Ok(last_position(&appended))
     }
 
     fn begin(&self, events: &[Event], condition: Condition) -> Result<Pending> {
-        let ticket = self.hand_over(events, condition)?;
+        let ticket = self.log.append(self.conditional(events, condition)?)?;
         Ok(Box::pin(async move { Ok(last_position(&ticket.await?)) }))
     }
 

@@ -25,7 +25,7 @@ use crate::prove;
 use crate::read::{ReadOptions, Reader};
 use crate::sealed::{self, Archive, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
-use crate::writer::{Answered, End, Request, Ticket, Writer, request};
+use crate::writer::{Answered, End, Request, Seat, Ticket, Writer, request};
 
 /// The event log: topics over one journal. Clones share it; the writer stops, after what it has
 /// taken, when the last one is dropped.
@@ -37,8 +37,7 @@ pub struct EventLog {
 struct Inner {
     shared: Arc<Shared>,
     requests: RwLock<Option<mpsc::Sender<Request>>>,
-    /// Unless a thread has it.
-    writer: Mutex<Option<(Writer, mpsc::Receiver<Request>, End)>>,
+    seat: Arc<Seat>,
     /// `None` if the journal has no segments that could be sealed.
     sealer: Option<Arc<Sealer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -58,8 +57,8 @@ pub(crate) struct Shared {
     pub answered: Arc<Answered>,
     pub waiting: Waiting,
     /// As in the index.
-    pub ahead: Arc<AheadThreads>,
     pub seed: u64,
+    pub ahead: Arc<AheadThreads>,
     pub keys: OnceLock<KeyStore>,
     pub key_folder: Option<PathBuf>,
     /// A key store is made, or subjects are erased, by one at a time.
@@ -118,17 +117,17 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Memory for pieces of sealed segments and of the index that were read lately, in bytes.
     pub cache_bytes: u64,
-    /// Threads prepare segments and seal those that are full; otherwise only [`EventLog::seal`]
     /// Memory for the last revisions of streams that were written to lately, in bytes: 16 a stream,
     /// up to twice that.
     pub revision_cache_bytes: u64,
+    /// Threads prepare segments and seal those that are full; otherwise only [`EventLog::seal`]
     /// does.
     pub seal_in_background: bool,
     /// A thread writes what is appended; otherwise only [`EventLog::write`] does, and who waits for
     /// a ticket before waits for ever. For simulations, in which nothing happens by chance.
+    pub write_in_background: bool,
     /// Threads read ahead of long scans, at most one less than there are processors.
     pub read_ahead: bool,
-    pub write_in_background: bool,
     /// The folder of the keys of erasable subjects. It lies outside the log's own folder, and its
     /// backups apart from those of the log.
     pub keys: Option<PathBuf>,
@@ -141,11 +140,11 @@ impl Default for LogOptions {
         LogOptions {
             segment_bytes: SEGMENT_BYTES as u64,
             cache_bytes: CACHE_BYTES as u64,
+            revision_cache_bytes: REVISION_CACHE_BYTES as u64,
             seal_in_background: true,
             write_in_background: true,
             read_ahead: true,
             keys: None,
-            revision_cache_bytes: REVISION_CACHE_BYTES as u64,
             archive: None,
         }
     }
@@ -236,7 +235,7 @@ impl EventLog {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<EventLog> {
         let store = journal.segment_store();
-        let opened = open::open(store.as_deref(), environment)?;
+        let opened = open::open(store.as_deref(), environment, options)?;
         let open::Opened {
             mut index,
             mut range,
@@ -254,8 +253,8 @@ impl EventLog {
         let heads = topics.map(|topic| watch::Sender::new(topic.head)).collect();
         let shared = Arc::new(Shared {
             environment: environment.clone(),
-            ahead: AheadThreads::new(options.read_ahead),
             seed: index.seed,
+            ahead: AheadThreads::new(options.read_ahead),
             keys: OnceLock::new(),
             key_folder: options.keys.clone(),
             erasing: Mutex::new(()),
@@ -279,19 +278,12 @@ impl EventLog {
                 .map_err(|error| Error::io(format_args!("can't start the thread {name}"), error))
         };
         let sealer = store.map(|store| Arc::new(Sealer::new(store, shared.clone(), manifest)));
-        let mut writer = Some((writer, receiver, End(shared.answered.clone())));
+        let end = End(shared.answered.clone());
+        let seat = Arc::new(Seat::new(writer, receiver, end));
         let mut threads = Vec::new();
-        if options.write_in_background
-            && let Some((writer, receiver, end)) = writer.take()
-        {
-            let write = move || {
-                // Dropped the other way round: what was never taken is answered before everyone
-                // is woken.
-                let _end = end;
-                let receiver = receiver;
-                writer.run(&receiver);
-            };
-            threads.push(spawn("foretell-log", Box::new(write))?);
+        if options.write_in_background {
+            let seat = seat.clone();
+            threads.push(spawn("foretell-log", Box::new(move || seat.run()))?);
         }
         if let Some(sealer) = sealer.clone().filter(|_| options.seal_in_background) {
             shared.wake.work();
@@ -316,7 +308,7 @@ impl EventLog {
         let inner = Inner {
             shared,
             requests: RwLock::new(Some(requests)),
-            writer: Mutex::new(writer),
+            seat,
             sealer,
             threads: Mutex::new(threads),
         };
@@ -327,11 +319,7 @@ impl EventLog {
 
     /// Writes one group of what waits; false if nothing does, or if a thread writes.
     pub fn write(&self) -> bool {
-        let mut writer = self.inner.writer.lock();
-        let step = writer
-            .as_mut()
-            .map(|(writer, requests, _)| writer.step(requests));
-        step.unwrap_or(false)
+        self.inner.seat.step()
     }
 
     /// Does one piece of the work in the background: seals the oldest full segment, merges runs of
@@ -346,6 +334,20 @@ impl EventLog {
 
     /// Hands an append to the writer. The ticket is resolved once it is durable, or has failed.
     pub fn append(&self, append: Append) -> Result<Ticket> {
+        let ticket = self.send(append)?;
+        self.inner.seat.call();
+        Ok(ticket)
+    }
+
+    /// Appends, and blocks the thread until that is durable or has failed; not for async code. With
+    /// nobody else at it, this thread writes by itself, which takes less than to wait for another.
+    pub fn append_and_wait(&self, append: Append) -> Result<Appended> {
+        let ticket = self.send(append)?;
+        self.inner.seat.call_or_write(&ticket);
+        ticket.wait()
+    }
+
+    fn send(&self, append: Append) -> Result<Ticket> {
         let shared = &self.inner.shared;
         let append = match append.makes_erasable_topic() {
             true => append.register(
@@ -553,6 +555,7 @@ impl Drop for Inner {
         // finished, so that many short runs of the process get on too; a merge is given up, and
         // leaves nothing.
         self.requests.write().take();
+        self.seat.close();
         if let Some(store) = &self.shared.store {
             store.stop.store(true, Ordering::Relaxed);
         }

@@ -221,7 +221,7 @@ impl Ticket {
             .unwrap_or_else(|| Err(stopped()))
     }
 
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.slot.ready.load(Ordering::Acquire)
     }
 }

@@ -1,6 +1,7 @@
-//! The writer: one thread that batches whatever is waiting into one durable write.
+//! The writer batches whatever is waiting into one durable write. One thread at a time is the writer.
 
 mod answer;
+mod seat;
 mod stage;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use foretell_types::{Error, ErrorKind, Result};
 
 pub use self::answer::Ticket;
 pub(crate) use self::answer::{Answered, End, Request, request};
+pub(crate) use self::seat::Seat;
 use self::stage::Stage;
 use crate::append::Appended;
 use crate::bugs::{self, Bug};
@@ -58,15 +60,8 @@ impl Writer {
         }
     }
 
-    /// Works until all senders are gone.
-    pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
-        while let Ok(first) = requests.recv() {
-            self.write_what_waits(first, requests);
-        }
-    }
-
     /// Writes a group of what waits, if anything does.
-    pub fn step(&mut self, requests: &mpsc::Receiver<Request>) -> bool {
+    fn step(&mut self, requests: &mpsc::Receiver<Request>) -> bool {
         let first = requests.try_recv().ok();
         first
             .map(|first| self.write_what_waits(first, requests))

@@ -1,0 +1,121 @@
+//! Who writes: the log's thread, or who waits for an append.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use foretell_log::{
+    Append, Capabilities, Environment, EventLog, Group, Journal, JournalReader, LogOptions,
+    MemoryJournal, Place, ReadOptions, Seq,
+};
+use foretell_types::{Data, ErrorKind, NewEvent};
+
+fn event(id: String) -> NewEvent {
+    NewEvent {
+        id,
+        source: "/till".into(),
+        event_type: "placed".into(),
+        data: Data::json("1"),
+        ..NewEvent::default()
+    }
+}
+
+fn create() -> Append {
+    Append::new().create_topic("shop".parse().unwrap(), uuid::Uuid::from_u128(7), false)
+}
+
+fn place(id: String) -> Append {
+    Append::new().events("shop", [event(id)])
+}
+
+#[test]
+fn threads_that_write_themselves_and_others_lose_nothing() {
+    const THREADS: usize = 6;
+    const EACH: usize = 400;
+    let journal = Box::new(MemoryJournal::new());
+    let log = EventLog::open(journal, &Environment::real(), &mut |_, _| {}).unwrap();
+    log.append_and_wait(create()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let log = log.clone();
+            scope.spawn(move || {
+                let mut last = None;
+                for n in 0..EACH {
+                    let append = place(format!("{thread} {n}"));
+                    let done = match (thread + n) % 3 {
+                        0 => log.append(append).unwrap().wait().unwrap(),
+                        _ => log.append_and_wait(append).unwrap(),
+                    };
+                    let position = Some(done.events[0].position);
+                    assert!(position > last);
+                    last = position;
+                }
+            });
+        }
+    });
+    let events = log.read("shop", ReadOptions::default()).unwrap();
+    assert_eq!(events.collect().unwrap().len(), THREADS * EACH);
+}
+
+/// Nobody else would: there is no thread.
+#[test]
+fn who_waits_writes_what_was_appended_before_too() {
+    let options = LogOptions {
+        write_in_background: false,
+        ..LogOptions::default()
+    };
+    let journal = Box::new(MemoryJournal::new());
+    let log = EventLog::open_with(journal, &Environment::real(), &options, &mut |_, _| {}).unwrap();
+    log.append_and_wait(create()).unwrap();
+    let before = log.append(place("1".to_owned())).unwrap();
+    let done = log.append_and_wait(place("2".to_owned())).unwrap();
+    assert_eq!(done.events[0].position.get(), 2);
+    assert_eq!(before.wait().unwrap().events[0].position.get(), 1);
+    assert!(!log.write(), "nothing is left");
+}
+
+/// Panics when it is to write the third group.
+struct Panicking(MemoryJournal, u32);
+
+impl Journal for Panicking {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn last(&self) -> Seq {
+        self.0.last()
+    }
+
+    fn append(&mut self, expected_last: Seq, group: &mut Group) -> foretell_types::Result<Place> {
+        self.1 += 1;
+        assert!(self.1 < 3, "as the test wants it");
+        self.0.append(expected_last, group)
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        self.0.reader()
+    }
+}
+
+#[test]
+fn who_panics_as_the_writer_is_the_last() {
+    for in_background in [true, false] {
+        let options = LogOptions {
+            write_in_background: in_background,
+            ..LogOptions::default()
+        };
+        let journal = Box::new(Panicking(MemoryJournal::new(), 0));
+        let log =
+            EventLog::open_with(journal, &Environment::real(), &options, &mut |_, _| {}).unwrap();
+        log.append_and_wait(create()).unwrap();
+        log.append_and_wait(place("1".to_owned())).unwrap();
+        // By its own thread or by the log's: it isn't durable, and nobody is told that it is.
+        let writing = log.clone();
+        let third = std::thread::spawn(move || writing.append_and_wait(place("2".to_owned())));
+        assert!(!matches!(third.join(), Ok(Ok(_))));
+        let error = log.append_and_wait(place("3".to_owned())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let events = log.read("shop", ReadOptions::default()).unwrap();
+        assert_eq!(events.collect().unwrap().len(), 1);
+    }
+}
