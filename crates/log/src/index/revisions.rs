@@ -1,6 +1,7 @@
 //! The last revisions of the streams that were written to lately, however old their segments are:
 //! so an append to one of them reads nothing.
 
+use crate::bugs::{self, Bug};
 use crate::sealed::Key;
 
 /// Places of a bucket.
@@ -81,6 +82,9 @@ impl LastRevisions {
         let (of, free) = (bucket.of(key), bucket.free());
         let at = (of | free).trailing_zeros().min(PLACES as u32 - 1) as usize;
         let places = &mut bucket.0;
+        if of != 0 && bugs::on(Bug::LastRevisionNotUpdated) {
+            return;
+        }
         if revision == FREE {
             if of != 0 {
                 places[at..].rotate_left(1);
