@@ -83,7 +83,7 @@ mod switch {
     }
 
     impl Bug {
-        pub const ALL: [Bug; 41] = [
+        pub const ALL: [Bug; 42] = [
             Bug::AckBeforeSync,
             Bug::FailedSyncTriedAgain,
             Bug::WriterGoesOnAfterError,
