@@ -432,7 +432,9 @@ impl Reader {
     fn read_ahead(&mut self) -> bool {
         let left = (self.until - self.from).min(self.left);
         let is_long = self.stretches >= STRETCHES_BEFORE_AHEAD && left >= LEFT_FOR_AHEAD;
-        if self.ahead.is_none() && is_long && !self.options.backward {
+        // With a query, single events may be picked farther on.
+        let all = self.options.query.is_all() && !self.options.backward;
+        if self.ahead.is_none() && is_long && all {
             self.ahead = Ahead::start(&self.shared, self.topic_id, self.from, self.until);
             self.stretches = 0;
         }
