@@ -10,6 +10,7 @@ use blake3::IncrementCounter;
 use blake3::platform::{
     MAX_SIMD_DEGREE_OR_2, Platform, le_bytes_from_words_32, words_from_le_bytes_32,
 };
+use multiversion::multiversion;
 
 pub(crate) type Digest = [u8; 32];
 
@@ -19,6 +20,9 @@ const CHUNK_START: u8 = 1;
 const CHUNK_END: u8 = 2;
 const ROOT: u8 = 8;
 const KEYED_HASH: u8 = 16;
+/// Last blocks that are hashed side by side, and how many are done sooner one after the other.
+const LANES: usize = 16;
+const FEW: usize = 6;
 const IV: [u32; 8] = [
     0x6a09_e667,
     0xbb67_ae85,
@@ -71,23 +75,114 @@ pub(crate) fn of_texts(texts: &[&[u8]]) -> Vec<Digest> {
     for (blocks, indices) in short.iter().enumerate() {
         for indices in indices.chunks(MAX_SIMD_DEGREE_OR_2) {
             begin(blocks, indices, texts, &mut out);
-            for index in indices {
-                let mut state = match blocks {
-                    0 => IV,
-                    _ => words_from_le_bytes_32(&out[*index]),
-                };
-                let rest = &texts[*index][blocks * BLOCK..];
-                let mut block = [0; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                let begins = if blocks == 0 { CHUNK_START } else { 0 };
-                let flags = begins | CHUNK_END | ROOT;
-                PLATFORM.compress_in_place(&mut state, &block, rest.len() as u8, 0, flags);
-                out[*index] = le_bytes_from_words_32(&state);
-            }
+        }
+        for indices in indices.chunks(LANES) {
+            end(blocks, indices, texts, &mut out);
         }
     }
     out
 }
+
+/// The hashes, from the states after so many whole blocks: the last block of each text, which may
+/// not be whole, is what the crate does one after the other only.
+fn end(blocks: usize, indices: &[usize], texts: &[&[u8]], out: &mut [Digest]) {
+    let begins = if blocks == 0 { CHUNK_START } else { 0 };
+    let flags = begins | CHUNK_END | ROOT;
+    let lasts = indices.iter().map(|index| {
+        let state = match blocks {
+            0 => IV,
+            _ => words_from_le_bytes_32(&out[*index]),
+        };
+        let rest = &texts[*index][blocks * BLOCK..];
+        let mut block = [0; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        (*index, state, block, rest.len() as u8)
+    });
+    if indices.len() < FEW {
+        let lasts: Vec<_> = lasts.collect();
+        for (index, mut state, block, length) in lasts {
+            PLATFORM.compress_in_place(&mut state, &block, length, 0, flags);
+            out[index] = le_bytes_from_words_32(&state);
+        }
+        return;
+    }
+    let (mut states, mut words, mut lengths) = ([[0; LANES]; 8], [[0; LANES]; 16], [0; LANES]);
+    for (lane, (_, state, block, length)) in lasts.enumerate() {
+        for (lanes, word) in states.iter_mut().zip(state) {
+            lanes[lane] = word;
+        }
+        for (lanes, word) in words.iter_mut().zip(block.as_chunks().0) {
+            lanes[lane] = u32::from_le_bytes(*word);
+        }
+        lengths[lane] = u32::from(length);
+    }
+    compress(&mut states, &words, &lengths, u32::from(flags));
+    for (lane, index) in indices.iter().enumerate() {
+        out[*index] = le_bytes_from_words_32(&states.map(|lanes| lanes[lane]));
+    }
+}
+
+/// One word of each text.
+type Lanes = [u32; LANES];
+
+/// The compression function, of a block each for all lanes.
+/// Source: BLAKE3, section 2.2.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn compress(states: &mut [Lanes; 8], words: &[Lanes; 16], lengths: &Lanes, flags: u32) {
+    let mut v = [[0; LANES]; 16];
+    v[..8].copy_from_slice(states);
+    for (lanes, word) in v[8..12].iter_mut().zip(IV) {
+        *lanes = [word; LANES];
+    }
+    (v[14], v[15]) = (*lengths, [flags; LANES]);
+    for w in &ORDER {
+        mix(&mut v, [0, 4, 8, 12], &words[w[0]], &words[w[1]]);
+        mix(&mut v, [1, 5, 9, 13], &words[w[2]], &words[w[3]]);
+        mix(&mut v, [2, 6, 10, 14], &words[w[4]], &words[w[5]]);
+        mix(&mut v, [3, 7, 11, 15], &words[w[6]], &words[w[7]]);
+        mix(&mut v, [0, 5, 10, 15], &words[w[8]], &words[w[9]]);
+        mix(&mut v, [1, 6, 11, 12], &words[w[10]], &words[w[11]]);
+        mix(&mut v, [2, 7, 8, 13], &words[w[12]], &words[w[13]]);
+        mix(&mut v, [3, 4, 9, 14], &words[w[14]], &words[w[15]]);
+    }
+    for (at, lanes) in states.iter_mut().enumerate() {
+        *lanes = each(|lane| v[at][lane] ^ v[at + 8][lane]);
+    }
+}
+
+#[inline(always)]
+fn mix(v: &mut [Lanes; 16], [a, b, c, d]: [usize; 4], x: &Lanes, y: &Lanes) {
+    v[a] = each(|lane| v[a][lane].wrapping_add(v[b][lane]).wrapping_add(x[lane]));
+    v[d] = each(|lane| (v[d][lane] ^ v[a][lane]).rotate_right(16));
+    v[c] = each(|lane| v[c][lane].wrapping_add(v[d][lane]));
+    v[b] = each(|lane| (v[b][lane] ^ v[c][lane]).rotate_right(12));
+    v[a] = each(|lane| v[a][lane].wrapping_add(v[b][lane]).wrapping_add(y[lane]));
+    v[d] = each(|lane| (v[d][lane] ^ v[a][lane]).rotate_right(8));
+    v[c] = each(|lane| v[c][lane].wrapping_add(v[d][lane]));
+    v[b] = each(|lane| (v[b][lane] ^ v[c][lane]).rotate_right(7));
+}
+
+/// Unlike `from_fn` it becomes one instruction of the vector unit.
+#[inline(always)]
+fn each(word: impl Fn(usize) -> u32) -> Lanes {
+    let mut lanes = [0; LANES];
+    for (lane, at) in lanes.iter_mut().enumerate() {
+        *at = word(lane);
+    }
+    lanes
+}
+
+/// The order of the block's words in each round.
+const ORDER: [[usize; 16]; 7] = {
+    let step = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
+    let mut all = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]; 7];
+    let mut at = 16;
+    while at < 7 * 16 {
+        all[at / 16][at % 16] = all[at / 16 - 1][step[at % 16]];
+        at += 1;
+    }
+    all
+};
 
 /// The state after so many whole blocks of each text.
 fn begin(blocks: usize, indices: &[usize], texts: &[&[u8]], out: &mut [Digest]) {
