@@ -46,11 +46,18 @@ usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the bin
        foretell-bench log-server [--quick] [--without PEER]... [--results DIR]   (FORETELL_BIN too)";
 
 fn main() -> ExitCode {
-    let Some(options) = Options::from_arguments(std::env::args().skip(1)) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match &arguments[..] {
+        [name, engine, pass] if name == log::pass::NAME => log::pass::run(engine, pass),
+        _ => match Options::from_arguments(arguments.into_iter()) {
+            Some(options) => run(&options),
+            None => {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
     };
-    match run(&options) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench failed: {error}");

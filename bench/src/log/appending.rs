@@ -1,9 +1,9 @@
 //! Conditional appends: of single events by many threads, of single events by one task, of
 //! batches; and how long one takes.
 
-use super::drive::{Load, Measured, fill_each, one_task, threads};
-use super::engine::{Engine, Kind};
-use super::lane::Streams;
+use super::drive::Measured;
+use super::engine::Kind;
+use super::pass::Pass;
 use super::{FEW_STREAMS, MANY_STREAMS, Plan, fjall, ours, raw, tephra, umadb};
 use crate::Result;
 use crate::compare::{Contender, alternate, report};
@@ -27,14 +27,12 @@ pub fn many_threads(plan: Plan, without: &[String], results: &mut Results) -> Re
             contender(fjall::KIND, None),
         ];
         leave_out(&mut contenders, without);
-        in_turn(&what, plan.passes, &mut contenders, results, |engine| {
-            let streams = if streams == MANY_STREAMS && plan.fill_streams {
-                fill_each(engine, streams)?
-            } else {
-                Streams::empty(streams)
-            };
-            threads(engine, load(plan, IN_FLIGHT, 1, streams))
-        })?;
+        let pass = Pass {
+            streams,
+            fill: streams == MANY_STREAMS && plan.fill_streams,
+            ..pass(plan, IN_FLIGHT, 1)
+        };
+        in_turn(&what, plan.passes, &mut contenders, results, pass)?;
         report(&what, "events/s", &contenders, |m| m.events_per_s, results);
     }
     Ok(())
@@ -48,10 +46,11 @@ pub fn one_async_task(plan: Plan, without: &[String], results: &mut Results) -> 
         contender(raw::KIND, None),
     ];
     leave_out(&mut contenders, without);
-    in_turn(&what, plan.passes, &mut contenders, results, |engine| {
-        let streams = Streams::empty(FEW_STREAMS);
-        one_task(engine, load(plan, IN_FLIGHT, 1, streams))
-    })?;
+    let pass = Pass {
+        one_task: true,
+        ..pass(plan, IN_FLIGHT, 1)
+    };
+    in_turn(&what, plan.passes, &mut contenders, results, pass)?;
     report(&what, "events/s", &contenders, |m| m.events_per_s, results);
     Ok(())
 }
@@ -68,10 +67,8 @@ pub fn batches(plan: Plan, without: &[String], results: &mut Results) -> Result<
             contender(umadb::KIND, goal(8.0)),
         ];
         leave_out(&mut contenders, without);
-        in_turn(&what, plan.passes, &mut contenders, results, |engine| {
-            let streams = Streams::empty(FEW_STREAMS);
-            threads(engine, load(plan, writers, BATCH, streams))
-        })?;
+        let pass = pass(plan, writers, BATCH);
+        in_turn(&what, plan.passes, &mut contenders, results, pass)?;
         report(&what, "events/s", &contenders, |m| m.events_per_s, results);
         for contender in &mut contenders {
             contender.goal = None;
@@ -95,10 +92,7 @@ pub fn latency(plan: Plan, results: &mut Results) -> Result<()> {
         limit.push(median(
             times.iter().map(|time| time.as_secs_f64() * 1e3).collect(),
         ));
-        in_turn(what, 1, &mut contenders, results, |engine| {
-            let streams = Streams::empty(FEW_STREAMS);
-            threads(engine, load(plan, 1, 1, streams))
-        })?;
+        in_turn(what, 1, &mut contenders, results, pass(plan, 1, 1))?;
         contenders[1..].rotate_left(1);
     }
     contenders[1..].sort_by_key(|contender| contender.name);
@@ -134,26 +128,26 @@ fn leave_out(contenders: &mut Vec<Contender<Kind, Measured>>, without: &[String]
     contenders.retain(|contender| without.iter().all(|name| name != short(contender.name)));
 }
 
-/// Each pass opens an engine on a folder of its own.
 fn in_turn(
     what: &str,
     passes: usize,
     contenders: &mut [Contender<Kind, Measured>],
     results: &mut Results,
-    measure: impl Fn(&dyn Engine) -> Result<Measured>,
+    pass: Pass,
 ) -> Result<()> {
     alternate(what, passes, contenders, results, |kind| {
-        let folder = tempfile::tempdir()?;
-        let engine = (kind.open)(folder.path())?;
-        measure(&*engine)
+        pass.apart(kind.name)
     })
 }
 
-fn load(plan: Plan, writers: usize, batch: usize, streams: Streams) -> Load {
-    Load {
+/// Threads that append to few streams.
+fn pass(plan: Plan, writers: usize, batch: usize) -> Pass {
+    Pass {
+        one_task: false,
         writers,
         batch,
-        streams,
+        streams: FEW_STREAMS,
+        fill: false,
         warm_up: plan.warm_up,
         measured: plan.measured,
     }

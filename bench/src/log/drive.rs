@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::engine::{Condition, Engine};
 use super::event::Event;
 use super::lane::{Lane, Streams};
@@ -29,7 +31,7 @@ pub struct Load {
     pub measured: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Measured {
     pub events_per_s: f64,
     /// Of one append.

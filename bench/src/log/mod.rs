@@ -10,6 +10,7 @@ mod following;
 mod group;
 pub mod lane;
 mod ours;
+pub mod pass;
 mod raw;
 mod reading;
 mod tephra;
@@ -136,7 +137,7 @@ pub fn run(
         following::followers(plan, results)?;
     }
     results.note(format!(
-        "medians of {} passes of {:?}, engines in turn, each pass on a new folder; an event is 256 bytes of JSON",
+        "medians of {} passes of {:?}, engines in turn, each pass on a new folder, of appending also in a new process; an event is 256 bytes of JSON",
         plan.passes, plan.measured
     ));
     compare::note(results);
