@@ -75,6 +75,6 @@ impl Pass {
 /// Does a pass that another process asked for, and prints what it gave.
 pub fn run(engine: &str, pass: &str) -> Result<()> {
     let pass: Pass = serde_json::from_str(pass)?;
-    println!("{}", serde_json::to_string(&pass.here(engine)?)?);
+    serde_json::to_writer(std::io::stdout(), &pass.here(engine)?)?;
     Ok(())
 }
