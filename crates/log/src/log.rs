@@ -280,38 +280,40 @@ impl EventLog {
         let sealer = store.map(|store| Arc::new(Sealer::new(store, shared.clone(), manifest)));
         let end = End(shared.answered.clone());
         let seat = Arc::new(Seat::new(writer, receiver, end));
-        let mut threads = Vec::new();
+        // Whatever fails from here on, dropping it ends the threads that were started.
+        let inner = Inner {
+            shared: shared.clone(),
+            requests: RwLock::new(Some(requests)),
+            seat: seat.clone(),
+            sealer: sealer.clone(),
+            threads: Mutex::default(),
+        };
+        let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            spawn(name, work).map(|thread| inner.threads.lock().push(thread))
+        };
         if options.write_in_background {
-            let seat = seat.clone();
-            threads.push(spawn("foretell-log", Box::new(move || seat.run()))?);
+            start("foretell-log", Box::new(move || seat.run()))?;
         }
-        if let Some(sealer) = sealer.clone().filter(|_| options.seal_in_background) {
+        if let Some(sealer) = sealer.filter(|_| options.seal_in_background) {
             shared.wake.work();
             shared.merging.work();
             let mine = (sealer.clone(), shared.clone());
             let prepare = move || sealed::prepare(&mine.0, &mine.1);
-            threads.push(spawn("foretell-prepare", Box::new(prepare))?);
+            start("foretell-prepare", Box::new(prepare))?;
             let mine = (sealer.clone(), shared.clone());
             let seal = move || sealed::seal(&mine.0, &mine.1);
-            threads.push(spawn("foretell-seal", Box::new(seal))?);
+            start("foretell-seal", Box::new(seal))?;
             let mine = (sealer.clone(), shared.clone());
             let merge = move || sealed::merge(&mine.0, &mine.1);
-            threads.push(spawn("foretell-merge", Box::new(merge))?);
+            start("foretell-merge", Box::new(merge))?;
             if options.archive.as_ref().is_some_and(|a| a.rule.is_some()) {
                 shared.archiving.work();
                 let shared = shared.clone();
                 let archive = move || sealed::archive(&sealer, &shared);
-                threads.push(spawn("foretell-archive", Box::new(archive))?);
+                start("foretell-archive", Box::new(archive))?;
             }
         }
         shared.open_keys()?;
-        let inner = Inner {
-            shared,
-            requests: RwLock::new(Some(requests)),
-            seat,
-            sealer,
-            threads: Mutex::new(threads),
-        };
         Ok(EventLog {
             inner: Arc::new(inner),
         })

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foretell_log::{
     Append, Capabilities, Environment, EventLog, Group, Journal, JournalReader, LogOptions,
@@ -74,8 +75,14 @@ fn who_waits_writes_what_was_appended_before_too() {
     assert!(!log.write(), "nothing is left");
 }
 
-/// Panics when it is to write the third group.
-struct Panicking(MemoryJournal, u32);
+/// Panics when it is to write the third group. Says when it is dropped.
+struct Panicking(MemoryJournal, u32, Arc<AtomicBool>);
+
+impl Drop for Panicking {
+    fn drop(&mut self) {
+        self.2.store(true, Ordering::SeqCst);
+    }
+}
 
 impl Journal for Panicking {
     fn capabilities(&self) -> Capabilities {
@@ -104,7 +111,7 @@ fn who_panics_as_the_writer_is_the_last() {
             write_in_background: in_background,
             ..LogOptions::default()
         };
-        let journal = Box::new(Panicking(MemoryJournal::new(), 0));
+        let journal = Box::new(Panicking(MemoryJournal::new(), 0, Arc::default()));
         let log =
             EventLog::open_with(journal, &Environment::real(), &options, &mut |_, _| {}).unwrap();
         log.append_and_wait(create()).unwrap();
@@ -118,4 +125,28 @@ fn who_panics_as_the_writer_is_the_last() {
         let events = log.read("shop", ReadOptions::default()).unwrap();
         assert_eq!(events.collect().unwrap().len(), 1);
     }
+}
+
+/// Nor does the writer stay asleep, with the journal.
+#[test]
+fn a_log_that_can_not_be_opened_leaves_no_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = |keys: &str| LogOptions {
+        keys: Some(folder.path().join(keys)),
+        ..LogOptions::default()
+    };
+    let environment = Environment::real();
+    let journal = MemoryJournal::new();
+    for (keys, journal) in [("one", journal.clone()), ("other", MemoryJournal::new())] {
+        let journal = Box::new(journal);
+        let log = EventLog::open_with(journal, &environment, &options(keys), &mut |_, _| {});
+        let topic =
+            Append::new().create_erasable_topic("shop".parse().unwrap(), uuid::Uuid::from_u128(7));
+        log.unwrap().append_and_wait(topic).unwrap();
+    }
+    let dropped = Arc::new(AtomicBool::new(false));
+    let journal = Box::new(Panicking(journal, 0, dropped.clone()));
+    let error = EventLog::open_with(journal, &environment, &options("other"), &mut |_, _| {});
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(dropped.load(Ordering::SeqCst));
 }

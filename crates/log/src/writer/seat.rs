@@ -1,5 +1,5 @@
 //! Who is the writer: a thread of the log's, or whoever waits for an append while nobody is. To hand
-//! an append to another thread and be woken by it takes about as long as to write it.
+//! an append to another thread and be woken by it costs two switches of threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::mpsc;
