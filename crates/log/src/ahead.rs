@@ -135,13 +135,9 @@ impl Stretch {
         self.buffer_at = first;
         let mut end = 0;
         let sound = self.places.iter().take_while(|(_, place)| {
-            let bytes = self.buffer.get((place.0 - first.0) as usize..);
-            let length = bytes.and_then(Frame::claimed_bytes);
-            let frame = bytes
-                .zip(length)
-                .and_then(|(bytes, length)| bytes.get(..length));
-            let sound = frame.filter(|frame| Frame::is_sound(frame));
-            end = sound.map_or(end, |frame| (place.0 - first.0) as usize + frame.len());
+            let frame = Frame::place_of(&self.buffer, (place.0 - first.0) as usize);
+            let sound = frame.filter(|frame| Frame::is_sound(&self.buffer[frame.clone()]));
+            end = sound.as_ref().map_or(end, |frame| frame.end);
             sound.is_some()
         });
         let count = sound.count();

@@ -612,9 +612,7 @@ impl Reader {
     /// Where the frame at a place lies, if all of it is in the buffer.
     fn buffered(&self, place: Place) -> Option<Range<usize>> {
         let from = place.0.checked_sub(self.buffer_at.0)? as usize;
-        let bytes = self.buffer.get(from..)?;
-        let length = Frame::claimed_bytes(bytes).filter(|length| *length <= bytes.len())?;
-        Some(from..from + length)
+        Frame::place_of(&self.buffer, from)
     }
 
     /// Checks the frames of the plan that lie whole in the buffer, from this one on, until one is

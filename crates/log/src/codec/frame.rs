@@ -85,6 +85,13 @@ fn whole(bytes: &[u8]) -> Result<&[u8]> {
 }
 
 impl<'a> Frame<'a> {
+    /// Where the frame that begins at an index lies, if all of it is there.
+    pub fn place_of(bytes: &[u8], from: usize) -> Option<std::ops::Range<usize>> {
+        let bytes = bytes.get(from..)?;
+        let length = Frame::claimed_bytes(bytes).filter(|length| *length <= bytes.len())?;
+        Some(from..from + length)
+    }
+
     /// The length that the frame at the begin of `bytes` claims; at least its header's.
     pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
         let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
