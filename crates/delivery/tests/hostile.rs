@@ -11,7 +11,7 @@ use std::time::Duration;
 use foretell_delivery::{Subscription, Webhook, create};
 use foretell_log::Append;
 use support::http::{self, serve};
-use support::{World, options, still, until};
+use support::{World, options, settle_down, still, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -37,7 +37,8 @@ enum Does {
 
 struct Hostile {
     url: String,
-    connections: Arc<AtomicU64>,
+    /// Connections that hang: what is said at once has been said.
+    hanging: Arc<AtomicU64>,
     /// Bytes of the connection that took most.
     sent: Arc<AtomicU64>,
 }
@@ -46,19 +47,14 @@ impl Hostile {
     async fn start(does: Does) -> Hostile {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let (connections, sent) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let (count, most) = (connections.clone(), sent.clone());
+        let (hanging, sent) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let (hang, most) = (hanging.clone(), sent.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(act(stream, does, most.clone()));
+                tokio::spawn(act(stream, does, hang.clone(), most.clone()));
             }
         });
-        Hostile {
-            url,
-            connections,
-            sent,
-        }
+        Hostile { url, hanging, sent }
     }
 }
 
@@ -72,7 +68,7 @@ async fn read_all(stream: &mut TcpStream) {
     }
 }
 
-async fn act(mut stream: TcpStream, does: Does, most: Arc<AtomicU64>) {
+async fn act(mut stream: TcpStream, does: Does, hang: Arc<AtomicU64>, most: Arc<AtomicU64>) {
     let mut buffer = [0; 64];
     let mut sent = 0;
     match does {
@@ -95,12 +91,16 @@ async fn act(mut stream: TcpStream, does: Does, most: Arc<AtomicU64>) {
         Does::Drip(first) => {
             read_all(&mut stream).await;
             let mut result = stream.write_all(first).await;
+            hang.fetch_add(1, Ordering::SeqCst);
             while result.is_ok() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 result = stream.write_all(b"x").await;
             }
         }
-        Does::Silent => while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {},
+        Does::Silent => {
+            hang.fetch_add(1, Ordering::SeqCst);
+            while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        }
     }
 }
 
@@ -133,7 +133,9 @@ async fn contained(does: Does, outcome: Option<&str>, is_slow: bool) {
     // The other goes on, in real time.
     until(|| other.stats().delivered == EVENTS).await;
     if is_slow {
-        until(|| hostile.connections.load(Ordering::SeqCst) == EVENTS).await;
+        until(|| hostile.hanging.load(Ordering::SeqCst) == EVENTS).await;
+        // What was said is read before its time is over.
+        settle_down().await;
         assert_eq!(one.stats().failed, 0, "{does:?}");
         tokio::time::pause();
         tokio::time::advance(Duration::from_millis(30_500)).await;
