@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foretell_types::limits::{COMMIT_BYTES, COMMIT_EVENTS, CONDITIONS, REGISTER_BYTES};
 use foretell_types::{
@@ -190,17 +190,16 @@ pub(crate) struct Encoded {
     pub frames: Vec<EncodedFrame>,
     /// Whether two of its events may have the same identity.
     pub twins: bool,
+    digests: OnceLock<Vec<Digest>>,
 }
 
 pub(crate) struct EncodedFrame {
     pub end: usize,
     pub key: u128,
-    /// Of an event: equal for equal content.
-    pub content: u128,
+    /// What stands for the content of an event with a time that the server filled in.
+    filled: Option<u128>,
     /// The topic and the generation of the key that the data is encrypted under.
     pub sealed: Option<(uuid::Uuid, u32)>,
-    /// Of its body, if the writer isn't the one who encodes it.
-    pub digest: Digest,
 }
 
 impl Encoded {
@@ -249,12 +248,11 @@ impl Encoded {
             frames.push(EncodedFrame {
                 end: bytes.len(),
                 key: 0,
-                content: filled.unwrap_or(0),
+                filled,
                 sealed: sealed.map(|(topic, generation, _)| (topic, generation)),
-                digest: Digest::default(),
             });
         }
-        identify(&append.entries, &bytes, &mut frames, shared.seed);
+        identify(&append.entries, &mut frames, shared.seed);
         if bytes.len() > COMMIT_BYTES {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -270,7 +268,32 @@ impl Encoded {
             bytes,
             frames,
             twins,
+            digests: OnceLock::new(),
         })
+    }
+
+    /// What the bodies of its frames hash to: nothing yet for those that the writer encodes. Who
+    /// asks first computes it.
+    pub fn digests(&self) -> &[Digest] {
+        self.digests.get_or_init(|| {
+            let mut begin = 0;
+            let bodies = self.frames.iter().map(|frame| {
+                let frame = std::mem::replace(&mut begin, frame.end)..frame.end;
+                self.bytes[frame].get(FRAME_HEADER..).unwrap_or(&[])
+            });
+            hashes::of_texts(&bodies.collect::<Vec<_>>())
+        })
+    }
+
+    /// The digest of a frame, if someone has asked for it.
+    pub fn digest(&self, frame: usize) -> Option<Digest> {
+        self.digests.get().map(|digests| digests[frame])
+    }
+
+    /// What is equal for events of equal content.
+    pub fn content(&self, frame: usize) -> u128 {
+        let filled = self.frames[frame].filled;
+        filled.unwrap_or_else(|| content_of(&self.digests()[frame]))
     }
 
     /// Reads what the writer needs first, and does nothing else. Another processor has written it:
@@ -293,26 +316,12 @@ impl Encoded {
     }
 }
 
-/// Puts what each frame's body hashes to, and the identities of events.
-fn identify(entries: &[Entry], bytes: &[u8], frames: &mut [EncodedFrame], seed: u64) {
-    let put = |frame: &mut EncodedFrame, entry: &Entry, digest, key| {
-        frame.digest = digest;
-        frame.key = key;
-        if matches!(entry, Entry::Event { event, .. } if !event.time_filled) {
-            frame.content = content_of(&digest);
-        }
-    };
-    if let ([entry @ Entry::Event { event, .. }], [frame]) = (entries, &mut *frames) {
-        let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
-        let key = identity_key(&event.source, &event.id, seed);
-        return put(frame, entry, digest, key);
+/// Puts the identities of events.
+fn identify(entries: &[Entry], frames: &mut [EncodedFrame], seed: u64) {
+    if let ([Entry::Event { event, .. }], [frame]) = (entries, &mut *frames) {
+        frame.key = identity_key(&event.source, &event.id, seed);
+        return;
     }
-    let mut begin = 0;
-    let bodies = frames.iter().map(|frame| {
-        let frame = std::mem::replace(&mut begin, frame.end)..frame.end;
-        bytes[frame].get(FRAME_HEADER..).unwrap_or(&[])
-    });
-    let digests = hashes::of_texts(&bodies.collect::<Vec<_>>());
     let mut keys = IdentityKeys::default();
     for entry in entries {
         if let Entry::Event { event, .. } = entry {
@@ -320,12 +329,10 @@ fn identify(entries: &[Entry], bytes: &[u8], frames: &mut [EncodedFrame], seed: 
         }
     }
     let mut keys = keys.of_seed(seed);
-    for ((frame, entry), digest) in frames.iter_mut().zip(entries).zip(digests) {
-        let key = match entry {
-            Entry::Event { .. } => keys.next().unwrap_or_default(),
-            _ => 0,
-        };
-        put(frame, entry, digest, key);
+    for (frame, entry) in frames.iter_mut().zip(entries) {
+        if matches!(entry, Entry::Event { .. }) {
+            frame.key = keys.next().unwrap_or_default();
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 use std::fs;
 use std::io;
+use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +39,9 @@ pub trait File: Send + Sync {
     /// Reads up to the buffer's length; fewer bytes only at the file's end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Has the system begin to write bytes of the file to the disk, if it can, and waits for
+    /// nothing. Only `sync_data` tells whether they got there.
+    fn begin_sync(&self, _range: Range<u64>) {}
     /// Makes the file's content and length durable (`fdatasync`).
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
@@ -149,6 +155,16 @@ impl File for fs::File {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         FileExt::write_all_at(self, bytes, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code, reason = "no library has a safe form of this call")]
+    fn begin_sync(&self, range: Range<u64>) {
+        let (from, bytes) = (range.start as i64, (range.end - range.start) as i64);
+        // SAFETY: the descriptor is open as long as the file, and no memory is passed.
+        unsafe {
+            libc::sync_file_range(self.as_raw_fd(), from, bytes, libc::SYNC_FILE_RANGE_WRITE);
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -27,6 +27,10 @@ use crate::sealed::{self, Archive, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
 use crate::writer::{Answered, End, Request, Seat, Ticket, Writer, request};
 
+/// What is appended in fewer bytes the writer hashes, side by side with all else of its group and
+/// while the disk is at work; more is hashed by who appends it.
+const HASHED_BY_WRITER: usize = 4 * 1024;
+
 /// The event log: topics over one journal. Clones share it; the writer stops, after what it has
 /// taken, when the last one is dropped.
 #[derive(Clone)]
@@ -336,7 +340,7 @@ impl EventLog {
 
     /// Hands an append to the writer. The ticket is resolved once it is durable, or has failed.
     pub fn append(&self, append: Append) -> Result<Ticket> {
-        let ticket = self.send(append)?;
+        let ticket = self.send(append, false)?;
         self.inner.seat.call();
         Ok(ticket)
     }
@@ -344,12 +348,13 @@ impl EventLog {
     /// Appends, and blocks the thread until that is durable or has failed; not for async code. With
     /// nobody else at it, this thread writes by itself, which takes less than to wait for another.
     pub fn append_and_wait(&self, append: Append) -> Result<Appended> {
-        let ticket = self.send(append)?;
+        let ticket = self.send(append, self.inner.seat.is_free())?;
         self.inner.seat.call_or_write(&ticket);
         ticket.wait()
     }
 
-    fn send(&self, append: Append) -> Result<Ticket> {
+    /// `writes`: this thread will most likely be the one that writes it.
+    fn send(&self, append: Append, writes: bool) -> Result<Ticket> {
         let shared = &self.inner.shared;
         let append = match append.makes_erasable_topic() {
             true => append.register(
@@ -360,6 +365,9 @@ impl EventLog {
         };
         let encoded = Encoded::new(append, shared)?;
         let bytes = encoded.bytes.len();
+        if bytes > HASHED_BY_WRITER && !writes {
+            encoded.digests();
+        }
         shared.waiting.enter(bytes)?;
         let (request, ticket) = request(encoded, &shared.answered);
         let requests = self.inner.requests.read();

@@ -150,15 +150,15 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     }
 });
 
-/// The leaves of frames, given the digests of their bodies, which who appends computes. A leaf is
+/// The leaves of frames, given the digests of their bodies. A leaf is
 /// the hash of the header without length and checksum, and of the digest.
 pub(crate) fn leaves_of<'a>(
-    frames: impl Iterator<Item = (&'a [u8; FRAME_HEADER], &'a Digest)>,
+    frames: impl Iterator<Item = (&'a [u8; FRAME_HEADER], Digest)>,
 ) -> Vec<Digest> {
     let texts = frames.map(|(header, digest)| {
         let mut text = [0; 64];
         text[..32].copy_from_slice(&header[8..]);
-        text[32..].copy_from_slice(digest);
+        text[32..].copy_from_slice(&digest);
         text
     });
     hashes::of_blocks(&KEYS.leaf, &texts.collect::<Vec<_>>())
@@ -172,7 +172,7 @@ pub(crate) fn leaves(frames: &[Frame<'_>]) -> Vec<Digest> {
         let header = frame.bytes.first_chunk();
         header.unwrap_or(&[0; FRAME_HEADER])
     });
-    leaves_of(headers.zip(&digests))
+    leaves_of(headers.zip(digests))
 }
 
 /// The leaf of one.

@@ -93,10 +93,15 @@ impl Journal for Panicking {
         self.0.last()
     }
 
-    fn append(&mut self, expected_last: Seq, group: &mut Group) -> foretell_types::Result<Place> {
+    fn append(
+        &mut self,
+        expected_last: Seq,
+        group: &mut Group,
+        meanwhile: &mut dyn FnMut(&[u8]),
+    ) -> foretell_types::Result<Place> {
         self.1 += 1;
         assert!(self.1 < 3, "as the test wants it");
-        self.0.append(expected_last, group)
+        self.0.append(expected_last, group, meanwhile)
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
@@ -149,4 +154,69 @@ fn a_log_that_can_not_be_opened_leaves_no_thread() {
     let error = EventLog::open_with(journal, &environment, &options("other"), &mut |_, _| {});
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Conflict);
     assert!(dropped.load(Ordering::SeqCst));
+}
+
+/// What an append hashes to is found by who appends it, or by the writer for many at once, or, where
+/// an event comes again in the group, before it is staged. It is the same tree.
+#[test]
+fn whoever_hashes_the_tree_is_that_of_the_frames() {
+    let options = LogOptions {
+        write_in_background: false,
+        ..LogOptions::default()
+    };
+    let journal = MemoryJournal::new();
+    let open = || {
+        let journal = Box::new(journal.clone());
+        EventLog::open_with(journal, &Environment::real(), &options, &mut |_, _| {}).unwrap()
+    };
+    let log = open();
+    let with_data = |id: &str, bytes: usize| NewEvent {
+        data: Data::Text("x".repeat(bytes)),
+        ..event(id.to_owned())
+    };
+    let of = |events: Vec<NewEvent>| Append::new().events("shop", events);
+    let some = |name: &str, count: usize, bytes: usize| {
+        let ids = (0..count).map(|n| format!("{name} {n}"));
+        of(ids.map(|id| with_data(&id, bytes)).collect())
+    };
+    // All in one group.
+    let taken = [
+        create().events("shop", [with_data("first", 1)]),
+        of(vec![with_data("small", 10)]),
+        of(vec![with_data("large", 100_000)]),
+        some("few", 20, 30),
+        some("many", 600, 300),
+        of(vec![with_data("small", 10)]),
+        of(vec![with_data("large", 100_000)]),
+        some("few", 20, 30),
+        Append::new().register("key", Some(vec![7; 5_000])),
+        Append::new().register("key", None),
+        of(vec![with_data("twin", 9), with_data("twin", 9)]),
+    ];
+    let refused = [
+        of(vec![with_data("small", 11)]),
+        of(vec![with_data("large", 100_001)]),
+        some("many", 600, 301),
+        of(vec![with_data("unlike", 9), with_data("unlike", 8)]),
+    ];
+    let begin = |append: Append| log.append(append).unwrap();
+    let taken = taken.map(begin);
+    let refused = refused.map(begin);
+    assert!(log.write());
+    assert!(!log.write(), "it is one group");
+    let taken = taken.map(|ticket| ticket.wait().unwrap());
+    for again in [&taken[5], &taken[6], &taken[7]] {
+        assert!(again.events.iter().all(|event| event.duplicate));
+    }
+    assert!(taken[10].events[1].duplicate);
+    for ticket in refused {
+        assert_eq!(ticket.wait().unwrap_err().kind(), ErrorKind::Conflict);
+    }
+    // By itself, with nobody at the writer's seat.
+    log.append_and_wait(some("alone", 600, 300)).unwrap();
+    log.append_and_wait(some("alone", 600, 300)).unwrap();
+    let kept = log.root().unwrap();
+    assert_eq!(log.verify(&mut |_, _| {}).unwrap().root, kept.1);
+    drop(log);
+    assert_eq!(open().root().unwrap(), kept);
 }

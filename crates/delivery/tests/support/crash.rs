@@ -43,7 +43,12 @@ impl Journal for FaultJournal {
         self.inner.last()
     }
 
-    fn append(&mut self, expected_last: Seq, group: &mut Group) -> Result<Place> {
+    fn append(
+        &mut self,
+        expected_last: Seq,
+        group: &mut Group,
+        meanwhile: &mut dyn FnMut(&[u8]),
+    ) -> Result<Place> {
         while self.held.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
@@ -56,7 +61,7 @@ impl Journal for FaultJournal {
         if left <= 1 {
             return Err(Error::new(ErrorKind::Io, "power lost"));
         }
-        self.inner.append(expected_last, group)
+        self.inner.append(expected_last, group, meanwhile)
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {

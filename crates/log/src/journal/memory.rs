@@ -48,7 +48,12 @@ impl Journal for MemoryJournal {
             .map_or(Seq(0), |group| group.meta.last())
     }
 
-    fn append(&mut self, expected_last: Seq, group: &mut Group) -> Result<Place> {
+    fn append(
+        &mut self,
+        expected_last: Seq,
+        group: &mut Group,
+        meanwhile: &mut dyn FnMut(&[u8]),
+    ) -> Result<Place> {
         let mut groups = self.groups.write();
         let last = groups.last().map_or(Seq(0), |group| group.meta.last());
         if last != expected_last {
@@ -60,6 +65,7 @@ impl Journal for MemoryJournal {
                 ),
             ));
         }
+        meanwhile(group.body());
         let place = groups
             .last()
             .map_or(Place(0), |group| group.place.plus(group.body.len()));

@@ -14,12 +14,12 @@ pub use self::answer::Ticket;
 pub(crate) use self::answer::{Answered, End, Request, request};
 pub(crate) use self::seat::Seat;
 use self::stage::Stage;
-use crate::append::Appended;
+use crate::append::{Appended, Encoded};
 use crate::bugs::{self, Bug};
-use crate::codec::{FRAME_HEADER, Frame};
+use crate::codec::Frame;
 use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
 use crate::log::Shared;
-use crate::merkle::{MountainRange, leaves_of};
+use crate::merkle::MountainRange;
 
 /// The writer begins no further append in a group beyond so many bytes.
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
@@ -110,14 +110,12 @@ impl Writer {
         let mut answers = Vec::with_capacity(waiting.len());
         {
             let index = self.shared.index.read();
+            let appends = || waiting.iter().map(Request::encoded);
             if waiting.len() > 1 {
-                waiting
-                    .iter()
-                    .for_each(|request| request.encoded().bring_near());
+                appends().for_each(Encoded::bring_near);
             }
-            for request in waiting {
-                answers.push(stage.add(&index, request.encoded(), &mut self.group));
-            }
+            appends().for_each(|encoded| stage.bring_near(&index, encoded));
+            answers.extend(appends().map(|encoded| stage.add(&index, encoded, &mut self.group)));
         }
         if self.group.meta.commits > 0
             && let Err(error) = self.commit(&stage)
@@ -150,7 +148,12 @@ impl Writer {
 
     fn commit(&mut self, stage: &Stage<'_>) -> Result<()> {
         let expected = Seq(self.group.meta.first.0 - 1);
-        match self.journal.append(expected, &mut self.group) {
+        let range = &mut self.range;
+        let mut meanwhile = |body: &[u8]| range.extend(stage.leaves(body));
+        let appended = self
+            .journal
+            .append(expected, &mut self.group, &mut meanwhile);
+        match appended {
             Ok(place) => {
                 let applied = self.apply(stage, place);
                 if let Err(error) = &applied {
@@ -187,11 +190,6 @@ impl Writer {
         let mut index = self.shared.index.write();
         let before = index.recent.len();
         let body = self.group.body();
-        let frames = stage.placed.iter().map(|placed| {
-            let header = body[placed.at..].first_chunk();
-            (header.unwrap_or(&[0; FRAME_HEADER]), &placed.digest)
-        });
-        self.range.extend(leaves_of(frames));
         for placed in &stage.placed {
             let bytes = &body[placed.at..];
             match &placed.event {

@@ -64,6 +64,11 @@ impl Seat {
         }
     }
 
+    /// Whether nobody is the writer now.
+    pub fn is_free(&self) -> bool {
+        !self.writer.is_locked()
+    }
+
     /// Something was sent: the thread gets to work, unless it is at it.
     pub fn call(&self) {
         fence(Ordering::SeqCst);

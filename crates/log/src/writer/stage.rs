@@ -13,6 +13,7 @@ use crate::index::{Facts, Index, Topic};
 use crate::journal::Group;
 use crate::log::Shared;
 use crate::lookup::KnownEvent;
+use crate::merkle::leaves_of;
 use crate::sealed::Key;
 
 /// What the group being built adds to the index; checks see both.
@@ -31,8 +32,8 @@ pub(super) struct Stage<'a> {
 pub(super) struct Placed<'a> {
     /// Where it begins in the group's body.
     pub at: usize,
-    /// Of its body.
-    pub digest: Digest,
+    /// Of its body, if who appended has computed it.
+    pub digest: Option<Digest>,
     /// `None` if it is no event.
     pub event: Option<Facts<'a>>,
 }
@@ -102,7 +103,27 @@ struct StagedTopic<'a> {
     written: bool,
     /// The last revisions of streams that were asked for or written to.
     revisions: HashMap<&'a str, StagedStream>,
-    identities: HashMap<u128, KnownEvent, BuildHasherDefault<Hashed>>,
+    identities: HashMap<u128, StagedEvent<'a>, BuildHasherDefault<Hashed>>,
+}
+
+/// An event of the group that may come again in it.
+#[derive(Clone, Copy)]
+struct StagedEvent<'a> {
+    position: u64,
+    revision: Option<u64>,
+    /// The append that it is of, and its frame there.
+    encoded: &'a Encoded,
+    frame: usize,
+}
+
+impl StagedEvent<'_> {
+    fn known(&self) -> KnownEvent {
+        KnownEvent {
+            position: self.position,
+            revision: self.revision,
+            content: self.encoded.content(self.frame),
+        }
+    }
 }
 
 /// A stream that was asked for or written to.
@@ -188,7 +209,9 @@ impl<'a> Stage<'a> {
             topic.identities.reserve(entries.len());
         }
         let mut start = 0;
-        for ((entry, frame), known) in entries.iter().zip(&encoded.frames).zip(known) {
+        let frames = encoded.frames.iter().enumerate();
+        for ((entry, (number, frame)), known) in entries.iter().zip(frames).zip(known) {
+            let digest = encoded.digest(number);
             let bytes = &encoded.bytes[start..frame.end];
             start = frame.end;
             match (entry, known) {
@@ -197,17 +220,17 @@ impl<'a> Stage<'a> {
                     let topic = self.topic(index, topic)?;
                     if encoded.twins
                         && let Some(twin) = topic.identities.get(&frame.key)
-                        && twin.content == frame.content
+                        && twin.encoded.content(twin.frame) == encoded.content(number)
                     {
                         // The same event twice in one append.
-                        events.push(twin.appended(true)?);
+                        events.push(appended(twin.position, twin.revision, true)?);
                         continue;
                     }
-                    let (staged, stream) = topic.stage(index, event, frame.content);
+                    let (staged, stream) = topic.stage(index, event, (encoded, number));
                     if may_come_again {
                         topic.identities.insert(frame.key, staged);
                     }
-                    events.push(staged.appended(false)?);
+                    events.push(appended(staged.position, staged.revision, false)?);
                     if bugs::on(Bug::RegisterWithoutItsEvent)
                         && entries.iter().any(|e| matches!(e, Entry::Register { .. }))
                     {
@@ -223,10 +246,10 @@ impl<'a> Stage<'a> {
                         tags: event.tags(),
                         identity: frame.key as u64,
                     };
-                    self.put(group, before, bytes, frame.digest, Ok(facts));
+                    self.put(group, before, bytes, digest, Ok(facts));
                 }
                 (Entry::Register { .. }, _) => {
-                    self.put(group, before, bytes, frame.digest, Err(0));
+                    self.put(group, before, bytes, digest, Err(0));
                 }
                 (
                     Entry::CreateTopic {
@@ -246,8 +269,7 @@ impl<'a> Stage<'a> {
                     };
                     let mut bytes = Vec::new();
                     encode_topic(&mut bytes, *uuid, flags, name.as_str());
-                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
-                    self.put(group, before, &bytes, digest, Err(id));
+                    self.put(group, before, &bytes, None, Err(id));
                 }
                 (Entry::DeleteTopic { name }, _) => {
                     let topic = self.topic(index, name)?;
@@ -259,8 +281,7 @@ impl<'a> Stage<'a> {
                         ..TopicFlags::default()
                     };
                     encode_topic(&mut bytes, uuid::Uuid::nil(), flags, name);
-                    let digest = hashes::of_text(&bytes[FRAME_HEADER..]);
-                    self.put(group, before, &bytes, digest, Err(id));
+                    self.put(group, before, &bytes, None, Err(id));
                 }
             }
         }
@@ -278,7 +299,7 @@ impl<'a> Stage<'a> {
         group: &mut Group,
         first: u32,
         bytes: &[u8],
-        digest: Digest,
+        digest: Option<Digest>,
         what: std::result::Result<Facts<'a>, u32>,
     ) {
         if group.meta.frames > first {
@@ -305,6 +326,24 @@ impl<'a> Stage<'a> {
             digest,
             event: what.ok(),
         });
+    }
+
+    /// The leaves of the group's frames, which these bytes are.
+    pub fn leaves(&self, body: &[u8]) -> Vec<Digest> {
+        let ends = self.placed.iter().skip(1).map(|placed| placed.at);
+        let ends = ends.chain([body.len()]);
+        let unhashed = self.placed.iter().zip(ends);
+        let unhashed = unhashed.filter(|(placed, _)| placed.digest.is_none());
+        let texts = unhashed.map(|(placed, end)| &body[placed.at + FRAME_HEADER..end]);
+        let mut digests = hashes::of_texts(&texts.collect::<Vec<_>>()).into_iter();
+        leaves_of(self.placed.iter().map(|placed| {
+            let header = body[placed.at..].first_chunk();
+            let digest = placed.digest.or_else(|| digests.next());
+            (
+                header.unwrap_or(&[0; FRAME_HEADER]),
+                digest.unwrap_or_default(),
+            )
+        }))
     }
 
     /// Closes the last frame of the group.
@@ -399,9 +438,9 @@ impl<'a> Stage<'a> {
     }
 
     /// To find an identity is a read of memory far away: has those of many begin at once.
-    fn bring_identities_near(&mut self, index: &Index, encoded: &'a Encoded) {
-        if let [Entry::Event { topic, .. }, _, ..] = &*encoded.append.entries
-            && let Some(topic) = self.topics.get(topic)
+    pub fn bring_near(&mut self, index: &Index, encoded: &'a Encoded) {
+        if let Some(Entry::Event { topic, .. }) = encoded.append.entries.first()
+            && let Ok(topic) = self.topic(index, topic)
             && topic.is_in_index()
         {
             // Most appends are of one topic.
@@ -419,9 +458,10 @@ impl<'a> Stage<'a> {
         let mut within = HashMap::<_, _, BuildHasherDefault<Hashed>>::default();
         let mut made: Vec<Arc<str>> = Vec::new();
         let mut known = Vec::with_capacity(encoded.frames.len());
-        self.bring_identities_near(index, encoded);
         let shared = self.shared.clone();
-        for (entry, frame) in encoded.append.entries.iter().zip(&encoded.frames) {
+        let frames = encoded.frames.iter().enumerate();
+        for (entry, (number, frame)) in encoded.append.entries.iter().zip(frames) {
+            let content = || encoded.content(number);
             let Entry::Event { topic: name, event } = entry else {
                 known.push(None);
                 continue;
@@ -438,15 +478,16 @@ impl<'a> Stage<'a> {
             let topic = self.topics.get(name).filter(|topic| !topic.deleted);
             let Some(topic) = topic else {
                 // Made earlier in this append: only its own events can conflict.
-                let number = made
+                let made_at = made
                     .iter()
                     .position(|made| made == name)
                     .unwrap_or(made.len());
-                if number == made.len() {
+                if made_at == made.len() {
                     made.push(name.clone());
                 }
-                let before = within.insert((!(number as u32), frame.key), frame.content);
-                if before.is_some_and(|c| c != frame.content) && !reuses_ids(&encoded.append, name)
+                let before = within.insert((!(made_at as u32), frame.key), content());
+                if before.is_some_and(|before| before != content())
+                    && !reuses_ids(&encoded.append, name)
                 {
                     return Err(conflict());
                 }
@@ -456,7 +497,7 @@ impl<'a> Stage<'a> {
             topic.check_key(&shared, frame.sealed, event)?;
             let staged = topic.identities.get(&frame.key);
             let found = match staged.filter(|_| !bugs::on(Bug::TwinsInGroupUnseen)) {
-                Some(staged) => Some(*staged),
+                Some(staged) => Some(staged.known()),
                 None if topic.is_in_index() => {
                     let found = index.identities[topic.id as usize].find(frame.key as u64);
                     shared.known_at(index, topic.id, found, event)?
@@ -464,8 +505,8 @@ impl<'a> Stage<'a> {
                 None => None,
             };
             match found {
-                Some(found) if found.content == frame.content => {
-                    known.push(Some(found.appended(true)?));
+                Some(found) if found.content == content() => {
+                    known.push(Some(appended(found.position, found.revision, true)?));
                     continue;
                 }
                 Some(_) if !topic.reuse_ids => return Err(conflict()),
@@ -474,8 +515,8 @@ impl<'a> Stage<'a> {
             if encoded.twins
                 && !topic.reuse_ids
                 && within
-                    .insert((topic.id, frame.key), frame.content)
-                    .is_some_and(|c| c != frame.content)
+                    .insert((topic.id, frame.key), content())
+                    .is_some_and(|before| before != content())
             {
                 return Err(conflict());
             }
@@ -565,16 +606,15 @@ fn reuses_ids(append: &Append, topic: &str) -> bool {
     })
 }
 
-impl KnownEvent {
-    fn appended(&self, duplicate: bool) -> Result<AppendedEvent> {
-        let position = Position::new(self.position)
-            .ok_or_else(|| Error::unavailable("a staged event has no position"))?;
-        Ok(AppendedEvent {
-            position,
-            revision: self.revision.map(Revision::new),
-            duplicate,
-        })
-    }
+/// What became of an event.
+fn appended(position: u64, revision: Option<u64>, duplicate: bool) -> Result<AppendedEvent> {
+    let position = Position::new(position)
+        .ok_or_else(|| Error::unavailable("a staged event has no position"))?;
+    Ok(AppendedEvent {
+        position,
+        revision: revision.map(Revision::new),
+        duplicate,
+    })
 }
 
 impl<'a> StagedTopic<'a> {
@@ -637,7 +677,12 @@ impl<'a> StagedTopic<'a> {
 
     /// Takes in an event whose stream's last revision is known. Whoever may see it come again in
     /// the group notes its identity. Also gives the key of the stream.
-    fn stage(&mut self, index: &Index, event: &'a NewEvent, content: u128) -> (KnownEvent, Key) {
+    fn stage(
+        &mut self,
+        index: &Index,
+        event: &'a NewEvent,
+        (encoded, frame): (&'a Encoded, usize),
+    ) -> (StagedEvent<'a>, Key) {
         self.head += 1;
         self.written = true;
         let stream = event.subject.as_deref().map(|subject| {
@@ -649,11 +694,15 @@ impl<'a> StagedTopic<'a> {
             stream.last = Some(stream.last.map_or(0, |last| last + 1));
             *stream
         });
-        let known = KnownEvent {
+        let staged = StagedEvent {
             position: self.head,
             revision: stream.and_then(|stream| stream.last),
-            content,
+            encoded,
+            frame,
         };
-        (known, stream.map_or_else(Key::default, |stream| stream.key))
+        (
+            staged,
+            stream.map_or_else(Key::default, |stream| stream.key),
+        )
     }
 }

@@ -267,7 +267,12 @@ impl Journal for DiskJournal {
         self.last
     }
 
-    fn append(&mut self, expected_last: Seq, group: &mut Group) -> Result<Place> {
+    fn append(
+        &mut self,
+        expected_last: Seq,
+        group: &mut Group,
+        meanwhile: &mut dyn FnMut(&[u8]),
+    ) -> Result<Place> {
         if expected_last != self.last {
             return Err(Error::new(
                 ErrorKind::Fenced,
@@ -294,15 +299,16 @@ impl Journal for DiskJournal {
         group.unseal(body_bytes);
         // From here on something of the group may lie in the file: also a full disk (a file system
         // that copies on write has them here) leaves the outcome unknown, and is no refusal.
-        written
-            .and_then(|()| match bugs::on(Bug::AckBeforeSync) {
-                true => Ok(()),
-                false => match segment.sync() {
-                    Err(_) if bugs::on(Bug::FailedSyncTriedAgain) => segment.sync(),
-                    synced => synced,
-                },
-            })
-            .map_err(unknown_outcome)?;
+        written.map_err(unknown_outcome)?;
+        segment.begin_sync(self.offset..self.offset + needed);
+        meanwhile(group.body());
+        if !bugs::on(Bug::AckBeforeSync) {
+            let synced = match segment.sync() {
+                Err(_) if bugs::on(Bug::FailedSyncTriedAgain) => segment.sync(),
+                synced => synced,
+            };
+            synced.map_err(unknown_outcome)?;
+        }
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
         self.offset += needed;
         self.shared.written.fetch_add(needed, Ordering::Relaxed);

@@ -253,6 +253,11 @@ impl Segment {
         self.write(&bytes[..count], range.start)
     }
 
+    /// Has the disk begin with what [`Segment::sync`] waits for.
+    pub fn begin_sync(&self, range: std::ops::Range<u64>) {
+        self.file.begin_sync(range);
+    }
+
     pub fn sync(&self) -> Result<()> {
         self.file
             .sync_data()
