@@ -38,7 +38,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 
 const USAGE: &str = "\
 usage: foretell-bench publish [--quick] [--results DIR]   (FORETELL_BIN: the binary)
-       foretell-bench log [--quick] [--only threads|task|batches|latency|disk|scan|streams|following] [--without PEER]... [--results DIR]
+       foretell-bench log [--quick] [--only threads|task|batches|hashing|latency|disk|scan|streams|following] [--without PEER]... [--results DIR]
        foretell-bench delivery [--quick] [--long] [--only drain|latency|many|faults] [--results DIR]   (FORETELL_BIN too)
        foretell-bench dataset [--quick] [--data DIR] [--without PEER]... [--results DIR]   (FORETELL_BIN too)
        foretell-bench projection [--quick] [--results DIR]

@@ -1,9 +1,11 @@
 //! How busy others kept the processors meanwhile: then syncs wait for them, some engines' more
 //! than others'.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
@@ -76,19 +78,84 @@ fn time_of(id: u32) -> Result<Duration> {
     Ok(time)
 }
 
-/// The 14th to 17th field; the second is a name in parentheses, which may hold anything.
+/// Nanoseconds of processor time.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Used {
+    pub program: f64,
+    /// What the system did for it.
+    pub system: f64,
+}
+
+impl Used {
+    pub fn all(self) -> f64 {
+        self.program + self.system
+    }
+
+    /// Spread over so many.
+    pub fn each(self, count: f64) -> Used {
+        Used {
+            program: self.program / count,
+            system: self.system / count,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Used {
+    fn add_assign(&mut self, other: Used) {
+        self.program += other.program;
+        self.system += other.system;
+    }
+}
+
+impl std::ops::SubAssign for Used {
+    fn sub_assign(&mut self, other: Used) {
+        self.program -= other.program;
+        self.system -= other.system;
+    }
+}
+
+/// What the threads of this process that are there have used, by their names. Source: proc(5).
+pub fn of_threads() -> Result<BTreeMap<String, Used>> {
+    let mut all = BTreeMap::<_, Used>::new();
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        // One may end meanwhile.
+        let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else {
+            continue;
+        };
+        let (name, used) =
+            parse_thread(&stat).ok_or("/proc/self/task/TID/stat has another form")?;
+        *all.entry(name.to_owned()).or_default() += used;
+    }
+    Ok(all)
+}
+
+fn parse_thread(stat: &str) -> Option<(&str, Used)> {
+    let (name, [program, system, ..]) = parse_ticks(stat)?;
+    let ns = |ticks: f64| ticks / TICKS_PER_S * 1e9;
+    let used = Used {
+        program: ns(program),
+        system: ns(system),
+    };
+    Some((name, used))
+}
+
 fn parse_time(stat: &str) -> Option<Duration> {
-    let (_, fields) = stat.rsplit_once(')')?;
+    let (_, ticks) = parse_ticks(stat)?;
+    let ticks: f64 = ticks.iter().sum();
+    Some(Duration::from_secs_f64(ticks / TICKS_PER_S))
+}
+
+/// The name, and the 14th to 17th field; it is in parentheses, and may hold anything.
+fn parse_ticks(stat: &str) -> Option<(&str, [f64; 4])> {
+    let (before, fields) = stat.rsplit_once(')')?;
+    let (_, name) = before.split_once('(')?;
     let ticks: Option<Vec<f64>> = fields
         .split_ascii_whitespace()
         .skip(11)
         .take(4)
         .map(|field| field.parse().ok())
         .collect();
-    let ticks: [f64; 4] = ticks?.try_into().ok()?;
-    Some(Duration::from_secs_f64(
-        ticks.iter().sum::<f64>() / TICKS_PER_S,
-    ))
+    Some((name, ticks?.try_into().ok()?))
 }
 
 fn own_time() -> Duration {
@@ -139,10 +206,35 @@ mod tests {
     }
 
     #[test]
+    fn time_of_a_thread_by_its_name() {
+        let (worked, wait) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            let work = || {
+                let busy = || of_threads().unwrap()["the worker"].all() < 3e7;
+                while busy() {}
+                worked.wait();
+                wait.wait();
+            };
+            let named = std::thread::Builder::new().name("the worker".to_owned());
+            named.spawn_scoped(scope, work).unwrap();
+            worked.wait();
+            let used = of_threads().unwrap();
+            let all = used.values().map(|used| used.all()).sum::<f64>();
+            assert!(used["the worker"].all() >= 3e7 && all <= own_time().as_nanos() as f64 + 1e8);
+            wait.wait();
+        });
+    }
+
+    #[test]
     fn time_of_a_process_and_its_children() {
         let stat = "7 (a) b) S 1 7 7 0 -1 0 1 2 3 4 150 50 20 30 20 0 1 0 9";
         assert_eq!(parse_time(stat), Some(Duration::from_millis(2_500)));
         assert_eq!(parse_time("7 (a) S 1"), None);
+        let used = Used {
+            program: 1.5e9,
+            system: 0.5e9,
+        };
+        assert_eq!(parse_thread(stat), Some(("a) b", used)));
         let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo; read end";
         let mut parent = std::process::Command::new("sh")
             .args(["-c", &format!("sh -c '{script}'; true")])

@@ -1,6 +1,8 @@
 //! Conditional appends: of single events by many threads, of single events by one task, of
 //! batches; and how long one takes.
 
+use std::collections::BTreeSet;
+
 use super::drive::Measured;
 use super::engine::Kind;
 use super::pass::Pass;
@@ -13,6 +15,8 @@ use crate::results::{Goal, Results, median};
 
 const IN_FLIGHT: usize = 64;
 const BATCH: usize = 512;
+/// As the system calls threads without a name of their own: after this program.
+const WHO_APPENDS: &str = "foretell-bench";
 /// The bytes that one event takes as JSON.
 const EVENT_BYTES: usize = 256;
 
@@ -75,6 +79,50 @@ pub fn batches(plan: Plan, without: &[String], results: &mut Results) -> Result<
         }
         let what = format!("processor time of an event, {what}");
         report(&what, "ns", &contenders, |m| m.cpu_ns_per_event, results);
+        where_it_goes(&what, &contenders[0], results);
+    }
+    Ok(())
+}
+
+/// A row for each kind of thread, and one for what the system does for all of them.
+fn where_it_goes(what: &str, ours: &Contender<Kind, Measured>, results: &mut Results) {
+    let of_all = |of: &dyn Fn(&Measured) -> f64| median(ours.measured.iter().map(of).collect());
+    let names = ours.measured.iter().flat_map(|m| m.threads.keys());
+    for name in names.collect::<BTreeSet<_>>() {
+        let of = |m: &Measured| m.threads.get(name).map_or(0.0, |used| used.all());
+        let who = match name.as_str() {
+            WHO_APPENDS => "who appends",
+            name => name,
+        };
+        let what = format!("{what}, of it {who}");
+        results.add(what, "ns", of_all(&of), None, None);
+    }
+    let of = |m: &Measured| m.threads.values().map(|used| used.system).sum();
+    let what = format!("{what}, of it in the system");
+    results.add(what, "ns", of_all(&of), None, None);
+}
+
+/// What the hash tree costs who appends: the log beside one that hashes nothing.
+pub fn hashing(plan: Plan, results: &mut Results) -> Result<()> {
+    if super::pass::unhashed().is_none() {
+        results.note("what hashing costs wasn't measured: FORETELL_BENCH_UNHASHED names no build with the feature `unhashed`");
+        return Ok(());
+    }
+    let unhashed = Kind {
+        name: ours::UNHASHED,
+        ..ours::KIND
+    };
+    for (writers, batch) in [(1, BATCH), (IN_FLIGHT, 1)] {
+        let plural = if writers == 1 { "" } else { "s" };
+        let what = format!("hashing, batches of {batch}, {writers} thread{plural}");
+        let mut contenders = [
+            contender(ours::KIND, None),
+            contender(unhashed, Some(RatioAtLeast(0.95))),
+        ];
+        let pass = pass(plan, writers, batch);
+        // Two of them, whose difference is small: more passes than of others.
+        in_turn(&what, plan.passes * 2, &mut contenders, results, pass)?;
+        report(&what, "events/s", &contenders, |m| m.events_per_s, results);
     }
     Ok(())
 }

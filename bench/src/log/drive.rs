@@ -1,6 +1,8 @@
 //! The driver, the same for all engines: threads that append and wait, or one task that keeps
 //! appends in flight. Only what was answered within the measured time counts.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use super::event::Event;
 use super::lane::{Lane, Streams};
 use crate::Result;
 use crate::compare::Pass;
-use crate::others::Watch;
+use crate::others::{Used, Watch, of_threads};
 
 /// Events of an append that only fills.
 const FILL_BATCH: u32 = 1_000;
@@ -31,26 +33,61 @@ pub struct Load {
     pub measured: Duration,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
     pub events_per_s: f64,
     /// Of one append.
     pub median_ms: f64,
     /// Of all threads of this process together.
     pub cpu_ns_per_event: f64,
+    /// Of it, nanoseconds an event by the names of the threads.
+    pub threads: BTreeMap<String, Used>,
     /// The share of the processors' time that others used.
     pub others: f64,
 }
 
+/// The processors' time since it was made.
+struct Meter {
+    watch: Watch,
+    threads: BTreeMap<String, Used>,
+}
+
+impl Meter {
+    fn start() -> Result<Meter> {
+        Ok(Meter {
+            watch: Watch::start()?,
+            threads: of_threads()?,
+        })
+    }
+
+    /// Of all threads together, of each, and the share of others.
+    fn read(&self) -> Result<(Duration, BTreeMap<String, Used>, f64)> {
+        let own = self.watch.own();
+        let mut threads = of_threads()?;
+        for (name, used) in &mut threads {
+            *used -= self.threads.get(name).copied().unwrap_or_default();
+        }
+        Ok((own, threads, self.watch.others()?))
+    }
+}
+
 impl Measured {
-    fn new(mut times: Vec<Duration>, load: Load, (cpu, others): (Duration, f64)) -> Measured {
+    fn new(
+        mut times: Vec<Duration>,
+        load: Load,
+        (cpu, mut threads, others): (Duration, BTreeMap<String, Used>, f64),
+    ) -> Measured {
         times.sort_unstable();
         let events = (times.len() * load.batch) as f64;
+        for used in threads.values_mut() {
+            *used = used.each(events);
+        }
         let median = times.get(times.len() / 2);
         Measured {
             events_per_s: events / load.measured.as_secs_f64(),
             median_ms: median.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3),
             cpu_ns_per_event: cpu.as_secs_f64() * 1e9 / events,
+            threads,
             others,
         }
     }
@@ -67,15 +104,24 @@ pub fn threads(engine: &dyn Engine, load: Load) -> Result<Measured> {
     let lanes = Lane::all(load.writers, load.streams);
     let from = Instant::now() + load.warm_up;
     let until = from + load.measured;
+    // Who has ended is in no list of threads any more.
+    let stay = Mutex::new(());
     std::thread::scope(|scope| {
+        let until_all_is_read = stay.lock();
+        let write = |lane| {
+            let times = writer(engine, lane, load.batch, from, until);
+            drop(stay.lock());
+            times
+        };
         let writers: Vec<_> = lanes
             .into_iter()
-            .map(|lane| scope.spawn(move || writer(engine, lane, load.batch, from, until)))
+            .map(|lane| scope.spawn(move || write(lane)))
             .collect();
         sleep_until(from);
-        let watch = Watch::start()?;
+        let meter = Meter::start()?;
         sleep_until(until);
-        let used = (watch.own(), watch.others()?);
+        let used = meter.read()?;
+        drop(until_all_is_read);
         let mut times = Vec::new();
         for writer in writers {
             times.extend(writer.join().map_err(|_| "a writer panicked")??);
@@ -121,20 +167,19 @@ async fn task(engine: &dyn Engine, load: Load) -> Result<Measured> {
         let (events, condition) = lane.take(load.batch);
         flying.push((Instant::now(), engine.begin(events, condition)?, lane));
     }
-    let (mut times, mut watch) = (Vec::new(), None);
+    let (mut times, mut meter) = (Vec::new(), None);
     loop {
         for (begun, pending, lane) in &mut flying {
             let position = pending.as_mut().await?;
             let answered = Instant::now();
             lane.done(position);
             if answered >= until {
-                let watch: Watch = watch.ok_or("nothing was answered within the measured time")?;
-                let used = (watch.own(), watch.others()?);
-                return Ok(Measured::new(times, load, used));
+                let meter: Meter = meter.ok_or("nothing was answered within the measured time")?;
+                return Ok(Measured::new(times, load, meter.read()?));
             }
             if answered >= from {
-                if watch.is_none() {
-                    watch = Some(Watch::start()?);
+                if meter.is_none() {
+                    meter = Some(Meter::start()?);
                 }
                 times.push(answered - *begun);
             }

@@ -70,6 +70,7 @@ pub enum Part {
     Threads,
     Task,
     Batches,
+    Hashing,
     Latency,
     Disk,
     Scan,
@@ -83,6 +84,7 @@ impl Part {
             "threads" => Part::Threads,
             "task" => Part::Task,
             "batches" => Part::Batches,
+            "hashing" => Part::Hashing,
             "latency" => Part::Latency,
             "disk" => Part::Disk,
             "scan" => Part::Scan,
@@ -102,7 +104,8 @@ pub fn run(
     appending::check_peers(without)?;
     let wanted = |part| only.is_none_or(|only| only == part);
     let plan = if quick { QUICK } else { FULL };
-    if wanted(Part::Threads) || wanted(Part::Task) || wanted(Part::Batches) {
+    let by_many = [Part::Threads, Part::Task, Part::Batches, Part::Hashing];
+    if by_many.into_iter().any(wanted) {
         // Spinning processes would hold up those peers whose syncs change metadata.
         let awake = Awake::asked();
         if wanted(Part::Threads) {
@@ -113,6 +116,9 @@ pub fn run(
         }
         if wanted(Part::Batches) {
             appending::batches(plan, without, results)?;
+        }
+        if wanted(Part::Hashing) {
+            appending::hashing(plan, results)?;
         }
         let note = awake.map(|awake| awake.note("appending by many"));
         results.note(note.unwrap_or_else(|| {

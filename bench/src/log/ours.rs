@@ -10,7 +10,12 @@ use super::event::{self, Event};
 use crate::Result;
 
 pub const TOPIC: &str = "bench";
-pub const NAME: &str = "Foretell";
+pub const NAME: &str = match cfg!(feature = "unhashed") {
+    true => UNHASHED,
+    false => "Foretell",
+};
+/// The name in a build with the feature `unhashed`.
+pub const UNHASHED: &str = "Foretell without hashes";
 pub const KIND: Kind = Kind {
     name: NAME,
     open: |folder| Ok(Box::new(Ours::open(folder)?)),

@@ -1,6 +1,7 @@
 //! A pass of appending, in a process of its own: else an engine that grows would be given the
 //! memory that another one took from the system before, and not pay for it.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -39,7 +40,11 @@ pub struct Pass {
 
 impl Pass {
     pub fn apart(&self, engine: &str) -> Result<Measured> {
-        let pass = Command::new(std::env::current_exe()?)
+        let program = match engine {
+            ours::UNHASHED => unhashed().ok_or("there is no build without hashes")?,
+            _ => std::env::current_exe()?,
+        };
+        let pass = Command::new(program)
             .args([NAME, engine, &serde_json::to_string(self)?])
             .stderr(Stdio::inherit())
             .output()?;
@@ -70,6 +75,11 @@ impl Pass {
             false => threads(&*engine, load),
         }
     }
+}
+
+/// This program, built with the feature `unhashed`.
+pub fn unhashed() -> Option<PathBuf> {
+    std::env::var_os("FORETELL_BENCH_UNHASHED").map(PathBuf::from)
 }
 
 /// Does a pass that another process asked for, and prints what it gave.

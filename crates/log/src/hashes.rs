@@ -40,6 +40,9 @@ static PLATFORM: LazyLock<Platform> = LazyLock::new(Platform::detect);
 pub(crate) fn of_blocks(key: &[u8; 32], texts: &[[u8; BLOCK]]) -> Vec<Digest> {
     let key = words_from_le_bytes_32(key);
     let mut out = vec![[0; 32]; texts.len()];
+    if cfg!(feature = "unhashed") {
+        return out;
+    }
     let lanes = texts.chunks(MAX_SIMD_DEGREE_OR_2);
     for (texts, out) in lanes.zip(out.chunks_mut(MAX_SIMD_DEGREE_OR_2)) {
         let mut inputs = [&[0; BLOCK]; MAX_SIMD_DEGREE_OR_2];
@@ -59,10 +62,13 @@ pub(crate) fn of_text(text: &[u8]) -> Digest {
 
 /// The hashes of texts of any length.
 pub(crate) fn of_texts(texts: &[&[u8]]) -> Vec<Digest> {
+    let mut out = vec![[0; 32]; texts.len()];
+    if cfg!(feature = "unhashed") {
+        return out;
+    }
     if let [text] = texts {
         return vec![of_text(text)];
     }
-    let mut out = vec![[0; 32]; texts.len()];
     // By the number of blocks before the last.
     let mut short: [Vec<usize>; CHUNK / BLOCK] = Default::default();
     for (index, text) in texts.iter().enumerate() {
