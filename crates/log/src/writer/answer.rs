@@ -145,32 +145,51 @@ impl Request {
         &self.0.encoded
     }
 
-    /// Who asked may be gone; the append stands all the same.
-    pub fn answer(self, answer: Result<Appended>) {
-        self.put(answer);
+    /// Who asked may be gone; the append stands all the same. A task that awaits the answer is still
+    /// to be woken.
+    #[must_use]
+    pub fn answer(self, answer: Result<Appended>) -> Option<Waker> {
+        self.put(answer)
     }
 
-    fn put(&self, answer: Result<Appended>) {
-        let waker = {
-            let mut state = self.0.state.lock();
-            if self.0.ready.load(Ordering::Relaxed) {
-                return;
-            }
-            state.answer = Some(answer);
-            self.0.ready.store(true, Ordering::Release);
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
+    fn put(&self, answer: Result<Appended>) -> Option<Waker> {
+        let mut state = self.0.state.lock();
+        if self.0.ready.load(Ordering::Relaxed) {
+            return None;
         }
+        state.answer = Some(answer);
+        self.0.ready.store(true, Ordering::Release);
+        state.waker.take()
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if !self.0.ready.load(Ordering::Relaxed) {
-            self.put(Err(stopped()));
+        if !self.0.ready.load(Ordering::Relaxed)
+            && let Some(waker) = self.put(Err(stopped()))
+        {
+            waker.wake();
         }
+    }
+}
+
+/// Tasks that await what was answered. None of them sleeps for ever, whatever becomes of the writer.
+#[derive(Default)]
+pub(super) struct Asleep(Vec<Waker>);
+
+impl Asleep {
+    pub fn extend(&mut self, wakers: impl Iterator<Item = Waker>) {
+        self.0.extend(wakers);
+    }
+
+    pub fn wake(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{Error, ErrorKind, Result};
 
+use self::answer::Asleep;
 pub use self::answer::Ticket;
 pub(crate) use self::answer::{Answered, End, Request, request};
 pub(crate) use self::seat::Seat;
@@ -24,6 +25,10 @@ use crate::merkle::MountainRange;
 /// The writer begins no further append in a group beyond so many bytes.
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
 const GROUP_APPENDS: usize = 4_096;
+/// Tasks that await so many appends of a group are woken while the disk is at work on the next, unless
+/// that is larger than this. Fewer are woken at once: so that those who come again soon are in it.
+const WOKEN_LATER: usize = 8;
+const WOKEN_FIRST_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -31,6 +36,8 @@ pub(crate) struct Writer {
     range: MountainRange,
     epoch: u64,
     group: Group,
+    /// To wake a task takes the writer longer than to write its event.
+    asleep: Asleep,
     /// Why the writer stopped taking appends: a write whose outcome is unknown.
     poison: Option<Error>,
 }
@@ -56,16 +63,22 @@ impl Writer {
             range,
             epoch,
             group: Group::new(meta),
+            asleep: Asleep::default(),
             poison: None,
         }
     }
 
-    /// Writes a group of what waits, if anything does.
-    fn step(&mut self, requests: &mpsc::Receiver<Request>) -> bool {
-        let first = requests.try_recv().ok();
-        first
-            .map(|first| self.write_what_waits(first, requests))
-            .is_some()
+    /// Writes what waits, in so many groups at the most. False if nothing waits.
+    fn write(&mut self, requests: &mpsc::Receiver<Request>, groups: usize) -> bool {
+        let mut written = 0;
+        while written < groups
+            && let Ok(first) = requests.try_recv()
+        {
+            self.write_what_waits(first, requests);
+            written += 1;
+        }
+        self.asleep.wake();
+        written > 0
     }
 
     fn write_what_waits(&mut self, first: Request, requests: &mpsc::Receiver<Request>) {
@@ -79,28 +92,32 @@ impl Writer {
             waiting.push(request);
         }
         self.shared.waiting.leave(waiting.len(), bytes);
+        if bytes > WOKEN_FIRST_BYTES {
+            self.asleep.wake();
+        }
         // What isn't sealed is held in memory, which has to end somewhere.
         let shared = &self.shared;
         if shared.index.read().recent.len() > UNSEALED_SEGMENTS {
+            self.asleep.wake();
             let is_behind = || shared.index.read().recent.len() > UNSEALED_SEGMENTS;
             shared.wake.catch_up(is_behind);
         }
-        let group = self.shared.answered.take();
-        self.write_group(&mut waiting);
-        self.shared.answered.tell(group);
+        self.write_group(waiting);
     }
 
     /// Stages the appends, makes the group durable, applies it, answers.
-    fn write_group(&mut self, waiting: &mut Vec<Request>) {
-        if let Some(poison) = &self.poison {
-            for request in waiting.drain(..) {
-                request.answer(Err(poison.clone()));
-            }
-            return;
-        }
-        let answers = self.stage_and_commit(waiting);
-        for (request, answer) in waiting.drain(..).zip(answers) {
-            request.answer(answer);
+    fn write_group(&mut self, waiting: Vec<Request>) {
+        let (group, count) = (self.shared.answered.take(), waiting.len());
+        let answers = match &self.poison {
+            Some(poison) => vec![Err(poison.clone()); count],
+            None => self.stage_and_commit(&waiting),
+        };
+        let answered = waiting.into_iter().zip(answers);
+        let wakers = answered.filter_map(|(request, answer)| request.answer(answer));
+        self.asleep.extend(wakers);
+        self.shared.answered.tell(group);
+        if count < WOKEN_LATER {
+            self.asleep.wake();
         }
     }
 
@@ -148,8 +165,11 @@ impl Writer {
 
     fn commit(&mut self, stage: &Stage<'_>) -> Result<()> {
         let expected = Seq(self.group.meta.first.0 - 1);
-        let range = &mut self.range;
-        let mut meanwhile = |body: &[u8]| range.extend(stage.leaves(body));
+        let (range, asleep) = (&mut self.range, &mut self.asleep);
+        let mut meanwhile = |body: &[u8]| {
+            asleep.wake();
+            range.extend(stage.leaves(body));
+        };
         let appended = self
             .journal
             .append(expected, &mut self.group, &mut meanwhile);

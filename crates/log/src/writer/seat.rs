@@ -43,12 +43,12 @@ impl Seat {
         loop {
             let mut taken = Taken(self.writer.lock());
             loop {
-                while taken.step() {}
+                taken.write(usize::MAX);
                 // Who sends after this wakes the thread; what was sent before is looked for once
                 // more.
                 self.sleeps.store(1, Ordering::SeqCst);
                 fence(Ordering::SeqCst);
-                if !taken.step() {
+                if !taken.write(1) {
                     break;
                 }
                 self.sleeps.store(0, Ordering::SeqCst);
@@ -83,7 +83,7 @@ impl Seat {
         match self.writer.try_lock() {
             Some(writer) => {
                 let mut taken = Taken(writer);
-                while !ticket.is_ready() && taken.step() {}
+                while !ticket.is_ready() && taken.write(1) {}
             }
             None => self.call(),
         }
@@ -92,7 +92,7 @@ impl Seat {
     /// Writes one group of what waits; false if nothing does, or a thread is the writer.
     pub fn step(&self) -> bool {
         let writer = self.writer.try_lock();
-        writer.is_some_and(|writer| Taken(writer).step())
+        writer.is_some_and(|writer| Taken(writer).write(1))
     }
 
     /// Has the thread end, once it has written what waits.
@@ -107,11 +107,11 @@ struct Taken<'a>(MutexGuard<'a, Option<Box<Seated>>>);
 impl Taken<'_> {
     /// Who panics here was the last writer, and leaves nobody in the seat: what lies on the disk and
     /// what is known of it may differ.
-    fn step(&mut self) -> bool {
+    fn write(&mut self, groups: usize) -> bool {
         let Some(mut seated) = self.0.take() else {
             return false;
         };
-        let wrote = seated.writer.step(&seated.requests);
+        let wrote = seated.writer.write(&seated.requests, groups);
         *self.0 = Some(seated);
         wrote
     }
