@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use foretell_log::{
     Append, Capabilities, Environment, EventLog, Group, Journal, JournalReader, LogOptions,
@@ -75,22 +78,42 @@ fn who_waits_writes_what_was_appended_before_too() {
     assert!(!log.write(), "nothing is left");
 }
 
-/// Panics when it is to write the third group. Says when it is dropped.
-struct Panicking(MemoryJournal, u32, Arc<AtomicBool>);
+/// Does something before each group that it is to write. Says when it is dropped.
+struct Watched<F> {
+    journal: MemoryJournal,
+    groups: u32,
+    before: F,
+    dropped: Arc<AtomicBool>,
+}
 
-impl Drop for Panicking {
-    fn drop(&mut self) {
-        self.2.store(true, Ordering::SeqCst);
+impl<F: FnMut(u32) + Send> Watched<F> {
+    fn new(journal: MemoryJournal, before: F) -> Box<Watched<F>> {
+        Box::new(Watched {
+            journal,
+            groups: 0,
+            before,
+            dropped: Arc::default(),
+        })
     }
 }
 
-impl Journal for Panicking {
+fn not_a_third(group: u32) {
+    assert!(group < 3, "as the test wants it");
+}
+
+impl<F> Drop for Watched<F> {
+    fn drop(&mut self) {
+        self.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+impl<F: FnMut(u32) + Send> Journal for Watched<F> {
     fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
+        self.journal.capabilities()
     }
 
     fn last(&self) -> Seq {
-        self.0.last()
+        self.journal.last()
     }
 
     fn append(
@@ -99,13 +122,13 @@ impl Journal for Panicking {
         group: &mut Group,
         meanwhile: &mut dyn FnMut(&[u8]),
     ) -> foretell_types::Result<Place> {
-        self.1 += 1;
-        assert!(self.1 < 3, "as the test wants it");
-        self.0.append(expected_last, group, meanwhile)
+        self.groups += 1;
+        (self.before)(self.groups);
+        self.journal.append(expected_last, group, meanwhile)
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
-        self.0.reader()
+        self.journal.reader()
     }
 }
 
@@ -116,7 +139,7 @@ fn who_panics_as_the_writer_is_the_last() {
             write_in_background: in_background,
             ..LogOptions::default()
         };
-        let journal = Box::new(Panicking(MemoryJournal::new(), 0, Arc::default()));
+        let journal = Watched::new(MemoryJournal::new(), not_a_third);
         let log =
             EventLog::open_with(journal, &Environment::real(), &options, &mut |_, _| {}).unwrap();
         log.append_and_wait(create()).unwrap();
@@ -149,11 +172,65 @@ fn a_log_that_can_not_be_opened_leaves_no_thread() {
             Append::new().create_erasable_topic("shop".parse().unwrap(), uuid::Uuid::from_u128(7));
         log.unwrap().append_and_wait(topic).unwrap();
     }
-    let dropped = Arc::new(AtomicBool::new(false));
-    let journal = Box::new(Panicking(journal, 0, dropped.clone()));
+    let journal = Watched::new(journal, not_a_third);
+    let dropped = journal.dropped.clone();
     let error = EventLog::open_with(journal, &environment, &options("other"), &mut |_, _| {});
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Conflict);
     assert!(dropped.load(Ordering::SeqCst));
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Those of a group that others follow are woken with the next one, or when there is none.
+#[test]
+fn who_awaits_an_append_is_woken_whatever_becomes_of_the_writer() {
+    /// A group takes no more.
+    const GROUP: usize = 4_096;
+    for panics in [false, true] {
+        let (say, reached) = mpsc::channel();
+        let (release, held) = mpsc::channel::<()>();
+        let before = move |group| match group {
+            2 => {
+                say.send(()).unwrap();
+                held.recv().unwrap();
+            }
+            4 => assert!(!panics, "as the test wants it"),
+            _ => {}
+        };
+        let journal = Watched::new(MemoryJournal::new(), before);
+        let log = EventLog::open(journal, &Environment::real(), &mut |_, _| {}).unwrap();
+        log.append_and_wait(create()).unwrap();
+        let first = log.append(place("first".to_owned())).unwrap();
+        reached.recv().unwrap();
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(count.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut tickets: Vec<_> = (0..GROUP + 10)
+            .map(|n| log.append(place(n.to_string())).unwrap())
+            .collect();
+        for ticket in &mut tickets {
+            assert!(Pin::new(ticket).poll(&mut context).is_pending());
+        }
+        release.send(()).unwrap();
+        let begun = Instant::now();
+        while count.0.load(Ordering::SeqCst) < tickets.len() {
+            assert!(begun.elapsed().as_secs() < 60, "some are never woken");
+            std::thread::yield_now();
+        }
+        first.wait().unwrap();
+        for (n, ticket) in tickets.iter_mut().enumerate() {
+            match Pin::new(ticket).poll(&mut context) {
+                Poll::Ready(answer) => assert_eq!(answer.is_err(), panics && n >= GROUP),
+                Poll::Pending => unreachable!("it was woken"),
+            }
+        }
+    }
 }
 
 /// What an append hashes to is found by who appends it, or by the writer for many at once, or, where
