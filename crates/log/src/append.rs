@@ -296,6 +296,11 @@ impl Encoded {
         filled.unwrap_or_else(|| content_of(&self.digests()[frame]))
     }
 
+    /// Whether the writer has a query to answer for it, which may take a while.
+    pub fn asks(&self) -> bool {
+        !self.append.conditions.is_empty()
+    }
+
     /// Reads what the writer needs first, and does nothing else. Another processor has written it:
     /// so the writer waits for that of many appends at once.
     pub fn bring_near(&self) {

@@ -26,7 +26,8 @@ use crate::merkle::MountainRange;
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
 const GROUP_APPENDS: usize = 4_096;
 /// Tasks that await so many appends of a group are woken while the disk is at work on the next, unless
-/// that is larger than this. Fewer are woken at once: so that those who come again soon are in it.
+/// that is larger than this, or has queries to be answered first. Fewer are woken at once: so that
+/// those who come again soon are in it.
 const WOKEN_LATER: usize = 8;
 const WOKEN_FIRST_BYTES: usize = 64 * 1024;
 
@@ -83,16 +84,18 @@ impl Writer {
 
     fn write_what_waits(&mut self, first: Request, requests: &mpsc::Receiver<Request>) {
         let mut bytes = first.encoded().bytes.len();
+        let mut asks = first.encoded().asks();
         let mut waiting = vec![first];
         while bytes < GROUP_SOFT_BYTES && waiting.len() < GROUP_APPENDS {
             let Ok(request) = requests.try_recv() else {
                 break;
             };
             bytes += request.encoded().bytes.len();
+            asks |= request.encoded().asks();
             waiting.push(request);
         }
         self.shared.waiting.leave(waiting.len(), bytes);
-        if bytes > WOKEN_FIRST_BYTES {
+        if asks || bytes > WOKEN_FIRST_BYTES {
             self.asleep.wake();
         }
         // What isn't sealed is held in memory, which has to end somewhere.
@@ -112,6 +115,8 @@ impl Writer {
             Some(poison) => vec![Err(poison.clone()); count],
             None => self.stage_and_commit(&waiting),
         };
+        // Those of the group before, if nothing of this one was written.
+        self.asleep.wake();
         let answered = waiting.into_iter().zip(answers);
         let wakers = answered.filter_map(|(request, answer)| request.answer(answer));
         self.asleep.extend(wakers);
