@@ -49,7 +49,7 @@ fn load(streams: Streams) -> Load {
     }
 }
 
-fn counted(measured: Measured) -> u64 {
+fn counted(measured: &Measured) -> u64 {
     (measured.events_per_s * 0.05).round() as u64
 }
 
@@ -58,7 +58,7 @@ fn threads_count_what_is_durable_and_no_more() {
     let engine = Held::default();
     let measured = threads(&engine, load(Streams::empty(100))).unwrap();
     // The last answer of each writer comes too late to count.
-    assert_eq!(counted(measured) + 4 * 3, *engine.position.lock().unwrap());
+    assert_eq!(counted(&measured) + 4 * 3, *engine.position.lock().unwrap());
     assert!(measured.median_ms > 0.0 && measured.cpu_ns_per_event > 0.0);
 }
 
@@ -67,7 +67,7 @@ fn one_task_counts_what_is_durable_and_no_more() {
     let engine = Held::default();
     let measured = one_task(&engine, load(Streams::empty(100))).unwrap();
     // Those in flight at the end don't count.
-    assert_eq!(counted(measured) + 4 * 3, *engine.position.lock().unwrap());
+    assert_eq!(counted(&measured) + 4 * 3, *engine.position.lock().unwrap());
 }
 
 #[test]
