@@ -187,7 +187,7 @@ impl Wake for Count {
     }
 }
 
-/// Those of a group that others follow are woken with the next one, be it refused, or if there is none.
+/// Those of a group that others follow are woken with the next one, or if there is none.
 #[test]
 fn who_awaits_an_append_is_woken_whatever_becomes_of_the_writer() {
     /// A group takes no more.

@@ -84,18 +84,17 @@ impl Writer {
 
     fn write_what_waits(&mut self, first: Request, requests: &mpsc::Receiver<Request>) {
         let mut bytes = first.encoded().bytes.len();
-        let mut asks = first.encoded().asks();
         let mut waiting = vec![first];
         while bytes < GROUP_SOFT_BYTES && waiting.len() < GROUP_APPENDS {
             let Ok(request) = requests.try_recv() else {
                 break;
             };
             bytes += request.encoded().bytes.len();
-            asks |= request.encoded().asks();
             waiting.push(request);
         }
         self.shared.waiting.leave(waiting.len(), bytes);
-        if asks || bytes > WOKEN_FIRST_BYTES {
+        let asks = || waiting.iter().any(|request| request.encoded().asks());
+        if bytes > WOKEN_FIRST_BYTES || asks() {
             self.asleep.wake();
         }
         // What isn't sealed is held in memory, which has to end somewhere.
@@ -129,16 +128,16 @@ impl Writer {
     fn stage_and_commit(&mut self, waiting: &[Request]) -> Vec<Result<Appended>> {
         let recorded = self.begin();
         let mut stage = Stage::new(self.shared.clone(), recorded, waiting.len());
-        let mut answers = Vec::with_capacity(waiting.len());
-        {
+        let mut answers: Vec<_> = {
             let index = self.shared.index.read();
             let appends = || waiting.iter().map(Request::encoded);
             if waiting.len() > 1 {
                 appends().for_each(Encoded::bring_near);
             }
             appends().for_each(|encoded| stage.bring_near(&index, encoded));
-            answers.extend(appends().map(|encoded| stage.add(&index, encoded, &mut self.group)));
-        }
+            let add = |encoded| stage.add(&index, encoded, &mut self.group);
+            appends().map(add).collect()
+        };
         if self.group.meta.commits > 0
             && let Err(error) = self.commit(&stage)
         {
