@@ -1,14 +1,13 @@
 //! Reading ahead: while who scans the journal decodes what is there, a thread reads on and checks
 //! the checksums.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use crate::codec::Frame;
 use crate::journal::Place;
 use crate::log::Shared;
 use crate::read::PLACES_AT_ONCE;
+use crate::window::Window;
 
 /// No further event is read at once beyond so many bytes.
 const BYTES: u64 = 256 * 1024;
@@ -53,10 +52,8 @@ impl Drop for Running {
 pub(crate) struct Stretch {
     /// Positions and places, the last one first.
     pub places: Vec<(u64, Place)>,
-    pub buffer: Vec<u8>,
-    pub buffer_at: Place,
-    /// The part of the buffer whose frames have the right checksums: all of these events.
-    pub sound: Range<usize>,
+    /// All of these events are in it, and sound.
+    pub window: Window,
 }
 
 /// The stretches that the thread reads. It ends where an event isn't whole and sound in the journal,
@@ -129,21 +126,12 @@ impl Stretch {
         let count = self.places.iter().take_while(|place| near(place)).count();
         self.places.truncate(count);
         let span = (self.places.last()?.1.0 - first.0) as usize;
-        self.buffer.resize(span + LAST_BYTES, 0);
-        let read = shared.journal.read(first, &mut self.buffer).ok()?;
-        self.buffer.truncate(read);
-        self.buffer_at = first;
-        let mut end = 0;
-        let sound = self.places.iter().take_while(|(_, place)| {
-            let frame = Frame::place_of(&self.buffer, (place.0 - first.0) as usize);
-            let sound = frame.filter(|frame| Frame::is_sound(&self.buffer[frame.clone()]));
-            end = sound.as_ref().map_or(end, |frame| frame.end);
-            sound.is_some()
-        });
-        let count = sound.count();
+        let journal = &*shared.journal;
+        self.window.fill(journal, first, span + LAST_BYTES).ok()?;
+        let places = self.places.iter().map(|(_, place)| *place);
+        let count = self.window.check(places);
         self.places.truncate(count);
         self.places.reverse();
-        self.sound = 0..end;
         (count > 0).then_some(())
     }
 }

@@ -55,6 +55,7 @@ mod prove;
 mod read;
 mod sealed;
 mod verify;
+mod window;
 mod writer;
 
 pub use append::{Append, Appended, AppendedEvent};

@@ -11,6 +11,7 @@ use crate::erasure::Context;
 use crate::journal::Place;
 use crate::log::Shared;
 use crate::sealed::{Candidates, Piece, Run, Sealed, SealedSegment, Source};
+use crate::window::Window;
 
 /// Bytes read at once when reading on, and when picking single events.
 const SCAN_BYTES: usize = 128 * 1024;
@@ -78,10 +79,7 @@ pub struct Reader {
     plan: Plan,
     left: u64,
     held: Held,
-    buffer: Vec<u8>,
-    buffer_at: Place,
-    /// The part of the buffer whose frames, as far as they are wanted, have the right checksums.
-    sound: Range<usize>,
+    window: Window,
     /// Bytes of the journal that are read at once.
     chunk: usize,
     /// How many stretches of the journal were read whole.
@@ -159,7 +157,7 @@ impl Plan {
 
 /// Where the bytes of the present frame are.
 enum Held {
-    Buffer(Range<usize>),
+    Window(Range<usize>),
     Page(Arc<Piece>, Range<usize>),
     Piece(Arc<Piece>, usize),
 }
@@ -193,10 +191,8 @@ impl Reader {
             plan: Plan::Nothing,
             left: options.limit.unwrap_or(u64::MAX),
             options,
-            held: Held::Buffer(0..0),
-            buffer: Vec::new(),
-            buffer_at: Place(0),
-            sound: 0..0,
+            held: Held::Window(0..0),
+            window: Window::default(),
             chunk: SCAN_BYTES,
             stretches: 0,
             ahead: None,
@@ -447,10 +443,8 @@ impl Reader {
         };
         let used = Stretch {
             places,
-            buffer: std::mem::take(&mut self.buffer),
-            ..Stretch::default()
+            window: std::mem::take(&mut self.window),
         };
-        self.sound = 0..0;
         let next = ahead
             .next(used)
             .filter(|next| next.first() == Some(self.from));
@@ -460,7 +454,7 @@ impl Reader {
         };
         self.past(self.from, self.from + next.places.len() as u64 - 1);
         self.picking = false;
-        (self.buffer, self.buffer_at, self.sound) = (next.buffer, next.buffer_at, next.sound);
+        self.window = next.window;
         self.plan = Plan::Places(next.places);
         true
     }
@@ -575,12 +569,12 @@ impl Reader {
         {
             return Ok(Held::Page(page, from..from + length));
         }
-        self.load_buffer(position, place).map(Held::Buffer)
+        self.load_window(position, place).map(Held::Window)
     }
 
-    /// Brings a frame of the journal into the buffer; gives where it lies there.
-    fn load_buffer(&mut self, position: u64, place: Place) -> Result<Range<usize>> {
-        if let Some(frame) = self.buffered(place) {
+    /// Brings a frame of the journal into the window; gives where it lies there.
+    fn load_window(&mut self, position: u64, place: Place) -> Result<Range<usize>> {
+        if let Some(frame) = self.window.frame(place) {
             return Ok(frame);
         }
         // Going backward, what is read next lies before.
@@ -591,14 +585,15 @@ impl Reader {
         };
         let (mut back, mut wanted) = (back, self.chunk);
         loop {
-            self.fill(Place(place.0 - back), wanted)?;
-            if let Some(frame) = self.buffered(place) {
-                self.sound = self.sound_from(frame.clone());
+            let journal = &*self.shared.journal;
+            self.window.fill(journal, Place(place.0 - back), wanted)?;
+            if let Some(frame) = self.window.frame(place) {
+                self.check_from(place);
                 return Ok(frame);
             }
             let from = back as usize;
-            let claimed = self.buffer.get(from..).and_then(Frame::claimed_bytes);
-            match claimed {
+            let claimed = self.window.bytes().get(from..);
+            match claimed.and_then(Frame::claimed_bytes) {
                 Some(length) if from + length > wanted && length <= COMMIT_BYTES => {
                     wanted = from + length;
                 }
@@ -609,43 +604,22 @@ impl Reader {
         }
     }
 
-    /// Where the frame at a place lies, if all of it is in the buffer.
-    fn buffered(&self, place: Place) -> Option<Range<usize>> {
-        let from = place.0.checked_sub(self.buffer_at.0)? as usize;
-        Frame::place_of(&self.buffer, from)
-    }
-
-    /// Checks the frames of the plan that lie whole in the buffer, from this one on, until one is
-    /// damaged, and no more than may be wanted. One after the other takes less than each where it is
-    /// decoded.
-    fn sound_from(&self, first: Range<usize>) -> Range<usize> {
-        let is_sound = |frame: &Range<usize>| Frame::is_sound(&self.buffer[frame.clone()]);
-        if !is_sound(&first) {
-            return 0..0;
-        }
-        let Plan::Places(places) = &self.plan else {
-            return first;
+    /// Checks the frame at a place and those of the plan behind it, as far as they lie in the window,
+    /// and no more than may be wanted.
+    fn check_from(&mut self, place: Place) {
+        let planned: &[_] = match &self.plan {
+            Plan::Places(places) => places,
+            _ => &[],
         };
-        let wanted = places.iter().rev().zip(1..self.left);
-        let frames = wanted.map_while(|((_, place), _)| self.buffered(*place));
-        frames.take_while(is_sound).fold(first, |sound, frame| {
-            sound.start.min(frame.start)..sound.end.max(frame.end)
-        })
-    }
-
-    fn fill(&mut self, place: Place, wanted: usize) -> Result<()> {
-        self.buffer.resize(wanted, 0);
-        self.sound = 0..0;
-        let read = self.shared.journal.read(place, &mut self.buffer);
-        self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-        self.buffer_at = place;
-        read.map(|_| ())
+        let planned = planned.iter().rev().map(|(_, place)| *place);
+        let wanted = std::iter::once(place).chain(planned).zip(0..self.left);
+        self.window.check(wanted.map(|(place, _)| place));
     }
 
     /// The bytes of the present frame.
     fn held(&self) -> &[u8] {
         let bytes = match &self.held {
-            Held::Buffer(range) => self.buffer.get(range.clone()),
+            Held::Window(range) => self.window.bytes().get(range.clone()),
             Held::Page(page, range) => page.bytes.get(range.clone()),
             Held::Piece(piece, index) => piece.frame(*index),
         };
@@ -662,9 +636,7 @@ impl Reader {
         };
         let checked = checked
             || match &self.held {
-                Held::Buffer(frame) => {
-                    self.sound.start <= frame.start && frame.end <= self.sound.end
-                }
+                Held::Window(frame) => self.window.is_sound(frame),
                 Held::Page(..) => false,
                 // A sealed block has a checksum of its own.
                 Held::Piece(..) => true,
