@@ -4,12 +4,12 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use foretell_log::{
-    Append, Capabilities, Environment, EventLog, Group, Journal, JournalReader, LogOptions,
+    Append, Capabilities, Clock, Environment, EventLog, Group, Journal, JournalReader, LogOptions,
     MemoryJournal, Place, ReadOptions, Seq,
 };
 use foretell_types::{Data, ErrorKind, NewEvent};
@@ -179,6 +179,27 @@ fn a_log_that_can_not_be_opened_leaves_no_thread() {
     assert!(dropped.load(Ordering::SeqCst));
 }
 
+/// Holds up the writer until it is let go on.
+struct Gate {
+    reached: mpsc::Sender<()>,
+    held: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Gate {
+    /// The gate, what tells that it was reached, and what opens it.
+    fn new() -> (Arc<Gate>, mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (reached, is_reached) = mpsc::channel();
+        let (open, held) = mpsc::channel();
+        let held = Mutex::new(held);
+        (Arc::new(Gate { reached, held }), is_reached, open)
+    }
+
+    fn pass(&self) {
+        self.reached.send(()).unwrap();
+        self.held.lock().unwrap().recv().unwrap();
+    }
+}
+
 struct Count(AtomicUsize);
 
 impl Wake for Count {
@@ -193,13 +214,9 @@ fn who_awaits_an_append_is_woken_whatever_becomes_of_the_writer() {
     /// A group takes no more.
     const GROUP: usize = 4_096;
     for panics in [false, true] {
-        let (say, reached) = mpsc::channel();
-        let (release, held) = mpsc::channel::<()>();
+        let (gate, reached, open) = Gate::new();
         let before = move |group| match group {
-            2 => {
-                say.send(()).unwrap();
-                held.recv().unwrap();
-            }
+            2 => gate.pass(),
             4 => assert!(!panics, "as the test wants it"),
             _ => {}
         };
@@ -217,7 +234,7 @@ fn who_awaits_an_append_is_woken_whatever_becomes_of_the_writer() {
         for ticket in &mut tickets {
             assert!(Pin::new(ticket).poll(&mut context).is_pending());
         }
-        release.send(()).unwrap();
+        open.send(()).unwrap();
         let begun = Instant::now();
         while count.0.load(Ordering::SeqCst) < tickets.len() {
             assert!(begun.elapsed().as_secs() < 60, "some are never woken");
@@ -230,6 +247,80 @@ fn who_awaits_an_append_is_woken_whatever_becomes_of_the_writer() {
                 Poll::Pending => unreachable!("it was woken"),
             }
         }
+    }
+}
+
+/// Asked for the time once a group.
+struct GateBefore {
+    group: usize,
+    asked: AtomicUsize,
+    gate: Arc<Gate>,
+}
+
+impl Clock for GateBefore {
+    fn now(&self) -> foretell_types::Instant {
+        if self.asked.fetch_add(1, Ordering::SeqCst) + 1 == self.group {
+            self.gate.pass();
+        }
+        foretell_types::Instant::from_nanos(0)
+    }
+}
+
+/// With a group of which nothing is written the disk has nothing to do, while which they could be woken.
+#[test]
+fn who_awaits_an_append_does_not_wait_behind_those_that_are_refused() {
+    /// A group takes no more.
+    const GROUP: usize = 4_096;
+    let (gate, reached, open) = Gate::new();
+    let clock = GateBefore {
+        group: 4,
+        asked: AtomicUsize::new(0),
+        gate: gate.clone(),
+    };
+    let environment = Environment {
+        clock: Arc::new(clock),
+        ..Environment::real()
+    };
+    let before = move |written| {
+        if written == 2 || written == 4 {
+            gate.pass();
+        }
+    };
+    let journal = Watched::new(MemoryJournal::new(), before);
+    let log = EventLog::open(journal, &environment, &mut |_, _| {}).unwrap();
+    log.append_and_wait(create()).unwrap();
+    let first = log.append(place("first".to_owned())).unwrap();
+    reached.recv().unwrap();
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let taken = (0..GROUP).map(|n| {
+        let mut ticket = log.append(place(n.to_string())).unwrap();
+        let polled = Pin::new(&mut ticket).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        ticket
+    });
+    let taken: Vec<_> = taken.collect();
+    let other = NewEvent {
+        data: Data::json("2"),
+        ..event("first".to_owned())
+    };
+    let other = Append::new().events("shop", [other]);
+    let refused = [(); 100].map(|()| log.append(other.clone()).unwrap());
+    open.send(()).unwrap();
+    // The group of the refused is taken together: what comes now is for another.
+    reached.recv().unwrap();
+    let last = log.append(place("last".to_owned())).unwrap();
+    open.send(()).unwrap();
+    // And that is to be written.
+    reached.recv().unwrap();
+    let woken = count.0.load(Ordering::SeqCst);
+    open.send(()).unwrap();
+    assert_eq!(woken, GROUP);
+    for ticket in refused {
+        assert_eq!(ticket.wait().unwrap_err().kind(), ErrorKind::Conflict);
+    }
+    for ticket in taken.into_iter().chain([first, last]) {
+        ticket.wait().unwrap();
     }
 }
 
