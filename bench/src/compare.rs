@@ -1,5 +1,6 @@
-//! Contenders measured alternately: each pass measures each of them anew, and begins with another
-//! one.
+//! Contenders measured alternately: each pass measures each of them anew, begins with another one, and
+//! goes the other way than the pass before. So none comes always behind the same one: a processor
+//! that was at full load just now is slower.
 
 use crate::Result;
 use crate::results::{Goal, Results, median};
@@ -48,8 +49,7 @@ pub fn alternate<K, M: Pass>(
 ) -> Result<()> {
     let mut disturbed = 0;
     for pass in 0..passes {
-        for turn in 0..contenders.len() {
-            let which = (pass + turn) % contenders.len();
+        for which in order(pass, contenders.len()) {
             let contender = &mut contenders[which];
             let name = contender.name;
             for attempt in 1..=TRIES {
@@ -78,6 +78,15 @@ pub fn alternate<K, M: Pass>(
     Ok(())
 }
 
+/// In which order a pass measures so many contenders.
+fn order(pass: usize, contenders: usize) -> impl Iterator<Item = usize> {
+    let forth = pass.is_multiple_of(2);
+    (0..contenders).map(move |turn| match forth {
+        true => (pass + turn) % contenders,
+        false => (pass + contenders - turn) % contenders,
+    })
+}
+
 /// What `alternate` does about others.
 pub fn note(results: &mut Results) {
     results.note(format!(
@@ -99,6 +108,32 @@ pub fn report<K, M>(
         for peer in peers {
             let beside = Some((peer.name, peer.median(of)));
             results.add(measure, unit, ours.median(of), beside, peer.goal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_comes_once_a_pass_and_behind_others() {
+        for contenders in 1..6 {
+            let mut before = vec![Vec::new(); contenders];
+            for pass in 0..contenders.max(4) {
+                let mut all: Vec<_> = order(pass, contenders).collect();
+                assert_eq!(all[0], pass % contenders);
+                for pair in all.windows(2) {
+                    before[pair[1]].push(pair[0]);
+                }
+                all.sort_unstable();
+                assert!(all.into_iter().eq(0..contenders));
+            }
+            for mut before in before {
+                before.sort_unstable();
+                before.dedup();
+                assert!(before.len() >= 2.min(contenders - 1));
+            }
         }
     }
 }
