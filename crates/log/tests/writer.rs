@@ -14,6 +14,9 @@ use foretell_log::{
 };
 use foretell_types::{Data, ErrorKind, NewEvent};
 
+/// The writer takes no more appends in a group.
+const GROUP: usize = 4_096;
+
 fn event(id: String) -> NewEvent {
     NewEvent {
         id,
@@ -211,8 +214,6 @@ impl Wake for Count {
 /// Those of a group that others follow are woken with the next one, or if there is none.
 #[test]
 fn who_awaits_an_append_is_woken_whatever_becomes_of_the_writer() {
-    /// A group takes no more.
-    const GROUP: usize = 4_096;
     for panics in [false, true] {
         let (gate, reached, open) = Gate::new();
         let before = move |group| match group {
@@ -269,8 +270,6 @@ impl Clock for GateBefore {
 /// With a group of which nothing is written the disk has nothing to do, while which they could be woken.
 #[test]
 fn who_awaits_an_append_does_not_wait_behind_those_that_are_refused() {
-    /// A group takes no more.
-    const GROUP: usize = 4_096;
     let (gate, reached, open) = Gate::new();
     let clock = GateBefore {
         group: 4,
