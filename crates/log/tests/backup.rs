@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foretell_log::{
-    BackedUp, Blobs, EventLog, ReadOptions, back_up, description_of, restore, verify_backup,
+    BackedUp, BackupFile, BackupSource, Blobs, EventLog, ReadOptions, back_up, description_of,
+    restore, verify_backup,
 };
 use foretell_types::{ErrorKind, Result};
 use support::blobs::{MemoryBlobs, Outage};
@@ -31,14 +32,17 @@ fn shop(count: u64) -> (FaultDisk, EventLog) {
 }
 
 fn backed_up(log: &EventLog, blobs: &MemoryBlobs) -> Result<BackedUp> {
+    backed_up_from(&mut log.clone(), log, blobs)
+}
+
+fn backed_up_from(
+    source: &mut dyn BackupSource,
+    log: &EventLog,
+    blobs: &MemoryBlobs,
+) -> Result<BackedUp> {
     let to: Arc<dyn Blobs> = Arc::new(blobs.clone());
-    let environment = log.environment().clone();
-    back_up(
-        &mut log.clone(),
-        (&to, FOLDER),
-        &environment,
-        &mut |_, _, _| {},
-    )
+    let environment = log.environment();
+    back_up(source, (&to, FOLDER), environment, &mut |_, _, _| {})
 }
 
 fn restored(blobs: &MemoryBlobs) -> Result<EventLog> {
@@ -80,6 +84,46 @@ fn a_second_backup_takes_what_is_new() {
         "{names:?}"
     );
     check(&restored(&blobs).unwrap(), 260);
+}
+
+/// A log of 200 events of which, once the first file has been read that isn't sealed, all are.
+struct SealsMeanwhile {
+    log: EventLog,
+    sealed: bool,
+}
+
+impl BackupSource for SealsMeanwhile {
+    fn backup_files(&mut self) -> Result<Vec<BackupFile>> {
+        self.log.backup_files()
+    }
+
+    fn backup_read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let read = self.log.backup_read(name, offset, buffer);
+        if name.ends_with(".segment") && !self.sealed {
+            self.sealed = true;
+            fill(&self.log, 201, 260);
+            seal_all(&self.log);
+        }
+        read
+    }
+}
+
+/// What was copied before the files had to be asked for again isn't taken for an earlier backup's.
+#[test]
+fn what_is_sealed_while_it_is_copied_is_told_once() {
+    let (_disk, log) = shop(200);
+    let blobs = MemoryBlobs::default();
+    let mut source = SealsMeanwhile {
+        log: log.clone(),
+        sealed: false,
+    };
+    let first = backed_up_from(&mut source, &log, &blobs).unwrap();
+    assert!(source.sealed);
+    assert_eq!(first.kept, 0, "{first:?}");
+    assert_eq!(first.verified, log.verify(&mut |_, _| {}).unwrap());
+    check(&restored(&blobs).unwrap(), 260);
+    let again = backed_up(&log, &blobs).unwrap();
+    assert_eq!(again.files, 1, "{again:?}");
 }
 
 /// Whatever call fails: the next backup is whole, and says so only then.

@@ -94,7 +94,7 @@ pub fn back_up(
     let name = description_of(folder);
     blobs.put(&name, description.into_bytes())?;
     Ok(BackedUp {
-        files: copied.files,
+        files: copied.blobs.len() as u64,
         bytes: copied.bytes,
         kept: copied.kept,
         verified,
@@ -103,8 +103,9 @@ pub fn back_up(
 
 #[derive(Default)]
 struct Copied {
-    files: u64,
+    blobs: BTreeSet<String>,
     bytes: u64,
+    /// Blobs that an earlier backup made.
     kept: u64,
 }
 
@@ -133,11 +134,11 @@ fn copy(
         let blob = format!("{journal}/{}", file.name);
         let same_length = there.get(&blob) == Some(&file.bytes);
         if file.fixed && same_length && ends_alike(source, file, (blobs, &blob))? {
-            copied.kept += 1;
+            copied.kept += u64::from(!copied.blobs.contains(&blob));
         } else {
             let content = read(source, file)?;
             blobs.put(&blob, content)?;
-            copied.files += 1;
+            copied.blobs.insert(blob.clone());
             copied.bytes += file.bytes;
         }
         names.insert(blob);
