@@ -4,7 +4,7 @@ use std::sync::Arc;
 use foretell_types::limits::COMMIT_BYTES;
 use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, Result};
 
-use crate::ahead::{Ahead, Stretch};
+use crate::ahead::{Ahead, Block, Stretch};
 use crate::bugs::{self, Bug};
 use crate::codec::{EventRef, Frame, FrameKind, is_sealed};
 use crate::erasure::Context;
@@ -18,8 +18,8 @@ const SCAN_BYTES: usize = 128 * 1024;
 const PICK_BYTES: usize = 4 * 1024;
 /// How many places are taken from the index in memory at once.
 pub(crate) const PLACES_AT_ONCE: u64 = 1_024;
-/// Who has read so many stretches of the journal whole, forward, with so many positions left at the
-/// least, is read ahead for.
+/// Who has read so many stretches whole, forward, with so many positions left at the least, is read
+/// ahead for.
 const STRETCHES_BEFORE_AHEAD: u32 = 4;
 const LEFT_FOR_AHEAD: u64 = 4 * PLACES_AT_ONCE;
 /// With no more events wanted than this, blocks are read one by one.
@@ -82,7 +82,7 @@ pub struct Reader {
     window: Window,
     /// Bytes of the journal that are read at once.
     chunk: usize,
-    /// How many stretches of the journal were read whole.
+    /// How many stretches were read whole.
     stretches: u32,
     ahead: Option<Ahead>,
     /// Single events are picked, rather than all of a stretch read.
@@ -100,6 +100,8 @@ enum Plan {
     Places(Vec<(u64, Place)>),
     /// In a sealed segment: all positions from one to another, both inclusive.
     Sealed(Arc<SealedSegment>, u64, u64),
+    /// In blocks of a sealed segment that were read ahead, the next one last.
+    Blocks(Vec<Block>),
     /// In sealed segments: these positions, the next one last.
     Picks(Arc<Sealed>, Vec<u64>),
     /// In the run of an index: these ordinals, the next one last.
@@ -125,6 +127,21 @@ impl Plan {
                 }
                 hold(held, segment, topic, position)?;
                 Ok(Some(position))
+            }
+            Plan::Blocks(blocks) => {
+                while let Some(block) = blocks.last_mut() {
+                    let Some(index) = block.frames.next() else {
+                        blocks.pop();
+                        continue;
+                    };
+                    match held {
+                        Held::Piece(piece, at) if Arc::ptr_eq(piece, &block.piece) => *at = index,
+                        _ => *held = Held::Piece(block.piece.clone(), index),
+                    }
+                    block.position += 1;
+                    return Ok(Some(block.position - 1));
+                }
+                Ok(None)
             }
             Plan::Picks(sealed, positions) => {
                 let Some(position) = positions.pop() else {
@@ -437,13 +454,15 @@ impl Reader {
         let Some(ahead) = &self.ahead else {
             return false;
         };
-        let places = match std::mem::replace(&mut self.plan, Plan::Nothing) {
-            Plan::Places(places) => places,
-            _ => Vec::new(),
+        let (places, blocks) = match std::mem::replace(&mut self.plan, Plan::Nothing) {
+            Plan::Places(places) => (places, Vec::new()),
+            Plan::Blocks(blocks) => (Vec::new(), blocks),
+            _ => (Vec::new(), Vec::new()),
         };
         let used = Stretch {
             places,
             window: std::mem::take(&mut self.window),
+            blocks,
         };
         let next = ahead
             .next(used)
@@ -452,10 +471,14 @@ impl Reader {
             self.ahead = None;
             return false;
         };
-        self.past(self.from, self.from + next.places.len() as u64 - 1);
+        self.past(self.from, self.from + next.events() - 1);
         self.picking = false;
         self.window = next.window;
-        self.plan = Plan::Places(next.places);
+        self.plan = if next.blocks.is_empty() {
+            Plan::Places(next.places)
+        } else {
+            Plan::Blocks(next.blocks)
+        };
         true
     }
 
@@ -554,6 +577,11 @@ impl Reader {
                     return Ok(());
                 }
             }
+        }
+        let all = self.options.query.is_all() && times == (None, None);
+        if all && !self.options.backward && segment.file.blob().is_none() {
+            until = until.min(from + PLACES_AT_ONCE - 1);
+            self.stretches += 1;
         }
         self.plan = Plan::Sealed(segment.clone(), from, until);
         self.past(from, until);

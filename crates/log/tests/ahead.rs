@@ -1,4 +1,4 @@
-//! Long scans of the journal, which a thread reads ahead for.
+//! Long scans, which a thread reads ahead for.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -63,13 +63,28 @@ fn was_read_ahead(disk: &FaultDisk) -> bool {
     disk.reads_ahead() > 2 || processors == 1
 }
 
+fn sealed(disk: &FaultDisk) -> EventLog {
+    let log = filled(disk);
+    while log.seal().unwrap() {}
+    log
+}
+
 #[test]
 fn what_is_read_ahead_is_what_is_there() {
     let disk = FaultDisk::new();
-    let log = filled(&disk);
+    check_reads(&filled(&disk), &disk);
+}
+
+#[test]
+fn what_is_sealed_is_read_ahead_too() {
+    let disk = FaultDisk::new();
+    check_reads(&sealed(&disk), &disk);
+}
+
+fn check_reads(log: &EventLog, disk: &FaultDisk) {
     let read = |options| log.read("shop", options).unwrap();
     expect(&mut read(ReadOptions::default()), usize::MAX, 1..=EVENTS);
-    assert!(was_read_ahead(&disk));
+    assert!(was_read_ahead(disk));
     let part = ReadOptions {
         from: Position::new(5_000),
         until: Position::new(25_500),
@@ -132,4 +147,36 @@ fn damage_ahead_is_told_where_it_is() {
     let error = reader.next_recorded().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.to_string().contains("position 16000"), "{error}");
+}
+
+#[test]
+fn damage_ahead_in_what_is_sealed_is_told_where_it_is() {
+    let disk = FaultDisk::new();
+    drop(sealed(&disk));
+    let mut names = disk.names();
+    names.retain(|name| name.extension().is_some_and(|kind| kind == "sealed"));
+    assert!(names.len() > 2, "{names:?}");
+    let name = &names[names.len() / 2];
+    let mut bytes = disk.read(name);
+    // In the blocks of the topic with most of the events.
+    let at = bytes.len() / 3;
+    bytes[at] ^= 1;
+    disk.write(name, bytes);
+    let log = open_with(&disk, 2, &LogOptions::default()).unwrap();
+    let mut reader = log.read("shop", ReadOptions::default()).unwrap();
+    let mut read = 0;
+    let error = loop {
+        match reader.next_recorded() {
+            Ok(found) => {
+                read += 1;
+                assert_eq!(found.unwrap().event, event(read));
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(read > 8_000, "{read}");
+    assert!(was_read_ahead(&disk));
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    let first = format!("positions {} to ", read + 1);
+    assert!(error.to_string().contains(&first), "{error}");
 }

@@ -49,6 +49,17 @@ impl Section {
             .partition_point(|(first, _)| *first <= position)
             .saturating_sub(1)
     }
+
+    /// The last position in a block.
+    fn last_of(&self, block: usize) -> u64 {
+        let next = self.blocks.get(block + 1);
+        next.map_or(self.last(), |(next, _)| next - 1)
+    }
+
+    /// The last position in the block that holds a position.
+    pub fn last_beside(&self, position: u64) -> u64 {
+        self.last_of(self.block_of(position))
+    }
 }
 
 #[derive(Debug)]
@@ -199,11 +210,7 @@ impl SealedSegment {
                 .and_then(|()| self.file.block(chunk, KEEP)),
         };
         let piece = read.map_err(|error| {
-            let next = section
-                .blocks
-                .get(at + 1)
-                .map_or(section.last() + 1, |(next, _)| *next);
-            let last = next - 1;
+            let last = section.last_of(at);
             match section.source.is_topic() {
                 true => error.context(format_args!(
                     "positions {first} to {last} of topic number {}",
