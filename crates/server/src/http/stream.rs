@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foretell_lake::EventsToArrow;
-use foretell_log::{EventRef, ReadOptions};
+use foretell_log::{EventRef, ReadOptions, Reader};
 use foretell_types::{Error, Position, Result};
 use futures::stream::{self, Stream, StreamExt};
 use http::header;
@@ -104,6 +104,9 @@ struct State {
     uuid: uuid::Uuid,
     deletions: watch::Receiver<u64>,
     follow: bool,
+    /// Reads up to the head that there was when it was made; none before, and once it is there.
+    reader: Option<Reader>,
+    read_to: u64,
     /// Until the end is sent, or a piece couldn't be made.
     form: Option<Form>,
     left: u64,
@@ -117,8 +120,6 @@ struct State {
 struct Piece {
     bytes: Vec<u8>,
     events: u64,
-    /// Where to go on, if not at the head.
-    next: Option<Position>,
 }
 
 /// All events as JSON lines; `follow` goes on with what is appended.
@@ -177,6 +178,8 @@ fn body(
         uuid,
         deletions,
         follow,
+        reader: None,
+        read_to: 0,
         beats: matches!(form, Form::EventStream(_)),
         form: Some(form),
         left,
@@ -235,21 +238,18 @@ impl State {
             return Ok(Some(Bytes::from_static(b": foretell\n\n")));
         }
         while !self.done && self.left > 0 {
-            let head = *self.head.borrow_and_update();
-            self.deletions.mark_unchanged();
-            let piece = self.read(head).await?;
+            let piece = self.read().await?;
             self.left -= piece.events;
-            match piece.next {
-                Some(next) => self.options.from = Some(next),
-                None if self.follow && !self.is_past(head) => {
-                    self.options.from = Position::new(head + 1).max(self.options.from)
-                }
-                None => self.done = true,
+            let at_head = self.reader.is_none();
+            if at_head && self.follow && !self.is_past(self.read_to) {
+                self.options.from = Position::new(self.read_to + 1).max(self.options.from);
+            } else {
+                self.done = at_head;
             }
             if !piece.bytes.is_empty() {
                 return Ok(Some(piece.bytes.into()));
             }
-            if !self.done && piece.next.is_none() && self.wait().await {
+            if !self.done && at_head && self.wait().await {
                 return Ok(Some(Bytes::from_static(b":\n\n")));
             }
         }
@@ -274,56 +274,56 @@ impl State {
         self.options.until.is_some_and(|until| until.get() <= head)
     }
 
-    async fn read(&mut self, head: u64) -> Result<Piece> {
+    async fn read(&mut self) -> Result<Piece> {
         let Some(mut form) = self.form.take() else {
             return Err(Error::unavailable("an earlier piece couldn't be made"));
         };
-        let wanted = form.events().min(self.left);
-        let mut options = ReadOptions {
-            limit: Some(wanted),
-            ..self.options.clone()
-        };
-        if !options.backward {
-            // Before the first event nothing is read, and yet looked whether the topic is there.
-            let end = Position::new(head).unwrap_or(Position::FIRST);
-            options.until = Some(options.until.map_or(end, |until| until.min(end)));
-            options.limit = Some(if head == 0 { 0 } else { wanted });
+        self.deletions.mark_unchanged();
+        if self.reader.is_none() {
+            self.read_to = *self.head.borrow_and_update();
         }
         let (log, topic) = (self.node.log.clone(), self.topic.clone());
-        let (backward, uuid) = (options.backward, self.uuid);
-        let (piece, form) = blocking(move || {
-            let mut reader = log.read(&topic, options)?;
+        let (reader, options, uuid) = (self.reader.take(), self.to_read(), self.uuid);
+        let wanted = form.events().min(self.left);
+        let (piece, reader, form) = blocking(move || {
+            let mut reader = match reader {
+                Some(reader) => reader,
+                None => log.read(&topic, options)?,
+            };
             if log.topic(&topic)?.uuid != uuid {
                 return Err(Error::not_found(format!("topic {topic:?} was deleted")));
             }
             form.reserve(wanted);
-            let (mut events, mut last) = (0, None);
-            while let Some(event) = reader.next_event()? {
-                form.write(&event)?;
-                events += 1;
-                last = Some(event.position);
-                if form.bytes() >= PIECE_BYTES {
-                    break;
+            let (mut events, mut more) = (0, true);
+            while more && events < wanted && form.bytes() < PIECE_BYTES {
+                match reader.next_event()? {
+                    Some(event) => {
+                        form.write(&event)?;
+                        events += 1;
+                    }
+                    None => more = false,
                 }
             }
-            let full = events == wanted || form.bytes() >= PIECE_BYTES;
-            let next = last.filter(|_| full).and_then(|last| {
-                if backward {
-                    last.previous()
-                } else {
-                    Some(last.next())
-                }
-            });
             let bytes = form.piece()?;
-            let piece = Piece {
-                bytes,
-                events,
-                next,
-            };
-            Ok((piece, form))
+            Ok((Piece { bytes, events }, more.then_some(reader), form))
         })
         .await?;
-        self.form = Some(form);
+        (self.reader, self.form) = (reader, Some(form));
         Ok(piece)
+    }
+
+    /// What is left to be read up to the head.
+    fn to_read(&self) -> ReadOptions {
+        let mut options = ReadOptions {
+            limit: Some(self.left),
+            ..self.options.clone()
+        };
+        if !options.backward {
+            // Before the first event nothing is read, and yet looked whether the topic is there.
+            let end = Position::new(self.read_to).unwrap_or(Position::FIRST);
+            options.until = Some(options.until.map_or(end, |until| until.min(end)));
+            options.limit = Some(if self.read_to == 0 { 0 } else { self.left });
+        }
+        options
     }
 }
