@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     /// As in the index.
     pub seed: u64,
     pub ahead: Arc<AheadThreads>,
+    /// How many events were read in whole stretches, not one by one.
+    pub scanned: AtomicU64,
     pub keys: OnceLock<KeyStore>,
     pub key_folder: Option<PathBuf>,
     /// A key store is made, or subjects are erased, by one at a time.
@@ -259,6 +261,7 @@ impl EventLog {
             environment: environment.clone(),
             seed: index.seed,
             ahead: AheadThreads::new(options.read_ahead),
+            scanned: AtomicU64::new(0),
             keys: OnceLock::new(),
             key_folder: options.keys.clone(),
             erasing: Mutex::new(()),
@@ -556,6 +559,12 @@ impl EventLog {
     /// The environment that the log was opened with.
     pub fn environment(&self) -> &Environment {
         &self.inner.shared.environment
+    }
+
+    #[cfg(test)]
+    pub(crate) fn scanned(&self) -> u64 {
+        let scanned = &self.inner.shared.scanned;
+        scanned.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 

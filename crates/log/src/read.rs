@@ -1,5 +1,6 @@
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use foretell_types::limits::COMMIT_BYTES;
 use foretell_types::{Error, ErrorKind, Instant, Position, Query, RecordedEvent, Result};
@@ -420,7 +421,9 @@ impl Reader {
                 places.reverse();
             }
             self.picking = picked.is_some();
-            self.stretches += u32::from(!self.picking);
+            if !self.picking {
+                self.whole_stretch(from, until);
+            }
             // A follower reads one event, not all that could lie behind it.
             let span = match (places.first(), places.last()) {
                 (Some((_, a)), Some((_, b))) => a.0.abs_diff(b.0) as usize + PICK_BYTES,
@@ -449,7 +452,9 @@ impl Reader {
         let all = self.options.query.is_all() && !self.options.backward;
         if self.ahead.is_none() && is_long && all {
             self.ahead = Ahead::start(&self.shared, self.topic_id, self.from, self.until);
-            self.stretches = 0;
+            if self.ahead.is_none() {
+                self.stretches = 0;
+            }
         }
         let Some(ahead) = &self.ahead else {
             return false;
@@ -468,10 +473,12 @@ impl Reader {
             .next(used)
             .filter(|next| next.first() == Some(self.from));
         let Some(next) = next else {
-            self.ahead = None;
+            (self.ahead, self.stretches) = (None, 0);
             return false;
         };
-        self.past(self.from, self.from + next.events() - 1);
+        let (from, until) = (self.from, self.from + next.events() - 1);
+        self.past(from, until);
+        self.whole_stretch(from, until);
         self.picking = false;
         self.window = next.window;
         self.plan = if next.blocks.is_empty() {
@@ -480,6 +487,12 @@ impl Reader {
             Plan::Blocks(next.blocks)
         };
         true
+    }
+
+    fn whole_stretch(&mut self, from: u64, until: u64) {
+        self.stretches += 1;
+        let events = until - from + 1;
+        self.shared.scanned.fetch_add(events, Ordering::Relaxed);
     }
 
     /// The positions of a part that are still wanted.
@@ -581,7 +594,7 @@ impl Reader {
         let all = self.options.query.is_all() && times == (None, None);
         if all && !self.options.backward && segment.file.blob().is_none() {
             until = until.min(from + PLACES_AT_ONCE - 1);
-            self.stretches += 1;
+            self.whole_stretch(from, until);
         }
         self.plan = Plan::Sealed(segment.clone(), from, until);
         self.past(from, until);

@@ -162,10 +162,12 @@ limits! {
     LOG_BYTES_MOST = 1024 * 1024 * 1024, "bytes";
     /// Segments that wait to be sealed before appending waits for that: they are indexed in memory.
     UNSEALED_SEGMENTS = 5, "segments";
-    /// Runs of the index are merged once little was appended for so long, or many wait.
+    /// Runs of the index are merged once little was appended and read for so long, or many wait.
     MERGE_LULL_MS = 1_000, "milliseconds";
     /// How much is little: merging leaves a burst the processors.
     MERGE_LULL_BYTES = 4 * 1024 * 1024, "bytes";
+    /// How much is little of what is read from one end to the other.
+    MERGE_LULL_EVENTS = 256 * 1024, "events";
     /// Runs of the index before sealing waits for merging: each costs a read of a stream two reads.
     UNMERGED_RUNS = 64, "runs";
     /// Keys of erasable subjects that are kept in memory; another takes some microseconds.

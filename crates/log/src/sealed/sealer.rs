@@ -4,10 +4,12 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foretell_types::limits::{
-    ARCHIVE_LOOK_MS, IDENTITY_WINDOW, MERGE_LULL_BYTES, MERGE_LULL_MS, RUN_KEYS, UNMERGED_RUNS,
+    ARCHIVE_LOOK_MS, IDENTITY_WINDOW, MERGE_LULL_BYTES, MERGE_LULL_EVENTS, MERGE_LULL_MS, RUN_KEYS,
+    UNMERGED_RUNS,
 };
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
@@ -416,19 +418,23 @@ pub(crate) fn seal(sealer: &Sealer, shared: &Shared) {
     });
 }
 
-/// Merges in a lull, behind everything else that runs: what is appended in a burst needs the
-/// processors for itself, and the more runs wait the less work each is.
+/// Merges in a lull, behind everything else that runs: what is appended in a burst, or read from
+/// one end to the other, needs the processors for itself, and the more runs wait the less work each
+/// is.
 pub(crate) fn merge(sealer: &Sealer, shared: &Shared) {
     let _ = rustix::process::nice(15);
     let lull = Duration::from_millis(MERGE_LULL_MS as u64);
     let failure = "runs of the index can't be merged";
-    let written = || sealer.store.segments.written();
-    let before = Cell::new(written());
+    let done = || {
+        let scanned = shared.scanned.load(Ordering::Relaxed);
+        (sealer.store.segments.written(), scanned)
+    };
+    let before = Cell::new(done());
     shared.merging.serve(None, failure, || {
         let is_pressing = || sealer.wait_to_be_merged(PRESSING);
         let is_lull = || {
-            let now = written();
-            now - before.replace(now) <= MERGE_LULL_BYTES as u64
+            let now = done();
+            is_little(before.replace(now), now)
         };
         if !shared.merging.await_lull(lull, is_lull, is_pressing) {
             return Ok(false);
@@ -440,6 +446,11 @@ pub(crate) fn merge(sealer: &Sealer, shared: &Shared) {
     });
 }
 
+/// Whether little was done from one count of bytes written and events scanned to the next.
+fn is_little(before: (u64, u64), now: (u64, u64)) -> bool {
+    now.0 - before.0 <= MERGE_LULL_BYTES as u64 && now.1 - before.1 <= MERGE_LULL_EVENTS as u64
+}
+
 /// Archives whenever there is something to archive: segments also grow old while none is sealed.
 /// What failed is tried again then.
 pub(crate) fn archive(sealer: &Sealer, shared: &Shared) {
@@ -449,4 +460,59 @@ pub(crate) fn archive(sealer: &Sealer, shared: &Shared) {
     shared
         .archiving
         .serve(Some(look_every), failure, || sealer.archive());
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use foretell_types::NewEvent;
+
+    use super::*;
+    use crate::{Append, Environment, EventLog, LogOptions, ReadOptions};
+
+    #[test]
+    fn a_burst_of_appends_is_no_lull_and_a_long_scan_neither() {
+        let (bytes, events) = (MERGE_LULL_BYTES as u64, MERGE_LULL_EVENTS as u64);
+        assert!(is_little((7, 9), (7 + bytes, 9 + events)));
+        assert!(!is_little((7, 9), (8 + bytes, 9)));
+        assert!(!is_little((7, 9), (7, 10 + events)));
+    }
+
+    /// Each event once, in the journal and sealed, read ahead or not; but not those that are picked.
+    #[test]
+    fn what_is_read_from_one_end_to_the_other_is_counted() {
+        const EVENTS: u64 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let options = LogOptions {
+            segment_bytes: 512 * 1024,
+            seal_in_background: false,
+            ..LogOptions::default()
+        };
+        let environment = Environment::real();
+        let log = EventLog::open_folder_with(folder.path(), &environment, &options).unwrap();
+        let topic =
+            Append::new().create_topic("shop".parse().unwrap(), uuid::Uuid::from_u128(1), false);
+        log.append_and_wait(topic).unwrap();
+        let event = |n: u64| NewEvent {
+            id: n.to_string(),
+            source: "/till".into(),
+            event_type: "sold".into(),
+            subject: Some(format!("customer/{}", n % 100)),
+            ..NewEvent::default()
+        };
+        for first in (0..EVENTS).step_by(1_000) {
+            let append = Append::new().events("shop", (first..first + 1_000).map(event));
+            log.append_and_wait(append).unwrap();
+        }
+        let read = |options| log.read("shop", options).unwrap().collect().unwrap().len() as u64;
+        for _ in 0..2 {
+            let before = log.scanned();
+            assert_eq!(read(ReadOptions::default()), EVENTS);
+            assert_eq!(log.scanned() - before, EVENTS);
+            assert_eq!(read(ReadOptions::stream("customer/7")), EVENTS / 100);
+            assert_eq!(log.scanned() - before, EVENTS);
+            while log.seal().unwrap() {}
+        }
+    }
 }
