@@ -18,10 +18,11 @@ use crate::node::blocking;
 
 /// The media type of Arrow's streaming format.
 pub const ARROW: &str = "application/vnd.apache.arrow.stream";
-/// Events of one piece of a long answer, and its bytes. A record batch of Arrow is one.
+/// Events of one piece of a long answer, and its bytes: so few that it stays in the processor's
+/// cache until it is sent. A record batch of Arrow is one.
 const PIECE_EVENTS: u64 = 512;
 const BATCH_EVENTS: u64 = 8_192;
-const PIECE_BYTES: usize = 1024 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 /// Room that is made for each event of a piece, so that it seldom has to grow.
 const EVENT_ROOM_BYTES: usize = 512;
 /// A live answer that has nothing to tell says so this often: what lies between must not think
