@@ -563,8 +563,7 @@ impl EventLog {
 
     #[cfg(test)]
     pub(crate) fn scanned(&self) -> u64 {
-        let scanned = &self.inner.shared.scanned;
-        scanned.load(std::sync::atomic::Ordering::Relaxed)
+        self.inner.shared.scanned.load(Ordering::Relaxed)
     }
 }
 

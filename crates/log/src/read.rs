@@ -452,9 +452,7 @@ impl Reader {
         let all = self.options.query.is_all() && !self.options.backward;
         if self.ahead.is_none() && is_long && all {
             self.ahead = Ahead::start(&self.shared, self.topic_id, self.from, self.until);
-            if self.ahead.is_none() {
-                self.stretches = 0;
-            }
+            self.stretches = 0;
         }
         let Some(ahead) = &self.ahead else {
             return false;
@@ -489,9 +487,10 @@ impl Reader {
         true
     }
 
+    /// All events from one position to another are read, or as many as are wanted.
     fn whole_stretch(&mut self, from: u64, until: u64) {
         self.stretches += 1;
-        let events = until - from + 1;
+        let events = (until - from + 1).min(self.left);
         self.shared.scanned.fetch_add(events, Ordering::Relaxed);
     }
 

@@ -464,8 +464,6 @@ pub(crate) fn archive(sealer: &Sealer, shared: &Shared) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use foretell_types::NewEvent;
 
     use super::*;
@@ -479,7 +477,8 @@ mod tests {
         assert!(!is_little((7, 9), (7, 10 + events)));
     }
 
-    /// Each event once, in the journal and sealed, read ahead or not; but not those that are picked.
+    /// Each event once, in the journal and sealed, read ahead or not; but not those that are picked,
+    /// nor more than are wanted.
     #[test]
     fn what_is_read_from_one_end_to_the_other_is_counted() {
         const EVENTS: u64 = 20_000;
@@ -512,6 +511,12 @@ mod tests {
             assert_eq!(log.scanned() - before, EVENTS);
             assert_eq!(read(ReadOptions::stream("customer/7")), EVENTS / 100);
             assert_eq!(log.scanned() - before, EVENTS);
+            let few = ReadOptions {
+                limit: Some(3),
+                ..ReadOptions::default()
+            };
+            assert_eq!(read(few), 3);
+            assert_eq!(log.scanned() - before, EVENTS + 3);
             while log.seal().unwrap() {}
         }
     }

@@ -242,7 +242,7 @@ impl State {
             let piece = self.read().await?;
             self.left -= piece.events;
             let at_head = self.reader.is_none();
-            if at_head && self.follow && !self.is_past(self.read_to) {
+            if at_head && self.follow && !self.is_past() {
                 self.options.from = Position::new(self.read_to + 1).max(self.options.from);
             } else {
                 self.done = at_head;
@@ -271,8 +271,11 @@ impl State {
     }
 
     /// Nothing that may still come is wanted.
-    fn is_past(&self, head: u64) -> bool {
-        self.options.until.is_some_and(|until| until.get() <= head)
+    fn is_past(&self) -> bool {
+        let read_to = self.read_to;
+        self.options
+            .until
+            .is_some_and(|until| until.get() <= read_to)
     }
 
     async fn read(&mut self) -> Result<Piece> {
