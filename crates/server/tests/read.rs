@@ -146,7 +146,12 @@ async fn arrow_tells_what_json_tells() {
         sent.is(200);
     }
     for n in 4_000..9_000 {
-        events.push(cloud(&format!("n{n}"), "s/1"));
+        let mut event = cloud(&format!("n{n}"), "s/1");
+        if n % 1_000 == 7 {
+            event["dataschema"] = json!("urn:x");
+            event["flag"] = json!(true);
+        }
+        events.push(event);
     }
     for part in events[4_006..].chunks(2_500) {
         let sent = world.post("/topics/shop/events", json!(part)).await;
@@ -167,6 +172,31 @@ async fn arrow_tells_what_json_tells() {
             "{query}"
         );
     }
+}
+
+/// Each of these events is a piece of the answer, and more than are made at once.
+#[tokio::test]
+async fn a_long_answer_is_whole() {
+    let world = World::new().await;
+    let events: Vec<Value> = (0..80)
+        .map(|n| {
+            let mut event = cloud(&n.to_string(), "s");
+            event["data"] = json!(format!("{n}").repeat(300_000));
+            event
+        })
+        .collect();
+    for part in events.chunks(10) {
+        let sent = world.post("/topics/shop/events", json!(part)).await;
+        sent.is(200);
+    }
+    for read in [lines(&world, "").await, arrow(&world, "").await] {
+        assert_eq!(read.len(), events.len());
+        for (n, (read, event)) in read.iter().zip(&events).enumerate() {
+            assert_eq!(read["position"], json!(n + 1));
+            assert!(read["data"] == event["data"], "event {n}");
+        }
+    }
+    assert_eq!(lines(&world, "?limit=50").await.len(), 50);
 }
 
 #[tokio::test]

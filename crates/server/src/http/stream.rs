@@ -20,11 +20,11 @@ use crate::node::blocking;
 pub const ARROW: &str = "application/vnd.apache.arrow.stream";
 /// Events of one piece of a long answer, and its bytes: so few that it stays in the processor's
 /// cache until it is sent. A record batch of Arrow is one.
-const PIECE_EVENTS: u64 = 512;
-const BATCH_EVENTS: u64 = 8_192;
-const PIECE_BYTES: usize = 256 * 1024;
-/// Room that is made for each event of a piece, so that it seldom has to grow.
-const EVENT_ROOM_BYTES: usize = 512;
+const PIECE_EVENTS: u64 = 8_192;
+const PIECE_BYTES: usize = 512 * 1024;
+/// How many pieces are made and wait to be sent, and after how many others get their turn.
+const READY_PIECES: usize = 3;
+const PIECES_AT_ONCE: u32 = 32;
 /// A live answer that has nothing to tell says so this often: what lies between must not think
 /// it dead, and a client that is gone is noticed.
 const BEAT: Duration = Duration::from_secs(15);
@@ -38,20 +38,6 @@ enum Form {
 }
 
 impl Form {
-    /// The most events of one piece.
-    fn events(&self) -> u64 {
-        match self {
-            Form::Lines(_) | Form::EventStream(_) => PIECE_EVENTS,
-            Form::Arrow(_) => BATCH_EVENTS,
-        }
-    }
-
-    fn reserve(&mut self, events: u64) {
-        if let Form::Lines(out) | Form::EventStream(out) = self {
-            out.reserve(events as usize * EVENT_ROOM_BYTES);
-        }
-    }
-
     fn write(&mut self, event: &EventRef<'_>) -> Result<()> {
         match self {
             Form::Lines(out) => {
@@ -80,9 +66,29 @@ impl Form {
         }
     }
 
+    /// Writes the events of one piece, and counts down what is left; gives whether there are more.
+    fn fill(&mut self, reader: &mut Reader, left: &mut u64) -> Result<bool> {
+        let wanted = PIECE_EVENTS.min(*left);
+        let mut events = 0;
+        while events < wanted && self.bytes() < PIECE_BYTES {
+            let Some(event) = reader.next_event()? else {
+                *left -= events;
+                return Ok(false);
+            };
+            self.write(&event)?;
+            events += 1;
+        }
+        *left -= events;
+        Ok(*left > 0)
+    }
+
+    /// What was written. The next piece gets as much room as this one took, and some more.
     fn piece(&mut self) -> Result<Vec<u8>> {
         match self {
-            Form::Lines(out) | Form::EventStream(out) => Ok(std::mem::take(out)),
+            Form::Lines(out) | Form::EventStream(out) => {
+                let room = out.len() + out.len() / 8;
+                Ok(std::mem::replace(out, Vec::with_capacity(room)))
+            }
             Form::Arrow(out) => out.batch(),
         }
     }
@@ -111,16 +117,10 @@ struct State {
     /// Until the end is sent, or a piece couldn't be made.
     form: Option<Form>,
     left: u64,
+    /// Nothing more is waited for.
     done: bool,
     /// A live answer says at once that it is there, and then every so often.
     beats: bool,
-    opened: bool,
-}
-
-/// What was read at once.
-struct Piece {
-    bytes: Vec<u8>,
-    events: u64,
 }
 
 /// All events as JSON lines; `follow` goes on with what is appended.
@@ -185,29 +185,21 @@ fn body(
         form: Some(form),
         left,
         done: false,
-        opened: false,
     };
-    Ok(Body::from_stream(made_ahead(pieces(state))))
+    Ok(Body::from_stream(pieces(state)))
 }
 
-/// The next piece is made while one is sent, once somebody asks for the first.
-fn made_ahead(
-    pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
-) -> impl Stream<Item = Result<Bytes>> {
+type Pieces = mpsc::Sender<Result<Bytes>>;
+
+/// The pieces of an answer. They are made while others are sent, once somebody asks for the first.
+fn pieces(state: State) -> impl Stream<Item = Result<Bytes>> {
     let begin = async move {
-        let (sender, receiver) = mpsc::channel(1);
+        let (pieces, receiver) = mpsc::channel(READY_PIECES);
         tokio::spawn(async move {
-            let mut pieces = std::pin::pin!(pieces);
-            loop {
-                let next = tokio::select! {
-                    next = pieces.next() => next,
-                    // Who asked is gone.
-                    () = sender.closed() => None,
-                };
-                let Some(piece) = next else { break };
-                if sender.send(piece).await.is_err() {
-                    break;
-                }
+            tokio::select! {
+                () = state.send(&pieces) => {}
+                // Who asked is gone.
+                () = pieces.closed() => {}
             }
         });
         stream::unfold(receiver, |mut receiver| async {
@@ -217,45 +209,43 @@ fn made_ahead(
     stream::once(begin).flatten()
 }
 
-fn pieces(state: State) -> impl Stream<Item = Result<Bytes>> {
-    stream::unfold(state, |mut state| async move {
-        let piece = state.next_piece().await;
-        match piece {
-            Ok(Some(bytes)) => Some((Ok(bytes), state)),
-            Ok(None) => None,
-            Err(error) => {
-                tracing::warn!(%error, "a long read ended early");
-                state.done = true;
-                Some((Err(error), state))
-            }
-        }
-    })
+/// Waits until there is room. That nobody takes it ends the whole answer, see [`pieces`].
+async fn send(pieces: &Pieces, piece: impl Into<Bytes>) {
+    let _ = pieces.send(Ok(piece.into())).await;
 }
 
 impl State {
-    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
-        if self.beats && !self.opened {
-            self.opened = true;
-            return Ok(Some(Bytes::from_static(b": foretell\n\n")));
+    /// Sends the whole answer.
+    async fn send(mut self, pieces: &Pieces) {
+        if let Err(error) = self.send_all(pieces).await {
+            tracing::warn!(%error, "a long read ended early");
+            let _ = pieces.send(Err(error)).await;
         }
-        while !self.done && self.left > 0 {
-            let piece = self.read().await?;
-            self.left -= piece.events;
-            let at_head = self.reader.is_none();
-            if at_head && self.follow && !self.is_past() {
-                self.options.from = Position::new(self.read_to + 1).max(self.options.from);
-            } else {
-                self.done = at_head;
+    }
+
+    async fn send_all(&mut self, pieces: &Pieces) -> Result<()> {
+        if self.beats {
+            send(pieces, &b": foretell\n\n"[..]).await;
+        }
+        // With room for one piece at the least.
+        while !self.done && self.left > 0 && pieces.reserve().await.is_ok() {
+            self.read(pieces).await?;
+            if self.reader.is_some() {
+                continue;
             }
-            if !piece.bytes.is_empty() {
-                return Ok(Some(piece.bytes.into()));
+            if !self.follow || self.is_past() {
+                break;
             }
-            if !self.done && at_head && self.wait().await {
-                return Ok(Some(Bytes::from_static(b":\n\n")));
+            self.options.from = Position::new(self.read_to + 1).max(self.options.from);
+            if self.left > 0 && self.wait().await {
+                send(pieces, &b":\n\n"[..]).await;
             }
         }
         let end = self.form.take().map(Form::end).transpose()?;
-        Ok(end.filter(|bytes| !bytes.is_empty()).map(Bytes::from))
+        if let Some(end) = end.filter(|bytes| !bytes.is_empty()) {
+            send(pieces, end).await;
+        }
+        Ok(())
     }
 
     /// Waits until there may be more; gives whether it is time for a sign of life.
@@ -278,7 +268,8 @@ impl State {
             .is_some_and(|until| until.get() <= read_to)
     }
 
-    async fn read(&mut self) -> Result<Piece> {
+    /// Reads on, to the head at most, and sends what it read as long as there is room for it.
+    async fn read(&mut self, pieces: &Pieces) -> Result<()> {
         let Some(mut form) = self.form.take() else {
             return Err(Error::unavailable("an earlier piece couldn't be made"));
         };
@@ -286,34 +277,33 @@ impl State {
         if self.reader.is_none() {
             self.read_to = *self.head.borrow_and_update();
         }
-        let (log, topic) = (self.node.log.clone(), self.topic.clone());
+        let (log, topic, pieces) = (self.node.log.clone(), self.topic.clone(), pieces.clone());
         let (reader, options, uuid) = (self.reader.take(), self.to_read(), self.uuid);
-        let wanted = form.events().min(self.left);
-        let (piece, reader, form) = blocking(move || {
+        let mut left = self.left;
+        (self.form, self.reader, self.left) = blocking(move || {
             let mut reader = match reader {
                 Some(reader) => reader,
                 None => log.read(&topic, options)?,
             };
-            if log.topic(&topic)?.uuid != uuid {
-                return Err(Error::not_found(format!("topic {topic:?} was deleted")));
-            }
-            form.reserve(wanted);
-            let (mut events, mut more) = (0, true);
-            while more && events < wanted && form.bytes() < PIECE_BYTES {
-                match reader.next_event()? {
-                    Some(event) => {
-                        form.write(&event)?;
-                        events += 1;
-                    }
-                    None => more = false,
+            let (mut more, mut made) = (true, 0);
+            while more
+                && made < PIECES_AT_ONCE
+                && let Ok(room) = pieces.try_reserve()
+            {
+                if log.topic(&topic)?.uuid != uuid {
+                    return Err(Error::not_found(format!("topic {topic:?} was deleted")));
                 }
+                more = form.fill(&mut reader, &mut left)?;
+                let piece = form.piece()?;
+                if !piece.is_empty() {
+                    room.send(Ok(piece.into()));
+                }
+                made += 1;
             }
-            let bytes = form.piece()?;
-            Ok((Piece { bytes, events }, more.then_some(reader), form))
+            Ok((Some(form), more.then_some(reader), left))
         })
         .await?;
-        (self.reader, self.form) = (reader, Some(form));
-        Ok(piece)
+        Ok(())
     }
 
     /// What is left to be read up to the head.
