@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder, TimestampNanosecondBuilder,
-    UInt64Builder,
+    ArrayBuilder, BinaryBuilder, BooleanBuilder, GenericByteBuilder, PrimitiveBuilder,
+    StringBuilder, TimestampNanosecondBuilder, UInt64Builder,
 };
+use arrow_array::types::ByteArrayType;
 use arrow_array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
@@ -104,9 +105,10 @@ impl EventsToArrow {
         columns.subject.append_option(event.subject);
         columns.time.append_option(time);
         columns.recorded.append_value(recorded);
-        columns.content_type.append_option(event.datacontenttype);
-        columns.schema.append_option(event.dataschema);
-        columns.extensions(extensions)?;
+        let row = self.rows;
+        sparse(&mut columns.content_type, row, event.datacontenttype);
+        sparse(&mut columns.schema, row, event.dataschema);
+        columns.extensions(row, extensions)?;
         let texts = [
             event.id,
             event.source,
@@ -114,7 +116,7 @@ impl EventsToArrow {
             event.subject.unwrap_or(""),
         ];
         self.bytes += ROW_BYTES + texts.iter().map(|text| text.len()).sum::<usize>();
-        self.bytes += columns.data(event.data)?;
+        self.bytes += columns.data(row, event.data)?;
         columns.erased.append_value(place.erased);
         self.rows += 1;
         Ok(())
@@ -150,6 +152,7 @@ impl EventsToArrow {
 impl Columns {
     fn extensions<'a>(
         &mut self,
+        row: usize,
         extensions: impl Iterator<Item = (&'a str, ExtensionView<'a>)>,
     ) -> Result<()> {
         self.json.clear();
@@ -166,43 +169,39 @@ impl Columns {
             }
             .map_err(unwritten)?;
         }
-        if self.json.is_empty() {
-            self.extensions.append_null();
-            return Ok(());
+        if !self.json.is_empty() {
+            self.json.push(b'}');
+            sparse(&mut self.extensions, row, Some(text_of(&self.json)?));
         }
-        self.json.push(b'}');
-        self.extensions.append_value(text_of(&self.json)?);
         Ok(())
     }
 
     /// Gives the bytes of the data.
-    fn data(&mut self, data: DataView<'_>) -> Result<usize> {
-        match data {
+    fn data(&mut self, row: usize, data: DataView<'_>) -> Result<usize> {
+        let text = match data {
+            DataView::None => return Ok(0),
             DataView::Binary(bytes) => {
-                self.binary.append_value(bytes);
-                self.data.append_null();
+                sparse(&mut self.binary, row, Some(bytes));
                 return Ok(bytes.len());
             }
-            DataView::None => self.data.append_null(),
-            DataView::Json(text) => self.data.append_value(text),
+            DataView::Json(text) => text,
             DataView::Text(text) => {
                 self.json.clear();
                 serde_json::to_writer(&mut self.json, text).map_err(unwritten)?;
-                self.data.append_value(text_of(&self.json)?);
+                text_of(&self.json)?
             }
-        }
-        self.binary.append_null();
-        Ok(match data {
-            DataView::Json(text) | DataView::Text(text) => text.len(),
-            _ => 0,
-        })
+        };
+        sparse(&mut self.data, row, Some(text));
+        Ok(text.len())
     }
 
     /// In the order of the schema. The next batch gets as much room as this one took.
     fn take(&mut self, rows: usize) -> Vec<ArrayRef> {
+        fill(&mut self.binary, rows);
         let numbers = |builder| -> ArrayRef { Arc::new(of_rows(builder, rows)) };
         let times = |builder| -> ArrayRef { Arc::new(of_rows(builder, rows).with_timezone(UTC)) };
         let texts = |builder: &mut StringBuilder| -> ArrayRef {
+            fill(builder, rows);
             let next = StringBuilder::with_capacity(rows, builder.values_slice().len());
             Arc::new(std::mem::replace(builder, next).finish())
         };
@@ -222,6 +221,26 @@ impl Columns {
             Arc::new(self.binary.finish()),
             Arc::new(self.erased.finish()),
         ]
+    }
+}
+
+/// Adds to a column that is mostly null: nulls only where a value follows, many at once.
+fn sparse<T: ByteArrayType>(
+    builder: &mut GenericByteBuilder<T>,
+    row: usize,
+    value: Option<&T::Native>,
+) {
+    if let Some(value) = value {
+        fill(builder, row);
+        builder.append_value(value);
+    }
+}
+
+/// Nulls up to a row.
+fn fill<T: ByteArrayType>(builder: &mut GenericByteBuilder<T>, row: usize) {
+    let missing = row.saturating_sub(builder.len());
+    if missing > 0 {
+        builder.append_nulls(missing);
     }
 }
 

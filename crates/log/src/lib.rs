@@ -64,7 +64,7 @@ pub use backup::{
     restore, verify_backup,
 };
 pub use blobs::Blobs;
-pub use codec::EventRef;
+pub use codec::{EventRef, Extensions};
 pub use environment::{Clock, Environment, Random};
 pub use erasure::{Erased, ErasedKey};
 pub use files::{File, Files, OsFiles};

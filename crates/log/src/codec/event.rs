@@ -392,30 +392,23 @@ impl<'a> EventRef<'a> {
         text.parse::<Timestamp>().ok().map(|time| time.instant())
     }
 
-    fn raw_extensions(&self) -> impl Iterator<Item = (&'a [u8], u8, &'a [u8])> + use<'a> {
+    fn raw_extensions(&self) -> impl Iterator<Item = RawExtension<'a>> + use<'a> {
         let mut rest = self.extensions;
-        std::iter::from_fn(move || {
-            let head: &[u8; 4] = rest.first_chunk()?;
-            let name_bytes = usize::from(head[0]);
-            let value_bytes = usize::from(u16::from_le_bytes([head[2], head[3]]));
-            let name = rest.get(4..4 + name_bytes)?;
-            let value = rest.get(4 + name_bytes..4 + name_bytes + value_bytes)?;
-            rest = &rest[4 + name_bytes + value_bytes..];
-            Some((name, head[1], value))
-        })
+        std::iter::from_fn(move || take_extension(&mut rest))
     }
 
     /// All extension attributes, checked.
-    fn extensions(&self) -> Result<Vec<(&'a str, ExtensionView<'a>)>> {
-        let mut extensions = Vec::with_capacity(usize::from(self.extension_count));
-        for (name, kind, value) in self.raw_extensions() {
-            let name = std::str::from_utf8(name).map_err(|_| damaged())?;
-            extensions.push((name, view_extension(kind, value).ok_or_else(damaged)?));
+    #[inline(always)]
+    fn extensions(&self) -> Result<Extensions<'a>> {
+        let mut count = 0;
+        for extension in self.raw_extensions() {
+            read_extension(extension).ok_or_else(damaged)?;
+            count += 1;
         }
-        if extensions.len() != usize::from(self.extension_count) {
-            return Err(damaged());
+        match count == usize::from(self.extension_count) {
+            true => Ok(Extensions(self.extensions)),
+            false => Err(damaged()),
         }
-        Ok(extensions)
     }
 
     /// Appends the event as [`cloudevents::recorded_to_json`] writes it.
@@ -429,11 +422,7 @@ impl<'a> EventRef<'a> {
     /// extension attributes, and what recording added.
     pub fn view<T>(
         &self,
-        write: impl FnOnce(
-            &View<'_>,
-            std::vec::IntoIter<(&str, ExtensionView<'_>)>,
-            cloudevents::Place,
-        ) -> T,
+        write: impl FnOnce(&View<'_>, Extensions<'_>, cloudevents::Place) -> T,
     ) -> Result<T> {
         // Bytes that are masked are the exception.
         let unmasked = (self.mask != 0).then(|| self.stored_data());
@@ -463,13 +452,13 @@ impl<'a> EventRef<'a> {
             recorded_time: self.recorded_time(),
             erased: self.erased,
         };
-        Ok(write(&view, extensions.into_iter(), place))
+        Ok(write(&view, extensions, place))
     }
 
     /// The event with its own memory; without data that is encrypted.
     pub fn to_recorded(&self) -> Result<RecordedEvent> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let extensions = self.extensions()?.into_iter().map(|(name, value)| {
+        let extensions = self.extensions()?.map(|(name, value)| {
             let value = match value {
                 ExtensionView::Boolean(value) => ExtensionValue::Boolean(value),
                 ExtensionView::Integer(value) => ExtensionValue::Integer(value),
@@ -518,6 +507,41 @@ fn decode_time(bytes: &[u8]) -> Option<Timestamp> {
         u32::from_le_bytes(*bytes[8..].first_chunk()?),
         i16::from_le_bytes(*bytes[12..].first_chunk()?),
         bytes[14],
+    ))
+}
+
+/// The extension attributes of an event.
+#[derive(Clone, Debug)]
+pub struct Extensions<'a>(&'a [u8]);
+
+impl<'a> Iterator for Extensions<'a> {
+    type Item = (&'a str, ExtensionView<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // All of them could be read before.
+        read_extension(take_extension(&mut self.0)?)
+    }
+}
+
+/// Name, kind and value.
+type RawExtension<'a> = (&'a [u8], u8, &'a [u8]);
+
+fn take_extension<'a>(rest: &mut &'a [u8]) -> Option<RawExtension<'a>> {
+    let head: &[u8; 4] = rest.first_chunk()?;
+    let name_bytes = usize::from(head[0]);
+    let value_bytes = usize::from(u16::from_le_bytes([head[2], head[3]]));
+    let name = rest.get(4..4 + name_bytes)?;
+    let value = rest.get(4 + name_bytes..4 + name_bytes + value_bytes)?;
+    *rest = &rest[4 + name_bytes + value_bytes..];
+    Some((name, head[1], value))
+}
+
+fn read_extension<'a>(
+    (name, kind, value): RawExtension<'a>,
+) -> Option<(&'a str, ExtensionView<'a>)> {
+    Some((
+        std::str::from_utf8(name).ok()?,
+        view_extension(kind, value)?,
     ))
 }
 
