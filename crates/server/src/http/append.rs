@@ -8,8 +8,8 @@ use foretell_protocol::{Permission, RequestLimits};
 use foretell_types::limits::STORE_BODY_BYTES;
 use foretell_types::{Error, ExpectedRevision, NewEvent, Result, Revision};
 use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::answer::{Answer, Failed, json as answer_json};
 use super::body::read_body;
@@ -154,19 +154,27 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<ExpectedRevision>> {
     }
 }
 
+#[derive(Serialize)]
+struct Answered {
+    events: Vec<AnsweredEvent>,
+}
+
+#[derive(Serialize)]
+struct AnsweredEvent {
+    duplicate: bool,
+    position: u64,
+    revision: Option<u64>,
+}
+
 fn answer_appended(appended: &Appended) -> Answer {
-    let events: Vec<Value> = appended
-        .events
-        .iter()
-        .map(|event| {
-            json!({
-                "position": event.position.get(),
-                "revision": event.revision.map(Revision::get),
-                "duplicate": event.duplicate,
-            })
-        })
-        .collect();
-    let mut response = answer_json(&json!({ "events": events }))?;
+    let events = appended.events.iter().map(|event| AnsweredEvent {
+        duplicate: event.duplicate,
+        position: event.position.get(),
+        revision: event.revision.map(Revision::get),
+    });
+    let mut response = answer_json(&Answered {
+        events: events.collect(),
+    })?;
     if let Some(revision) = appended.events.last().and_then(|event| event.revision) {
         set_etag(response.headers_mut(), revision);
     }

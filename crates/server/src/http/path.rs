@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use axum::extract::Request;
 use foretell_types::{Error, Result};
 use http::Uri;
@@ -14,20 +16,22 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
             "the path {path} is percent-encoded, and not UTF-8"
         )));
     }
-    let mut parts: Vec<String> = path.split('/').map(str::to_owned).collect();
+    let mut parts: Vec<Cow<'_, str>> = path.split('/').map(Cow::Borrowed).collect();
     // Azure's clients may end a path with a slash.
-    while parts.len() > 2 && parts.last().is_some_and(String::is_empty) && !is_subject(&parts) {
+    while parts.len() > 2 && parts.last().is_some_and(|part| part.is_empty()) && !is_subject(&parts)
+    {
         parts.pop();
     }
     lower(&mut parts, 1);
     in_namespace(&mut parts);
     split_operation(&mut parts);
-    match (parts.get(1).map(String::as_str), parts.len()) {
+    match (parts.get(1).map(|part| &**part), parts.len()) {
         (Some("topics"), _) => {
             if let Some(name) = parts.get_mut(2)
                 && let Ok(topic) = node.topic(name)
+                && topic.config.name != **name
             {
-                name.clone_from(&topic.config.name);
+                *name = topic.config.name.clone().into();
             }
             lower(&mut parts, 3);
             let at = parts.len() - 1;
@@ -54,10 +58,10 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
         }
         _ => {}
     }
-    let mut path = parts.join("/");
-    if path == request.uri().path() {
+    if path.split('/').eq(parts.iter().map(|part| &**part)) {
         return Ok(request);
     }
+    let mut path = parts.join("/");
     if let Some(query) = request.uri().query() {
         path = format!("{path}?{query}");
     }
@@ -69,40 +73,42 @@ pub fn normalise(node: &Node, mut request: Request) -> Result<Request> {
 
 /// A topic's path in its namespace, `/namespaces/NAMESPACE/topics/TOPIC`, is that of the topic
 /// `NAMESPACE.TOPIC`.
-fn in_namespace(parts: &mut Vec<String>) {
+fn in_namespace(parts: &mut Vec<Cow<'_, str>>) {
     let is = |at: usize, name: &str| {
         let part = parts.get(at);
         part.is_some_and(|part| part.eq_ignore_ascii_case(name))
     };
     if is(1, "namespaces") && is(3, "topics") && parts.len() > 4 {
         let topic = format!("{}.{}", parts[2], parts[4]);
-        parts.splice(1..5, ["topics".to_owned(), topic]);
+        parts.splice(1..5, ["topics".into(), topic.into()]);
     }
 }
 
 /// The operation of a namespace's path stands behind a colon, `/topics/shop:publish`: it becomes a
 /// segment of its own, for the router knows no other. Names hold no colon.
-fn split_operation(parts: &mut Vec<String>) {
-    let resource = match parts.get(1).map(String::as_str) {
+fn split_operation(parts: &mut Vec<Cow<'_, str>>) {
+    let resource = match parts.get(1).map(|part| &**part) {
         Some("topics") if parts.len() == 3 => 2,
         Some("topics") if parts.len() == 5 => 4,
         _ => return,
     };
     let subject = resource == 4 && !parts[3].eq_ignore_ascii_case("eventsubscriptions");
     if !subject && let Some(at) = parts[resource].find(':') {
-        let operation = parts[resource].split_off(at);
-        parts.push(operation);
+        let operation = parts[resource].to_mut().split_off(at);
+        parts.push(operation.into());
     }
 }
 
-fn lower(parts: &mut [String], index: usize) {
-    if let Some(part) = parts.get_mut(index) {
-        part.make_ascii_lowercase();
+fn lower(parts: &mut [Cow<'_, str>], index: usize) {
+    if let Some(part) = parts.get_mut(index)
+        && part.contains(|c: char| c.is_ascii_uppercase())
+    {
+        part.to_mut().make_ascii_lowercase();
     }
 }
 
 /// A subject may end with a slash of its own; an empty one is none.
-fn is_subject(parts: &[String]) -> bool {
+fn is_subject(parts: &[Cow<'_, str>]) -> bool {
     parts.len() > 5
         && parts.get(3).is_some_and(|part| {
             part.eq_ignore_ascii_case("streams") || part.eq_ignore_ascii_case("state")
