@@ -224,7 +224,7 @@ impl Columns {
     }
 }
 
-/// Adds to a column that is mostly null: nulls only where a value follows, many at once.
+/// Adds to a column that may be mostly null: nulls only where a value follows, many at once.
 fn sparse<T: ByteArrayType>(
     builder: &mut GenericByteBuilder<T>,
     row: usize,

@@ -66,20 +66,19 @@ impl Form {
         }
     }
 
-    /// Writes the events of one piece, and counts down what is left; gives whether there are more.
+    /// Writes the events of one piece, and counts down what is left; gives whether there may be more.
     fn fill(&mut self, reader: &mut Reader, left: &mut u64) -> Result<bool> {
-        let wanted = PIECE_EVENTS.min(*left);
         let mut events = 0;
-        while events < wanted && self.bytes() < PIECE_BYTES {
+        while events < PIECE_EVENTS && self.bytes() < PIECE_BYTES {
+            // No more than are left: the reader has that limit.
             let Some(event) = reader.next_event()? else {
-                *left -= events;
                 return Ok(false);
             };
             self.write(&event)?;
             events += 1;
+            *left -= 1;
         }
-        *left -= events;
-        Ok(*left > 0)
+        Ok(true)
     }
 
     /// What was written. The next piece gets as much room as this one took, and some more.
