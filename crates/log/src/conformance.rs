@@ -56,16 +56,18 @@ fn group(first: u64, commits: u32, body: &[u8]) -> Group {
 
 fn append(journal: &mut dyn Journal, last: Seq, group: &mut Group) -> Place {
     let mut seen = Vec::new();
-    let appended = journal.append(last, group, &mut |body| seen.push(body.to_vec()));
-    assert_eq!(
-        seen,
-        [group.body()],
-        "what is done meanwhile is done once, with the body"
-    );
-    match appended {
-        Ok(place) => place,
-        Err(error) => panic!("an append after the last commit succeeds: {error}"),
+    let appended = journal.append(last, group, &mut |body, at| seen.push((body.to_vec(), at)));
+    if let Err(error) = appended {
+        panic!("an append after the last commit succeeds: {error}");
     }
+    let [(body, place)] = &seen[..] else {
+        panic!(
+            "what is done meanwhile is done once, not {} times",
+            seen.len()
+        );
+    };
+    assert_eq!(body, group.body(), "what is done meanwhile knows the body");
+    *place
 }
 
 fn check_fencing(journal: &mut dyn Journal) {
@@ -73,7 +75,7 @@ fn check_fencing(journal: &mut dyn Journal) {
     for wrong in [Seq(0), Seq(last.0 - 1), Seq(last.0 + 1)] {
         let mut other = group(wrong.0 + 1, 1, b"x");
         let mut done = false;
-        let refused = journal.append(wrong, &mut other, &mut |_| done = true);
+        let refused = journal.append(wrong, &mut other, &mut |_, _| done = true);
         assert!(!done, "nothing is done meanwhile if nothing is written");
         let kind = refused.err().map(|error| error.kind());
         assert_eq!(

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use foretell_types::limits::DISK_LOW_WATER_BYTES;
 use foretell_types::{Error, ErrorKind, Result};
+#[cfg(target_os = "linux")]
+use rustix::fs::FallocateFlags;
 use zeroize::Zeroizing;
 
 /// All file access of the log, behind one seam, so that faults can be injected.
@@ -45,6 +47,11 @@ pub trait File: Send + Sync {
     /// Makes the file's content and length durable (`fdatasync`).
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
+    /// Takes room on the disk for bytes behind the file's end, which are zeros then and belong to
+    /// it. The default, as some file systems, can't.
+    fn allocate(&self, _range: Range<u64>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 }
 
@@ -173,6 +180,17 @@ impl File for fs::File {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        let (from, bytes) = (range.start, range.end - range.start);
+        Ok(rustix::fs::fallocate(
+            self,
+            FallocateFlags::empty(),
+            from,
+            bytes,
+        )?)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

@@ -5,7 +5,8 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use foretell_types::limits::{
-    APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, REVISION_CACHE_BYTES, SEGMENT_BYTES,
+    APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, LARGE_GROUP_BYTES, REVISION_CACHE_BYTES,
+    SEGMENT_BYTES,
 };
 use foretell_types::{Error, ErrorKind, Instant, Position, Result, Revision};
 use parking_lot::{Mutex, RwLock};
@@ -121,6 +122,10 @@ pub struct Sealing {
 pub struct LogOptions {
     /// A segment of the journal takes groups up to this size, in bytes.
     pub segment_bytes: u64,
+    /// A group of so many bytes is large. To write zeros where it will go costs more than to have the
+    /// file system note that they were written over; and where the writer has a thread, another one
+    /// waits for the disk meanwhile.
+    pub large_group_bytes: u64,
     /// Memory for pieces of sealed segments and of the index that were read lately, in bytes.
     pub cache_bytes: u64,
     /// Memory for the last revisions of streams that were written to lately, in bytes: 16 a stream,
@@ -145,6 +150,7 @@ impl Default for LogOptions {
     fn default() -> LogOptions {
         LogOptions {
             segment_bytes: SEGMENT_BYTES as u64,
+            large_group_bytes: LARGE_GROUP_BYTES as u64,
             cache_bytes: CACHE_BYTES as u64,
             revision_cache_bytes: REVISION_CACHE_BYTES as u64,
             seal_in_background: true,

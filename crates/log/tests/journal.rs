@@ -27,9 +27,18 @@ fn memory_conforms() {
 fn disk_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let environment = Environment::real();
-    let mut open =
-        || Box::new(DiskJournal::open(folder.path(), &environment).unwrap()) as Box<dyn Journal>;
-    conformance::check_journal(&mut open);
+    for large_group_bytes in LARGE {
+        let options = LogOptions {
+            large_group_bytes,
+            ..LogOptions::default()
+        };
+        let folder = folder.path().join(large_group_bytes.to_string());
+        let mut open = || {
+            let journal = DiskJournal::open_with(&folder, &environment, &options).unwrap();
+            Box::new(journal) as Box<dyn Journal>
+        };
+        conformance::check_journal(&mut open);
+    }
 }
 
 #[test]
@@ -58,7 +67,20 @@ fn event(n: u64) -> NewEvent {
 }
 
 fn open(disk: &FaultDisk, seed: u64) -> foretell_types::Result<EventLog> {
+    open_large(disk, seed, LogOptions::default().large_group_bytes)
+}
+
+/// All groups are small, or all are large.
+const LARGE: [u64; 2] = [u64::MAX, 0];
+
+/// Groups are large from so many bytes on.
+fn open_large(
+    disk: &FaultDisk,
+    seed: u64,
+    large_group_bytes: u64,
+) -> foretell_types::Result<EventLog> {
     let options = LogOptions {
+        large_group_bytes,
         seal_in_background: false,
         ..LogOptions::default()
     };
@@ -118,42 +140,44 @@ fn check(log: &EventLog, acknowledged: u64, possible: u64) {
 /// Power is lost at every write and sync of a workload, several times each with other sectors.
 #[test]
 fn nothing_acknowledged_is_lost_in_a_crash() {
-    let counting = FaultDisk::new();
-    let log = open(&counting, 1).unwrap();
-    create(&log);
-    fill(&log, 40);
-    drop(log);
-    let operations = counting.operations();
-    assert!(operations > 80);
-    for at in 1..=operations {
-        for seed in 0..6 {
-            let disk = FaultDisk::new();
-            disk.fail_at(at, Fault::Stop);
-            let mut acknowledged = None;
-            if let Ok(log) = open(&disk, 1) {
-                let made = log.append(Append::new().create_topic(
-                    "shop".parse().unwrap(),
-                    uuid::Uuid::from_u128(7),
-                    false,
-                ));
-                if made.is_ok_and(|ticket| ticket.wait().is_ok()) {
-                    acknowledged = Some(fill(&log, 40));
+    for large in LARGE {
+        let counting = FaultDisk::new();
+        let log = open_large(&counting, 1, large).unwrap();
+        create(&log);
+        fill(&log, 40);
+        drop(log);
+        let operations = counting.operations();
+        assert!(operations > 80);
+        for at in 1..=operations {
+            for seed in 0..6 {
+                let disk = FaultDisk::new();
+                disk.fail_at(at, Fault::Stop);
+                let mut acknowledged = None;
+                if let Ok(log) = open_large(&disk, 1, large) {
+                    let made = log.append(Append::new().create_topic(
+                        "shop".parse().unwrap(),
+                        uuid::Uuid::from_u128(7),
+                        false,
+                    ));
+                    if made.is_ok_and(|ticket| ticket.wait().is_ok()) {
+                        acknowledged = Some(fill(&log, 40));
+                    }
                 }
-            }
-            let after = disk.crash(&Seeded::new(at * 1000 + seed));
-            let log = open(&after, 2)
-                .unwrap_or_else(|error| panic!("operation {at}, seed {seed}: {error}"));
-            match acknowledged {
-                Some(acknowledged) => {
-                    check(&log, acknowledged, acknowledged + 1);
-                    // It goes on where it was.
-                    let next = log.head("shop").unwrap().map_or(1, |head| head.get() + 1);
-                    log.append(Append::new().events("shop", [event(next)]))
-                        .unwrap()
-                        .wait()
-                        .unwrap();
+                let after = disk.crash(&Seeded::new(at * 1000 + seed));
+                let log = open_large(&after, 2, large)
+                    .unwrap_or_else(|error| panic!("operation {at}, seed {seed}: {error}"));
+                match acknowledged {
+                    Some(acknowledged) => {
+                        check(&log, acknowledged, acknowledged + 1);
+                        // It goes on where it was.
+                        let next = log.head("shop").unwrap().map_or(1, |head| head.get() + 1);
+                        log.append(Append::new().events("shop", [event(next)]))
+                            .unwrap()
+                            .wait()
+                            .unwrap();
+                    }
+                    None => drop(log.topics()),
                 }
-                None => drop(log.topics()),
             }
         }
     }
@@ -161,33 +185,36 @@ fn nothing_acknowledged_is_lost_in_a_crash() {
 
 #[test]
 fn a_failed_write_stops_the_writer_and_loses_nothing() {
-    let counting = FaultDisk::new();
-    let log = open(&counting, 1).unwrap();
-    create(&log);
-    fill(&log, 10);
-    let operations = counting.operations();
-    drop(log);
-    for at in 4..=operations {
-        let disk = FaultDisk::new();
-        let log = open(&disk, 1).unwrap();
-        disk.fail_at(at, Fault::Error);
-        let made = log
-            .append(Append::new().create_topic(
-                "shop".parse().unwrap(),
-                uuid::Uuid::from_u128(7),
-                false,
-            ))
-            .unwrap()
-            .wait();
-        let acknowledged = made.map_or(0, |_| fill(&log, 10));
+    for large in LARGE {
+        let counting = FaultDisk::new();
+        let log = open_large(&counting, 1, large).unwrap();
+        create(&log);
+        fill(&log, 10);
+        let operations = counting.operations();
         drop(log);
-        let log = open(&disk.copy(), 2).unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        check(&log, acknowledged, acknowledged + 1);
+        for at in 4..=operations {
+            let disk = FaultDisk::new();
+            let log = open_large(&disk, 1, large).unwrap();
+            disk.fail_at(at, Fault::Error);
+            let made = log
+                .append(Append::new().create_topic(
+                    "shop".parse().unwrap(),
+                    uuid::Uuid::from_u128(7),
+                    false,
+                ))
+                .unwrap()
+                .wait();
+            let acknowledged = made.map_or(0, |_| fill(&log, 10));
+            drop(log);
+            let log = open_large(&disk.copy(), 2, large)
+                .unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            check(&log, acknowledged, acknowledged + 1);
+        }
     }
 }
 
-fn made(disk: &FaultDisk) -> EventLog {
-    let log = open(disk, 1).unwrap();
+fn made(disk: &FaultDisk, large: u64) -> EventLog {
+    let log = open_large(disk, 1, large).unwrap();
     create(&log);
     log
 }
@@ -196,28 +223,31 @@ fn made(disk: &FaultDisk) -> EventLog {
 /// the sync: what lies in the file is unknown then, so the writer stops.
 #[test]
 fn a_disk_that_is_full_when_a_group_is_written_stops_the_writer() {
-    let counting = FaultDisk::new();
-    let log = made(&counting);
-    let from = counting.operations();
-    fill(&log, 10);
-    let operations = counting.operations();
-    drop(log);
-    for at in from + 1..=operations {
-        let disk = FaultDisk::new();
-        let log = made(&disk);
-        disk.fail_at(at, Fault::Full);
-        let acknowledged = fill(&log, 10);
-        let again = event(acknowledged + 1);
-        let append = Append::new().events("shop", [again]);
-        let refused = log.append(append).unwrap().wait();
-        assert_eq!(
-            refused.unwrap_err().kind(),
-            ErrorKind::Unavailable,
-            "operation {at}"
-        );
+    for large in LARGE {
+        let counting = FaultDisk::new();
+        let log = made(&counting, large);
+        let from = counting.operations();
+        fill(&log, 10);
+        let operations = counting.operations();
         drop(log);
-        let log = open(&disk.copy(), 2).unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        check(&log, acknowledged, acknowledged + 1);
+        for at in from + 1..=operations {
+            let disk = FaultDisk::new();
+            let log = made(&disk, large);
+            disk.fail_at(at, Fault::Full);
+            let acknowledged = fill(&log, 10);
+            let again = event(acknowledged + 1);
+            let append = Append::new().events("shop", [again]);
+            let refused = log.append(append).unwrap().wait();
+            assert_eq!(
+                refused.unwrap_err().kind(),
+                ErrorKind::Unavailable,
+                "operation {at}"
+            );
+            drop(log);
+            let log = open_large(&disk.copy(), 2, large)
+                .unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            check(&log, acknowledged, acknowledged + 1);
+        }
     }
 }
 
@@ -225,33 +255,36 @@ fn a_disk_that_is_full_when_a_group_is_written_stops_the_writer() {
 /// was lost: what is read then must be on the platter before anything follows it.
 #[test]
 fn a_failed_sync_is_not_hidden_by_the_cache() {
-    let counting = FaultDisk::new();
-    let log = made(&counting);
-    let from = counting.operations();
-    fill(&log, 10);
-    let operations = counting.operations();
-    drop(log);
-    for at in from + 1..=operations {
-        let disk = FaultDisk::new();
-        let log = made(&disk);
-        disk.fail_at(at, Fault::LostSync);
+    for large in LARGE {
+        let counting = FaultDisk::new();
+        let log = made(&counting, large);
+        let from = counting.operations();
         fill(&log, 10);
+        let operations = counting.operations();
         drop(log);
-        disk.heal();
-        let log = open(&disk, 2).unwrap();
-        let there = log.head("shop").unwrap().map_or(0, |head| head.get());
-        for n in there + 1..=there + 3 {
-            let value = Some(n.to_le_bytes().to_vec());
-            let append = Append::new()
-                .events("shop", [event(n)])
-                .register("n", value);
-            log.append(append).unwrap().wait().unwrap();
-        }
-        drop(log);
-        for seed in 0..4 {
-            let after = disk.crash(&Seeded::new(at * 100 + seed));
-            let log = open(&after, 3).unwrap_or_else(|error| panic!("operation {at}: {error}"));
-            check(&log, there + 3, there + 3);
+        for at in from + 1..=operations {
+            let disk = FaultDisk::new();
+            let log = made(&disk, large);
+            disk.fail_at(at, Fault::LostSync);
+            fill(&log, 10);
+            drop(log);
+            disk.heal();
+            let log = open_large(&disk, 2, large).unwrap();
+            let there = log.head("shop").unwrap().map_or(0, |head| head.get());
+            for n in there + 1..=there + 3 {
+                let value = Some(n.to_le_bytes().to_vec());
+                let append = Append::new()
+                    .events("shop", [event(n)])
+                    .register("n", value);
+                log.append(append).unwrap().wait().unwrap();
+            }
+            drop(log);
+            for seed in 0..4 {
+                let after = disk.crash(&Seeded::new(at * 100 + seed));
+                let log = open_large(&after, 3, large)
+                    .unwrap_or_else(|error| panic!("operation {at}: {error}"));
+                check(&log, there + 3, there + 3);
+            }
         }
     }
 }
@@ -275,7 +308,8 @@ fn a_journal_in_memory_is_read_backward_over_groups() {
 #[test]
 fn an_append_that_can_not_be_whole_leaves_nothing() {
     let disk = FaultDisk::new();
-    let log = made(&disk);
+    let log = open(&disk, 1).unwrap();
+    create(&log);
     let twice = Append::new()
         .register("k", Some(vec![1]))
         .delete_topic("shop")

@@ -123,8 +123,8 @@ impl<F: FnMut(u32) + Send> Journal for Watched<F> {
         &mut self,
         expected_last: Seq,
         group: &mut Group,
-        meanwhile: &mut dyn FnMut(&[u8]),
-    ) -> foretell_types::Result<Place> {
+        meanwhile: &mut dyn FnMut(&[u8], Place),
+    ) -> foretell_types::Result<()> {
         self.groups += 1;
         (self.before)(self.groups);
         self.journal.append(expected_last, group, meanwhile)
@@ -386,4 +386,114 @@ fn whoever_hashes_the_tree_is_that_of_the_frames() {
     assert_eq!(log.verify(&mut |_, _| {}).unwrap().root, kept.1);
     drop(log);
     assert_eq!(open().root().unwrap(), kept);
+}
+
+/// Has something done while a group is on its way to the disk, which may fail then.
+struct Meanwhile {
+    journal: MemoryJournal,
+    done: Box<dyn FnMut() -> foretell_types::Result<()> + Send>,
+}
+
+impl Journal for Meanwhile {
+    fn capabilities(&self) -> Capabilities {
+        self.journal.capabilities()
+    }
+
+    fn last(&self) -> Seq {
+        self.journal.last()
+    }
+
+    fn append(
+        &mut self,
+        expected_last: Seq,
+        group: &mut Group,
+        meanwhile: &mut dyn FnMut(&[u8], Place),
+    ) -> foretell_types::Result<()> {
+        let (done, mut went) = (&mut self.done, Ok(()));
+        let mut both = |body: &[u8], place| {
+            meanwhile(body, place);
+            went = done();
+        };
+        self.journal.append(expected_last, group, &mut both)?;
+        went
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        self.journal.reader()
+    }
+}
+
+/// What the log shows of a topic.
+fn shown(log: &EventLog) -> String {
+    let events = log.read("shop", ReadOptions::default());
+    let backward = ReadOptions {
+        backward: true,
+        ..ReadOptions::stream("a")
+    };
+    let stream = log.read("shop", backward);
+    let of = |reader: foretell_types::Result<foretell_log::Reader>| {
+        let events = reader.and_then(foretell_log::Reader::collect);
+        events.map(|events| {
+            events
+                .iter()
+                .map(|e| e.event.id.clone())
+                .collect::<Vec<_>>()
+        })
+    };
+    let revisions = ["a", "b", "c"].map(|subject| log.revision("shop", subject));
+    format!(
+        "{:?} {:?} {revisions:?} {:?} {:?} {:?} {:?}",
+        of(events),
+        of(stream),
+        log.head("shop"),
+        log.topics(),
+        log.watch("shop").map(|head| *head.borrow()),
+        log.register("n"),
+    )
+}
+
+/// The index takes a group in while the disk is at work. Until that is done, and for ever if it
+/// fails, all is as it was before.
+#[test]
+fn what_is_not_durable_is_shown_to_nobody() {
+    let of = |id: &str, subject: &str| NewEvent {
+        subject: Some(subject.to_owned()),
+        ..event(id.to_owned())
+    };
+    let (asked, answered) = (mpsc::channel(), mpsc::channel());
+    let (ask, answer) = (asked.0, answered.1);
+    let done = move || {
+        ask.send(()).unwrap();
+        let goes_on: bool = answer.recv().unwrap();
+        let lost = || foretell_types::Error::new(ErrorKind::Io, "power lost");
+        if goes_on { Ok(()) } else { Err(lost()) }
+    };
+    let journal = Box::new(Meanwhile {
+        journal: MemoryJournal::new(),
+        done: Box::new(done),
+    });
+    let log = EventLog::open(journal, &Environment::real(), &mut |_, _| {}).unwrap();
+    let appends = [
+        create().events("shop", [of("1", "a")]),
+        Append::new().events("shop", [of("2", "a"), of("3", "b"), of("4", "a")]),
+        Append::new()
+            .register("n", Some(vec![1]))
+            .events("shop", [of("5", "a")]),
+        Append::new().delete_topic("shop"),
+        create().events("shop", [of("1", "c")]),
+        Append::new().events("shop", [of("2", "c"), of("3", "a"), of("4", "c")]),
+    ];
+    let last = appends.len() - 1;
+    for (number, append) in appends.into_iter().enumerate() {
+        let before = shown(&log);
+        let ticket = log.append(append).unwrap();
+        asked.1.recv().unwrap();
+        assert_eq!(shown(&log), before, "append {number}");
+        let goes_on = number < last;
+        answered.0.send(goes_on).unwrap();
+        assert_eq!(ticket.wait().is_ok(), goes_on);
+        assert_eq!(shown(&log) == before, !goes_on, "append {number}");
+    }
+    let refused = log.append_and_wait(place("6".to_owned())).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }

@@ -154,6 +154,8 @@ limits! {
     COMMIT_BYTES = 32 * 1024 * 1024, "bytes";
     /// One group (the commits of one durable write) as encoded in the journal.
     GROUP_BYTES = 48 * 1024 * 1024, "bytes";
+    /// A group that takes so much is written another way: see `large_group_bytes`.
+    LARGE_GROUP_BYTES = 48 * 1024, "bytes";
     /// A segment file, unless one group alone is larger.
     SEGMENT_BYTES = 32 * 1024 * 1024, "bytes";
     /// The least that a segment, or the cache of the log, can be set to.

@@ -22,7 +22,8 @@ pub fn validate(event: &NewEvent) -> Result<()> {
     required("id", &event.id)?;
     required("source", &event.source)?;
     required("type", &event.event_type)?;
-    if event.source.contains(char::is_whitespace) {
+    let source = &event.source;
+    if (source.contains(' ') || !source.is_ascii()) && source.contains(char::is_whitespace) {
         return Err(Error::invalid(format!(
             "source {:?} is not a URI reference: it holds white space",
             event.source
@@ -138,7 +139,12 @@ fn bounded(name: &str, value: &str) -> Result<()> {
         ));
     }
     // CloudEvents 1.0.2, section 3.1.1: control characters are not allowed in strings.
-    if value.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
+    // All are looked at, whatever is found: so the processor looks at many at once.
+    let is_control = |byte: u8| (byte < 0x20) | (byte == 0x7f);
+    if value
+        .bytes()
+        .fold(false, |any, byte| any | is_control(byte))
+    {
         return Err(Error::invalid(format!(
             "{name} {value:?} holds a control character"
         )));

@@ -98,6 +98,7 @@ pub fn cycle(seed: u64, trace: bool) -> Result<Counts, (Failure, u64)> {
         clock: HandClock::default(),
         options: LogOptions {
             segment_bytes: [2, 3, 4, 8][random.below(4) as usize] * 1024,
+            large_group_bytes: [0, 1024, 64 * 1024][random.below(3) as usize],
             cache_bytes: 64 * 1024,
             revision_cache_bytes: [0, 64, 256][random.below(3) as usize],
             seal_in_background: false,

@@ -66,6 +66,13 @@ impl Content {
         }
     }
 
+    /// Zeros up to an end.
+    pub fn allocate(&mut self, end: usize) {
+        if self.now.len() < end {
+            self.now.resize(end, 0);
+        }
+    }
+
     pub fn set_len(&mut self, bytes: usize) {
         self.now.resize(bytes, 0);
         self.dirty.retain(|sector, _| sector * SECTOR < bytes);

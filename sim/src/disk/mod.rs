@@ -8,6 +8,7 @@ mod content;
 mod names;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -268,6 +269,13 @@ impl File for DiskFile {
     fn len(&self) -> io::Result<u64> {
         self.disk.call(Struck::Reading)?;
         Ok(self.content().now.len() as u64)
+    }
+
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        self.disk.call(Struck::Writing)?;
+        self.disk.note(&range.end.to_le_bytes());
+        self.content().allocate(range.end as usize);
+        Ok(())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

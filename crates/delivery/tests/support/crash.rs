@@ -47,8 +47,8 @@ impl Journal for FaultJournal {
         &mut self,
         expected_last: Seq,
         group: &mut Group,
-        meanwhile: &mut dyn FnMut(&[u8]),
-    ) -> Result<Place> {
+        meanwhile: &mut dyn FnMut(&[u8], Place),
+    ) -> Result<()> {
         while self.held.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }

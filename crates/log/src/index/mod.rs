@@ -47,10 +47,10 @@ impl Index {
         }
     }
 
-    /// Takes in an event that is durable, in a segment of the journal.
+    /// Takes in an event, in a segment of the journal. Until the catalog knows of it too nobody sees
+    /// it: it lies behind the head of its topic.
     pub fn event(&mut self, event: &Facts<'_>, place: Place, segment: u64) -> Result<()> {
-        self.catalog
-            .event(event.topic, event.position, event.revision)?;
+        self.know_topics(event.topic as usize + 1);
         self.identities[event.topic as usize].push(event.identity);
         if let Some(revision) = event.revision {
             self.revisions.put(&event.stream, revision);
@@ -85,21 +85,44 @@ impl Index {
                     tags: event.tags(),
                     identity: identity_key(event.source, event.id, self.seed) as u64,
                 };
+                self.catalog
+                    .event(facts.topic, facts.position, facts.revision)?;
                 self.event(&facts, place, segment)
             }
-            FrameKind::Register => self.catalog.apply(frame),
-            FrameKind::Topic => {
-                self.catalog.apply(frame)?;
-                let made = self.identities.len()..self.catalog.topics.len();
-                self.identities.extend(made.map(|_| Identity::new(1)));
-                if let Some(topic) = self.catalog.topics.get(frame.topic as usize)
-                    && topic.deleted
-                {
-                    // Frees its memory: nobody can ask for it any more.
-                    self.identities[frame.topic as usize] = Identity::new(topic.head + 1);
-                }
-                Ok(())
-            }
+            FrameKind::Register | FrameKind::Topic => self.no_event(frame),
+        }
+    }
+
+    /// Takes in a frame that is no event, and durable.
+    pub fn no_event(&mut self, frame: &Frame<'_>) -> Result<()> {
+        self.catalog.apply(frame)?;
+        self.know_topics(self.catalog.topics.len());
+        if frame.kind == FrameKind::Topic
+            && let Some(topic) = self.catalog.topics.get(frame.topic as usize)
+            && topic.deleted
+        {
+            // Frees its memory: nobody can ask for it any more.
+            self.identities[frame.topic as usize] = Identity::new(topic.head + 1);
+        }
+        Ok(())
+    }
+
+    /// Reads where the identities of events will be put, and does nothing else.
+    pub fn bring_near<'a>(&self, events: impl Iterator<Item = &'a Facts<'a>> + Clone) {
+        // Most groups are of one topic.
+        let Some(topic) = events.clone().next().map(|event| event.topic) else {
+            return;
+        };
+        if let Some(identities) = self.identities.get(topic as usize) {
+            let of_it = events.filter(|event| event.topic == topic);
+            identities.bring_near(of_it.map(|event| event.identity));
+        }
+    }
+
+    /// Of a topic that is new, the first event is at position 1.
+    fn know_topics(&mut self, count: usize) {
+        if self.identities.len() < count {
+            self.identities.resize_with(count, || Identity::new(1));
         }
     }
 
@@ -120,12 +143,19 @@ impl Index {
         key(Named::Subject, topic, subject, self.seed)
     }
 
-    /// The last revision of a stream; what is sealed may have to be read for it.
+    /// The last revision of a stream that everyone may see; what is sealed may have to be read for
+    /// it.
     pub fn last_revision(&self, topic: u32, subject: &str) -> Result<Option<u64>> {
-        self.last_revision_of(topic, subject, &self.stream(topic, subject))
+        // A group that the disk is still at lies in the last segment.
+        let head = self.catalog.topics[topic as usize].head;
+        let last = self.recent.last().and_then(|recent| recent.topic(topic));
+        match last.and_then(|part| part.revision_behind(subject, head)) {
+            Some(revision) => Ok(revision.checked_sub(1)),
+            None => self.last_revision_of(topic, subject, &self.stream(topic, subject)),
+        }
     }
 
-    /// The same, of a stream whose key is known.
+    /// The last revision of a stream whose key is known, whether everyone may see it or not.
     pub fn last_revision_of(&self, topic: u32, subject: &str, stream: &Key) -> Result<Option<u64>> {
         if let Some(known) = self.revisions.find(stream) {
             return Ok(Some(known));

@@ -127,6 +127,18 @@ impl RecentTopic {
         Some(self.ends[*stream as usize].revision)
     }
 
+    /// The revision of a stream's first event behind a position, if there is one.
+    pub fn revision_behind(&self, subject: &str, position: u64) -> Option<u64> {
+        if self.last() <= position {
+            return None;
+        }
+        let stream = *self.streams.get(subject)?;
+        let behind = |number: &u32| self.first + u64::from(*number) > position;
+        let count = self.stream(stream).take_while(behind).count() as u64;
+        let last = self.ends[stream as usize].revision;
+        (count > 0).then(|| last + 1 - count)
+    }
+
     fn push(&mut self, event: &Facts<'_>, place: Place) -> Result<()> {
         let number = self.places.len() as u32;
         let stream = match (event.subject, event.revision) {

@@ -52,10 +52,9 @@ impl Journal for MemoryJournal {
         &mut self,
         expected_last: Seq,
         group: &mut Group,
-        meanwhile: &mut dyn FnMut(&[u8]),
-    ) -> Result<Place> {
-        let mut groups = self.groups.write();
-        let last = groups.last().map_or(Seq(0), |group| group.meta.last());
+        meanwhile: &mut dyn FnMut(&[u8], Place),
+    ) -> Result<()> {
+        let last = self.last();
         if last != expected_last {
             return Err(Error::new(
                 ErrorKind::Fenced,
@@ -65,16 +64,15 @@ impl Journal for MemoryJournal {
                 ),
             ));
         }
-        meanwhile(group.body());
-        let place = groups
-            .last()
-            .map_or(Place(0), |group| group.place.plus(group.body.len()));
-        groups.push(StoredGroup {
+        let end = |group: &StoredGroup| group.place.plus(group.body.len());
+        let place = self.groups.read().last().map_or(Place(0), end);
+        meanwhile(group.body(), place);
+        self.groups.write().push(StoredGroup {
             meta: group.meta.clone(),
             place,
             body: group.body().into(),
         });
-        Ok(place)
+        Ok(())
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {

@@ -62,15 +62,15 @@ pub trait Journal: Send {
     /// The last commit.
     fn last(&self) -> Seq;
 
-    /// Appends a group of commits. Gives the place of the body's first byte. `meanwhile` is called
-    /// once with the body, unless nothing is written: it is given the time that the disk takes, and
-    /// must show nobody anything of the group.
+    /// Appends a group of commits. `meanwhile` is called once with the body and the place of its
+    /// first byte, unless nothing is written: it is given the time that the disk takes, and must show
+    /// nobody anything of the group.
     fn append(
         &mut self,
         expected_last: Seq,
         group: &mut Group,
-        meanwhile: &mut dyn FnMut(&[u8]),
-    ) -> Result<Place>;
+        meanwhile: &mut dyn FnMut(&[u8], Place),
+    ) -> Result<()>;
 
     fn reader(&self) -> Arc<dyn JournalReader>;
 

@@ -169,21 +169,24 @@ impl Writer {
 
     fn commit(&mut self, stage: &Stage<'_>) -> Result<()> {
         let expected = Seq(self.group.meta.first.0 - 1);
-        let (range, asleep) = (&mut self.range, &mut self.asleep);
-        let mut meanwhile = |body: &[u8]| {
+        let (range, asleep, shared) = (&mut self.range, &mut self.asleep, &self.shared);
+        let mut taken = Ok(false);
+        let mut meanwhile = |body: &[u8], place: Place| {
             asleep.wake();
             range.extend(stage.leaves(body));
+            taken = take_in(shared, stage, place);
         };
         let appended = self
             .journal
             .append(expected, &mut self.group, &mut meanwhile);
         match appended {
-            Ok(place) => {
-                let applied = self.apply(stage, place);
-                if let Err(error) = &applied {
-                    self.poison(error);
+            Ok(()) => {
+                let shown = taken.and_then(|begun| self.show(stage).map(|()| begun));
+                let begun = shown.inspect_err(|error| self.poison(error))?;
+                if begun {
+                    // The segment before is full.
+                    self.shared.wake.work();
                 }
-                applied?;
                 self.shared.announce(stage.topics());
                 let store = self.shared.store.as_ref();
                 if store.is_some_and(|store| store.segments.wants_another()) {
@@ -208,25 +211,40 @@ impl Writer {
             .then(|| Error::new(ErrorKind::Unavailable, message));
     }
 
-    /// Shows everyone what is durable now.
-    fn apply(&mut self, stage: &Stage<'_>, place: Place) -> Result<()> {
-        let segment = self.shared.segment(place);
+    /// Shows everyone what is durable now: up to the heads of the topics.
+    fn show(&self, stage: &Stage<'_>) -> Result<()> {
         let mut index = self.shared.index.write();
-        let before = index.recent.len();
-        let body = self.group.body();
         for placed in &stage.placed {
-            let bytes = &body[placed.at..];
             match &placed.event {
-                Some(facts) => index.event(facts, place.plus(placed.at), segment)?,
-                None => index.frame(&Frame::read(bytes)?, place.plus(placed.at), segment)?,
+                Some(event) => {
+                    let (topic, position, revision) = (event.topic, event.position, event.revision);
+                    index.catalog.event(topic, position, revision)?;
+                }
+                None => index.no_event(&Frame::read(&self.group.body()[placed.at..])?)?,
             }
         }
         index.catalog.last = self.group.meta.last();
         index.catalog.recorded = index.catalog.recorded.max(stage.recorded);
-        if index.recent.len() > before && before > 0 {
-            // A new segment was begun: the one before is full.
-            self.shared.wake.work();
-        }
         Ok(())
     }
+}
+
+/// Takes the events of a group into the index, which shows them to nobody yet. Tells whether a new
+/// segment was begun for them.
+fn take_in(shared: &Shared, stage: &Stage<'_>, place: Place) -> Result<bool> {
+    let segment = shared.segment(place);
+    let mut index = shared.index.write();
+    let before = index.recent.len();
+    index.bring_near(
+        stage
+            .placed
+            .iter()
+            .filter_map(|placed| placed.event.as_ref()),
+    );
+    for placed in &stage.placed {
+        if let Some(event) = &placed.event {
+            index.event(event, place.plus(placed.at), segment)?;
+        }
+    }
+    Ok(before > 0 && index.recent.len() > before)
 }

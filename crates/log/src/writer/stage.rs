@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use foretell_types::limits::{GROUP_BYTES, TOPICS};
 use foretell_types::{AppendCondition, Error, ErrorKind, NewEvent, Position, Result, Revision};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, hash_map};
 
 use crate::append::{Append, Appended, AppendedEvent, Encoded, Entry};
 use crate::bugs::{self, Bug};
@@ -101,8 +101,9 @@ struct StagedTopic<'a> {
     head: u64,
     /// Whether the group holds events of it.
     written: bool,
-    /// The last revisions of streams that were asked for or written to.
-    revisions: HashMap<&'a str, StagedStream>,
+    /// The streams that were asked for or written to, and where they are by their subjects.
+    streams: Vec<StagedStream>,
+    by_subject: HashMap<&'a str, u32>,
     identities: HashMap<u128, StagedEvent<'a>, BuildHasherDefault<Hashed>>,
 }
 
@@ -125,6 +126,9 @@ impl StagedEvent<'_> {
         }
     }
 }
+
+/// The id of a topic, and where a stream of it is among those that were asked for.
+type FoundStream = (u32, u32);
 
 /// A stream that was asked for or written to.
 #[derive(Clone, Copy)]
@@ -178,6 +182,7 @@ impl<'a> Stage<'a> {
             .entries
             .iter()
             .any(|e| matches!(e, Entry::Event { .. }));
+        let mut streams = Vec::new();
         if !(has_events && all_known) || bugs::on(Bug::ConditionBeforeIdentity) {
             if append.is_conditional() && known.iter().any(Option::is_some) {
                 return Err(Error::new(
@@ -186,16 +191,16 @@ impl<'a> Stage<'a> {
                 ));
             }
             self.check_conditions(index, append)?;
-            self.look_up_streams(index, append)?;
+            streams = self.look_up_streams(index, append)?;
         }
-        self.put_all(index, encoded, known, group)
+        self.put_all(index, (encoded, &streams), known, group)
     }
 
     /// Puts the frames of an append that was checked.
     fn put_all(
         &mut self,
         index: &Index,
-        encoded: &'a Encoded,
+        (encoded, streams): (&'a Encoded, &[Option<FoundStream>]),
         known: Vec<Option<AppendedEvent>>,
         group: &mut Group,
     ) -> Result<Appended> {
@@ -226,7 +231,13 @@ impl<'a> Stage<'a> {
                         events.push(appended(twin.position, twin.revision, true)?);
                         continue;
                     }
-                    let (staged, stream) = topic.stage(index, event, (encoded, number));
+                    let stream = match (streams.get(number), event.subject.as_deref()) {
+                        (Some(Some((of, stream))), _) if *of == topic.id => Some(*stream),
+                        // Of a topic that this append has made.
+                        (_, Some(subject)) => Some(topic.stream(index, subject)?),
+                        (_, None) => None,
+                    };
+                    let (staged, stream) = topic.stage(stream, (encoded, number));
                     if may_come_again {
                         topic.identities.insert(frame.key, staged);
                     }
@@ -383,7 +394,8 @@ impl<'a> Stage<'a> {
                 fresh: true,
                 head: 0,
                 written: false,
-                revisions: HashMap::new(),
+                streams: Vec::new(),
+                by_subject: HashMap::new(),
                 identities: HashMap::default(),
             },
         );
@@ -525,19 +537,24 @@ impl<'a> Stage<'a> {
     }
 
     /// Makes the last revisions of all streams that are written to known, so that nothing can
-    /// fail once the first frame is in the group.
-    fn look_up_streams(&mut self, index: &Index, append: &'a Append) -> Result<()> {
-        for entry in &append.entries {
+    /// fail once the first frame is in the group. For each entry: its stream, of a topic that is there.
+    fn look_up_streams(
+        &mut self,
+        index: &Index,
+        append: &'a Append,
+    ) -> Result<Vec<Option<FoundStream>>> {
+        let find = |entry: &'a Entry| {
             let Entry::Event { topic, event } = entry else {
-                continue;
+                return Ok(None);
             };
-            if let Some(subject) = event.subject.as_deref()
-                && let Some(topic) = self.topics.get(topic)
-            {
-                topic.last_revision(index, subject)?;
-            }
-        }
-        Ok(())
+            let (Some(subject), Some(topic)) = (event.subject.as_deref(), self.topics.get(topic))
+            else {
+                return Ok(None);
+            };
+            topic.expect_streams(append.entries.len());
+            Ok(Some((topic.id, topic.stream(index, subject)?)))
+        };
+        append.entries.iter().map(find).collect()
     }
 
     /// The last event after the condition's position that its query matches, durable or staged.
@@ -627,7 +644,8 @@ impl<'a> StagedTopic<'a> {
             fresh: false,
             head: topic.head,
             written: false,
-            revisions: HashMap::new(),
+            streams: Vec::new(),
+            by_subject: HashMap::new(),
             identities: HashMap::default(),
         }
     }
@@ -663,34 +681,45 @@ impl<'a> StagedTopic<'a> {
     }
 
     fn last_revision(&mut self, index: &Index, subject: &'a str) -> Result<Option<u64>> {
-        if let Some(known) = self.revisions.get(subject) {
-            return Ok(known.last);
+        let stream = self.stream(index, subject)?;
+        Ok(self.streams[stream as usize].last)
+    }
+
+    /// Makes room for so many streams at once.
+    fn expect_streams(&mut self, count: usize) {
+        if self.streams.is_empty() {
+            self.streams.reserve(count);
+            self.by_subject.reserve(count);
         }
+    }
+
+    /// Where a stream is.
+    fn stream(&mut self, index: &Index, subject: &'a str) -> Result<u32> {
+        let new = match self.by_subject.entry(subject) {
+            hash_map::Entry::Occupied(known) => return Ok(*known.get()),
+            hash_map::Entry::Vacant(new) => new,
+        };
         let key = index.stream(self.id, subject);
         let last = match self.fresh {
             true => None,
             false => index.last_revision_of(self.id, subject, &key)?,
         };
-        self.revisions.insert(subject, StagedStream { key, last });
-        Ok(last)
+        let stream = self.streams.len() as u32;
+        self.streams.push(StagedStream { key, last });
+        Ok(*new.insert(stream))
     }
 
-    /// Takes in an event whose stream's last revision is known. Whoever may see it come again in
-    /// the group notes its identity. Also gives the key of the stream.
+    /// Takes in an event of a stream, if it has one. Whoever may see it come again in the group notes
+    /// its identity. Also gives the key of the stream.
     fn stage(
         &mut self,
-        index: &Index,
-        event: &'a NewEvent,
+        stream: Option<u32>,
         (encoded, frame): (&'a Encoded, usize),
     ) -> (StagedEvent<'a>, Key) {
         self.head += 1;
         self.written = true;
-        let stream = event.subject.as_deref().map(|subject| {
-            let new = || StagedStream {
-                key: index.stream(self.id, subject),
-                last: None,
-            };
-            let stream = self.revisions.entry(subject).or_insert_with(new);
+        let stream = stream.map(|stream| {
+            let stream = &mut self.streams[stream as usize];
             stream.last = Some(stream.last.map_or(0, |last| last + 1));
             *stream
         });

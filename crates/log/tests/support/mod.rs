@@ -331,6 +331,26 @@ impl Files for FaultDisk {
     }
 }
 
+impl DiskFile {
+    /// Takes room for bytes up to an end.
+    fn grow(&self, end: usize) -> io::Result<()> {
+        let disk = self.disk.0.lock().unwrap();
+        let files = disk.files.values();
+        let used: u64 = files
+            .map(|file| file.lock().unwrap().now.len() as u64)
+            .sum();
+        let mut content = self.content.lock().unwrap();
+        let growth = end.saturating_sub(content.now.len()) as u64;
+        if disk.capacity.is_some_and(|most| used + growth > most) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if content.now.len() < end {
+            content.now.resize(end, 0);
+        }
+        Ok(())
+    }
+}
+
 impl File for DiskFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.disk.0.lock().unwrap();
@@ -346,23 +366,8 @@ impl File for DiskFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let failed = self.disk.operation();
-        let used: u64 = {
-            let disk = self.disk.0.lock().unwrap();
-            disk.files
-                .values()
-                .map(|file| file.lock().unwrap().now.len() as u64)
-                .sum()
-        };
-        let capacity = self.disk.0.lock().unwrap().capacity;
+        self.grow(offset as usize + bytes.len())?;
         let mut content = self.content.lock().unwrap();
-        let end = offset as usize + bytes.len();
-        let growth = end.saturating_sub(content.now.len()) as u64;
-        if capacity.is_some_and(|capacity| used + growth > capacity) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        if content.now.len() < end {
-            content.now.resize(end, 0);
-        }
         // A write that fails has written some of its sectors.
         let half = (offset as usize + bytes.len() / 2) / SECTOR * SECTOR;
         let written = if failed.is_ok() {
@@ -403,6 +408,11 @@ impl File for DiskFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.content.lock().unwrap().now.len() as u64)
+    }
+
+    fn allocate(&self, range: std::ops::Range<u64>) -> io::Result<()> {
+        self.disk.operation()?;
+        self.grow(range.end as usize)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

@@ -3,6 +3,7 @@
 mod recover;
 mod scan;
 mod segment;
+mod syncer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use self::scan::Scanner;
 use self::segment::{FIRST_GROUP, Prepared, Segment};
+use self::syncer::Syncing;
 use super::group::encoded_bytes;
 use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
 use crate::bugs::{self, Bug};
@@ -53,6 +55,7 @@ pub struct DiskJournal {
     cut: Option<CutTail>,
     /// Bytes written since the free space of the disk was looked at.
     unlooked: u64,
+    syncing: Syncing,
 }
 
 impl std::fmt::Debug for DiskJournal {
@@ -66,6 +69,7 @@ struct Shared {
     folder: PathBuf,
     /// A segment takes groups up to this size.
     segment_bytes: u64,
+    large_group_bytes: u64,
     segments: RwLock<Vec<Arc<Segment>>>,
     /// The segment after the last. Held by who makes one, or begins the next.
     prepared: Mutex<Option<Prepared>>,
@@ -74,6 +78,8 @@ struct Shared {
     /// The bytes that were written since opening, and the segment that was asked for last.
     written: AtomicU64,
     asked_for: AtomicU64,
+    /// Of the last groups, on average.
+    group_bytes: AtomicU64,
     /// The last commit that is durable: what lies behind it is being written.
     durable: AtomicU64,
     /// The place behind its group.
@@ -108,11 +114,13 @@ impl DiskJournal {
             environment: environment.clone(),
             folder: folder.to_owned(),
             segment_bytes: options.segment_bytes,
+            large_group_bytes: options.large_group_bytes,
             segments: RwLock::default(),
             prepared: Mutex::default(),
             closed: AtomicBool::new(false),
             written: AtomicU64::new(0),
             asked_for: AtomicU64::new(0),
+            group_bytes: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             durable_end: AtomicU64::new(0),
             cache: Arc::new(PieceCache::new(options.cache_bytes)),
@@ -140,6 +148,7 @@ impl DiskJournal {
             store: Arc::new(store),
             cut: None,
             unlooked: SPACE_LOOK_BYTES,
+            syncing: Syncing::new(options),
         };
         journal.recover()?;
         Ok(journal)
@@ -226,14 +235,16 @@ impl DiskJournal {
         Ok(segment)
     }
 
-    /// Fills more of the segment with zeros, so that the sync of a group need not make its length
+    /// Has more of the segment be zeros, so that the sync of a group need not make its length
     /// durable, and a full disk shows before anything of a group is written.
     fn grow(&mut self, segment: &Segment, needed: u64) -> Result<()> {
         let step = self.allocated.clamp(GROW_LEAST, GROW_MOST);
         let most = self.shared.segment_bytes.max(self.offset + needed);
         let target = (self.offset + needed).max((self.allocated + step).min(most));
         self.shared.check_space(target - self.allocated)?;
-        segment.fill_zeros(self.allocated, target)?;
+        if needed < self.shared.large_group_bytes || !segment.allocate(self.allocated, target)? {
+            segment.fill_zeros(self.allocated, target)?;
+        }
         self.allocated = target;
         Ok(())
     }
@@ -271,8 +282,8 @@ impl Journal for DiskJournal {
         &mut self,
         expected_last: Seq,
         group: &mut Group,
-        meanwhile: &mut dyn FnMut(&[u8]),
-    ) -> Result<Place> {
+        meanwhile: &mut dyn FnMut(&[u8], Place),
+    ) -> Result<()> {
         if expected_last != self.last {
             return Err(Error::new(
                 ErrorKind::Fenced,
@@ -300,22 +311,21 @@ impl Journal for DiskJournal {
         // From here on something of the group may lie in the file: also a full disk (a file system
         // that copies on write has them here) leaves the outcome unknown, and is no refusal.
         written.map_err(unknown_outcome)?;
-        segment.begin_sync(self.offset..self.offset + needed);
-        meanwhile(group.body());
-        if !bugs::on(Bug::AckBeforeSync) {
-            let synced = match segment.sync() {
-                Err(_) if bugs::on(Bug::FailedSyncTriedAgain) => segment.sync(),
-                synced => synced,
-            };
-            synced.map_err(unknown_outcome)?;
-        }
         let place = segment.place(self.offset).plus(super::group::HEADER_BYTES);
+        let bytes = self.offset..self.offset + needed;
+        let meanwhile = || meanwhile(group.body(), place);
+        self.syncing
+            .sync(&segment, bytes, meanwhile)
+            .map_err(unknown_outcome)?;
         self.offset += needed;
         self.shared.written.fetch_add(needed, Ordering::Relaxed);
+        let before = self.shared.group_bytes.load(Ordering::Relaxed);
+        let average = before - before / 16 + needed / 16;
+        self.shared.group_bytes.store(average, Ordering::Relaxed);
         self.last = group.meta.last();
         self.shared
             .is_durable(self.last, segment.place(self.offset));
-        Ok(place)
+        Ok(())
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
@@ -407,7 +417,11 @@ impl FullSegments for Shared {
             Some(next) => next,
             None => {
                 self.check_space(self.segment_bytes)?;
-                prepared.insert(Prepared::create(&self.folder, last + 1, files)?)
+                let next = prepared.insert(Prepared::create(&self.folder, last + 1, files)?);
+                if self.group_bytes.load(Ordering::Relaxed) >= self.large_group_bytes {
+                    next.allocate(self.segment_bytes)?;
+                }
+                next
             }
         };
         let left = self.segment_bytes.saturating_sub(next.filled);

@@ -73,6 +73,15 @@ impl Prepared {
         Ok(())
     }
 
+    /// The same without writing them, if the file system can.
+    pub fn allocate(&mut self, to: u64) -> Result<()> {
+        let allocated = allocate(&*self.file, self.filled, to);
+        if allocated.map_err(|error| self.failed(error))? {
+            self.filled = to;
+        }
+        Ok(())
+    }
+
     /// The segment that begins with a commit; its header is durable.
     pub fn begin(
         self,
@@ -275,6 +284,11 @@ impl Segment {
         fill_zeros(&*self.file, from, to).map_err(|error| self.failed("preallocate", error))
     }
 
+    /// The same without writing them; false if the file system can't.
+    pub fn allocate(&self, from: u64, to: u64) -> Result<bool> {
+        allocate(&*self.file, from, to).map_err(|error| self.failed("preallocate", error))
+    }
+
     /// Damage at an offset of this file.
     pub fn damage(&self, offset: u64, what: impl std::fmt::Display) -> Error {
         Error::new(
@@ -296,6 +310,15 @@ fn fill_zeros(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
         at += count;
     }
     file.sync_data()
+}
+
+/// False if the file system can't.
+fn allocate(file: &dyn File, from: u64, to: u64) -> std::io::Result<bool> {
+    match file.allocate(from..to) {
+        Ok(()) => file.sync_data().map(|()| true),
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn encode_header(number: u64, first: Seq, salt: u64) -> [u8; HEADER_BYTES] {
