@@ -184,13 +184,9 @@ impl File for fs::File {
 
     #[cfg(target_os = "linux")]
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {
-        let (from, bytes) = (range.start, range.end - range.start);
-        Ok(rustix::fs::fallocate(
-            self,
-            FallocateFlags::empty(),
-            from,
-            bytes,
-        )?)
+        let bytes = range.end.saturating_sub(range.start);
+        let allocate = || rustix::fs::fallocate(self, FallocateFlags::empty(), range.start, bytes);
+        Ok(rustix::io::retry_on_intr(allocate)?)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

@@ -1,5 +1,6 @@
-//! What the log knows of what is durable. Readers share it; only the writer and the sealer change
-//! it. What isn't sealed yet is indexed in memory, a segment at a time; what is sealed, in runs.
+//! What the log knows of what is durable, and, behind the heads of the topics, of what the disk is
+//! at. Readers share it; only the writer and the sealer change it. What isn't sealed yet is indexed
+//! in memory, a segment at a time; what is sealed, in runs.
 
 mod catalog;
 mod identity;

@@ -75,8 +75,8 @@ impl Prepared {
 
     /// The same without writing them, if the file system can.
     pub fn allocate(&mut self, to: u64) -> Result<()> {
-        let allocated = allocate(&*self.file, self.filled, to);
-        if allocated.map_err(|error| self.failed(error))? {
+        let allocated = || allocate(&*self.file, self.filled, to);
+        if self.filled < to && allocated().map_err(|error| self.failed(error))? {
             self.filled = to;
         }
         Ok(())
