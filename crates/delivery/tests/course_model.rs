@@ -5,7 +5,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -175,7 +175,7 @@ impl Run {
     /// The journal takes nothing more; what was completed since it last did is called again.
     async fn crash(&mut self) {
         let saved = self.world().progress();
-        self.fault.left.store(0, Ordering::SeqCst);
+        self.fault.lose_power();
         settle_down().await;
         self.stop().await;
         let (world, fault) = self.world.take().unwrap().reopen().with_faults(u64::MAX);

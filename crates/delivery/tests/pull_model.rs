@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use foretell_delivery::dead_letter::{self, DeadLetterFilter};
@@ -220,7 +220,7 @@ impl Run {
         if self.random.next().is_multiple_of(2) {
             subscription.stop().await;
         }
-        self.fault.left.store(0, Ordering::SeqCst);
+        self.fault.lose_power();
         let (world, fault) = self.world.with_faults(u64::MAX);
         Run {
             running: start(&world),

@@ -1,7 +1,7 @@
 //! A journal that fails, at once or for a while.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use foretell_log::{Capabilities, Group, Journal, JournalReader, MemoryJournal, Place, Seq};
 use foretell_types::{Error, ErrorKind, Result};
@@ -10,7 +10,8 @@ use foretell_types::{Error, ErrorKind, Result};
 #[derive(Clone)]
 pub struct FaultJournal {
     pub inner: MemoryJournal,
-    pub left: Arc<AtomicU64>,
+    /// Held by who appends.
+    left: Arc<Mutex<u64>>,
     pub full: Arc<AtomicBool>,
     /// How often it said so.
     pub refused: Arc<AtomicU64>,
@@ -22,7 +23,7 @@ impl FaultJournal {
     pub fn new(inner: &MemoryJournal, left: u64) -> FaultJournal {
         FaultJournal {
             inner: inner.clone(),
-            left: Arc::new(AtomicU64::new(left)),
+            left: Arc::new(Mutex::new(left)),
             full: Arc::default(),
             refused: Arc::default(),
             held: Arc::default(),
@@ -30,7 +31,12 @@ impl FaultJournal {
     }
 
     pub fn has_failed(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0
+        *self.left.lock().unwrap() == 0
+    }
+
+    /// Nothing is appended any more: also what was on its way is there, or will never be.
+    pub fn lose_power(&self) {
+        *self.left.lock().unwrap() = 0;
     }
 }
 
@@ -56,9 +62,10 @@ impl Journal for FaultJournal {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::new(ErrorKind::Full, "the disk is full"));
         }
-        let left = self.left.load(Ordering::SeqCst);
-        self.left.store(left.saturating_sub(1), Ordering::SeqCst);
-        if left <= 1 {
+        let mut left = self.left.lock().unwrap();
+        let last = *left <= 1;
+        *left = left.saturating_sub(1);
+        if last {
             return Err(Error::new(ErrorKind::Io, "power lost"));
         }
         self.inner.append(expected_last, group, meanwhile)
