@@ -11,8 +11,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use foretell_log::{
-    Append, DirectoryLock, DiskJournal, Environment, EventLog, Journal, LogOptions, MemoryJournal,
-    ReadOptions, conformance,
+    Append, DirectoryLock, DiskJournal, Environment, EventLog, Group, GroupMeta, Journal,
+    LogOptions, MemoryJournal, ReadOptions, Seq, conformance,
 };
 use foretell_types::{Data, ErrorKind, NewEvent};
 use support::{Fault, FaultDisk, Seeded, open_with, small_segments};
@@ -21,6 +21,44 @@ use support::{Fault, FaultDisk, Seeded, open_with, small_segments};
 fn memory_conforms() {
     let journal = MemoryJournal::new();
     conformance::check_journal(&mut || Box::new(journal.clone()));
+}
+
+/// Several append to clones at once, each what must follow: of those that expect the same, one does.
+#[test]
+fn one_of_those_who_append_at_once_is_not_fenced() {
+    const THREADS: usize = 4;
+    let journal = MemoryJournal::new();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            let mut journal = journal.clone();
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    let last = journal.last();
+                    let meta = GroupMeta {
+                        first: Seq(last.0 + 1),
+                        commits: 1,
+                        frames: 1,
+                        epoch: 1,
+                        nonce: 1,
+                        root: [0; 32],
+                    };
+                    let mut meanwhile = |_: &[u8], _| std::thread::yield_now();
+                    let done = journal.append(last, &mut Group::new(meta), &mut meanwhile);
+                    let refused = done.err().map(|error| error.kind());
+                    assert!(refused.is_none_or(|kind| kind == ErrorKind::Fenced));
+                }
+            });
+        }
+    });
+    let mut next = 1;
+    let mut visit = |meta: &GroupMeta, _, _: &[u8]| {
+        assert_eq!(meta.first, Seq(next));
+        next += 1;
+        Ok(())
+    };
+    let reader = journal.reader();
+    reader.walk(&mut visit, &mut |_, _| {}).unwrap();
+    assert!(next > 500, "the first to ask is never fenced");
 }
 
 #[test]

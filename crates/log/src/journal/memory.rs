@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use foretell_types::limits::GROUP_BYTES;
 use foretell_types::{Error, ErrorKind, Result};
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
 use super::{Capabilities, Group, GroupMeta, GroupVisitor, Journal, JournalReader, Place, Seq};
 
@@ -54,7 +54,9 @@ impl Journal for MemoryJournal {
         group: &mut Group,
         meanwhile: &mut dyn FnMut(&[u8], Place),
     ) -> Result<()> {
-        let last = self.last();
+        // Nobody else appends from here on; who reads goes on.
+        let groups = self.groups.upgradable_read();
+        let last = groups.last().map_or(Seq(0), |group| group.meta.last());
         if last != expected_last {
             return Err(Error::new(
                 ErrorKind::Fenced,
@@ -65,9 +67,10 @@ impl Journal for MemoryJournal {
             ));
         }
         let end = |group: &StoredGroup| group.place.plus(group.body.len());
-        let place = self.groups.read().last().map_or(Place(0), end);
+        let place = groups.last().map_or(Place(0), end);
         meanwhile(group.body(), place);
-        self.groups.write().push(StoredGroup {
+        let mut groups = RwLockUpgradableReadGuard::upgrade(groups);
+        groups.push(StoredGroup {
             meta: group.meta.clone(),
             place,
             body: group.body().into(),
