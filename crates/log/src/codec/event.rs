@@ -51,45 +51,45 @@ pub(crate) fn encode_event(out: &mut Vec<u8>, event: &NewEvent, sealed: Option<S
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     let (form, data) = data_parts(&event.data);
     let form = sealed.map_or(form, |sealed| sealed.form);
+    out.push(form);
+    out.push(
+        flag(event.time.is_some(), HAS_TIME)
+            | flag(subject.is_some(), HAS_SUBJECT)
+            | flag(content_type.is_some(), HAS_CONTENT_TYPE)
+            | flag(schema.is_some(), HAS_SCHEMA)
+            | flag(event.time_filled, TIME_FILLED)
+            | flag(sealed.is_some(), ERASABLE),
+    );
     let extension_bytes: usize = event
         .extensions
         .iter()
         .map(|(name, value)| 4 + name.len() + extension_bytes(value))
         .sum();
-    // Put together first: to append each by itself takes longer.
-    let mut fixed = [0; FIXED + TIME_BYTES];
-    fixed[0] = form;
-    fixed[1] = flag(event.time.is_some(), HAS_TIME)
-        | flag(subject.is_some(), HAS_SUBJECT)
-        | flag(content_type.is_some(), HAS_CONTENT_TYPE)
-        | flag(schema.is_some(), HAS_SCHEMA)
-        | flag(event.time_filled, TIME_FILLED)
-        | flag(sealed.is_some(), ERASABLE);
-    fixed[2..4].copy_from_slice(&(event.extensions.len() as u16).to_le_bytes());
-    let texts = [
+    out.extend_from_slice(&(event.extensions.len() as u16).to_le_bytes());
+    let length = |text: Option<&str>| (text.map_or(0, str::len) as u16).to_le_bytes();
+    for text in [
         Some(&*event.id),
         Some(&event.source),
         Some(&event.event_type),
         subject,
         content_type,
         schema,
-    ];
-    for (at, text) in (4..).step_by(2).zip(texts) {
-        let length = text.map_or(0, str::len) as u16;
-        fixed[at..at + 2].copy_from_slice(&length.to_le_bytes());
+    ] {
+        out.extend_from_slice(&length(text));
     }
-    fixed[16..20].copy_from_slice(&(extension_bytes as u32).to_le_bytes());
-    let mut length = FIXED;
+    out.extend_from_slice(&(extension_bytes as u32).to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
     if let Some(time) = event.time {
         let (seconds, nanos, offset, form) = time.to_raw();
-        fixed[24..32].copy_from_slice(&seconds.to_le_bytes());
-        fixed[32..36].copy_from_slice(&nanos.to_le_bytes());
-        fixed[36..38].copy_from_slice(&offset.to_le_bytes());
-        fixed[38] = form;
-        length += TIME_BYTES;
+        out.extend_from_slice(&seconds.to_le_bytes());
+        out.extend_from_slice(&nanos.to_le_bytes());
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.extend_from_slice(&[form, 0]);
     }
-    out.extend_from_slice(&fixed[..length]);
-    for text in texts.into_iter().flatten() {
+    for text in [&*event.id, &event.source, &event.event_type] {
+        out.extend_from_slice(text.as_bytes());
+    }
+    for text in [subject, content_type, schema].into_iter().flatten() {
         out.extend_from_slice(text.as_bytes());
     }
     for (name, value) in &event.extensions {
@@ -103,8 +103,8 @@ pub(crate) fn encode_event(out: &mut Vec<u8>, event: &NewEvent, sealed: Option<S
     match form {
         // JSON text holds no zero byte.
         0 | 1 => {
-            // Its length, and no mask.
-            out.extend_from_slice(&(data.len() as u64).to_le_bytes());
+            out.extend_from_slice(&(data.len() as u32).to_le_bytes());
+            out.extend_from_slice(&[0; 4]);
             out.extend_from_slice(data);
         }
         _ => put_masked(out, data),
