@@ -257,18 +257,21 @@ fn made(disk: &FaultDisk, large: u64) -> EventLog {
     log
 }
 
+/// The disk's operations by which ten events are appended to such a log.
+fn filling(large: u64) -> std::ops::RangeInclusive<u64> {
+    let counting = FaultDisk::new();
+    let log = made(&counting, large);
+    let from = counting.operations();
+    fill(&log, 10);
+    from + 1..=counting.operations()
+}
+
 /// A file system that copies on write can be full when preallocated space is overwritten, or at
 /// the sync: what lies in the file is unknown then, so the writer stops.
 #[test]
 fn a_disk_that_is_full_when_a_group_is_written_stops_the_writer() {
     for large in LARGE {
-        let counting = FaultDisk::new();
-        let log = made(&counting, large);
-        let from = counting.operations();
-        fill(&log, 10);
-        let operations = counting.operations();
-        drop(log);
-        for at in from + 1..=operations {
+        for at in filling(large) {
             let disk = FaultDisk::new();
             let log = made(&disk, large);
             disk.fail_at(at, Fault::Full);
@@ -294,13 +297,7 @@ fn a_disk_that_is_full_when_a_group_is_written_stops_the_writer() {
 #[test]
 fn a_failed_sync_is_not_hidden_by_the_cache() {
     for large in LARGE {
-        let counting = FaultDisk::new();
-        let log = made(&counting, large);
-        let from = counting.operations();
-        fill(&log, 10);
-        let operations = counting.operations();
-        drop(log);
-        for at in from + 1..=operations {
+        for at in filling(large) {
             let disk = FaultDisk::new();
             let log = made(&disk, large);
             disk.fail_at(at, Fault::LostSync);

@@ -81,11 +81,13 @@ fn who_waits_writes_what_was_appended_before_too() {
     assert!(!log.write(), "nothing is left");
 }
 
-/// Does something before each group that it is to write. Says when it is dropped.
+/// Does something before each group that it is to write, and while it is on its way to the disk, which
+/// may fail then. Says when it is dropped.
 struct Watched<F> {
     journal: MemoryJournal,
     groups: u32,
     before: F,
+    meanwhile: Box<dyn FnMut(u32) -> foretell_types::Result<()> + Send>,
     dropped: Arc<AtomicBool>,
 }
 
@@ -95,6 +97,7 @@ impl<F: FnMut(u32) + Send> Watched<F> {
             journal,
             groups: 0,
             before,
+            meanwhile: Box::new(|_| Ok(())),
             dropped: Arc::default(),
         })
     }
@@ -127,7 +130,13 @@ impl<F: FnMut(u32) + Send> Journal for Watched<F> {
     ) -> foretell_types::Result<()> {
         self.groups += 1;
         (self.before)(self.groups);
-        self.journal.append(expected_last, group, meanwhile)
+        let mut went = Ok(());
+        let mut both = |body: &[u8], place| {
+            meanwhile(body, place);
+            went = (self.meanwhile)(self.groups);
+        };
+        self.journal.append(expected_last, group, &mut both)?;
+        went
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
@@ -388,41 +397,6 @@ fn whoever_hashes_the_tree_is_that_of_the_frames() {
     assert_eq!(open().root().unwrap(), kept);
 }
 
-/// Has something done while a group is on its way to the disk, which may fail then.
-struct Meanwhile {
-    journal: MemoryJournal,
-    done: Box<dyn FnMut() -> foretell_types::Result<()> + Send>,
-}
-
-impl Journal for Meanwhile {
-    fn capabilities(&self) -> Capabilities {
-        self.journal.capabilities()
-    }
-
-    fn last(&self) -> Seq {
-        self.journal.last()
-    }
-
-    fn append(
-        &mut self,
-        expected_last: Seq,
-        group: &mut Group,
-        meanwhile: &mut dyn FnMut(&[u8], Place),
-    ) -> foretell_types::Result<()> {
-        let (done, mut went) = (&mut self.done, Ok(()));
-        let mut both = |body: &[u8], place| {
-            meanwhile(body, place);
-            went = done();
-        };
-        self.journal.append(expected_last, group, &mut both)?;
-        went
-    }
-
-    fn reader(&self) -> Arc<dyn JournalReader> {
-        self.journal.reader()
-    }
-}
-
 /// What the log shows of a topic.
 fn shown(log: &EventLog) -> String {
     let events = log.read("shop", ReadOptions::default());
@@ -456,26 +430,26 @@ fn shown(log: &EventLog) -> String {
 /// fails, all is as it was before.
 #[test]
 fn what_is_not_durable_is_shown_to_nobody() {
+    const LAST: usize = 6;
     let of = |id: &str, subject: &str| NewEvent {
         subject: Some(subject.to_owned()),
         ..event(id.to_owned())
     };
-    let (ask, asked) = mpsc::channel();
-    let (answers, answer) = mpsc::channel();
-    let done = move || {
-        ask.send(()).unwrap();
-        let goes_on = answer.recv().unwrap_or(false);
-        let lost = || foretell_types::Error::new(ErrorKind::Io, "power lost");
-        if goes_on { Ok(()) } else { Err(lost()) }
-    };
-    let journal = Box::new(Meanwhile {
-        journal: MemoryJournal::new(),
-        done: Box::new(done),
+    let (gate, reached, open) = Gate::new();
+    let mut journal = Watched::new(MemoryJournal::new(), |_| {});
+    journal.meanwhile = Box::new(move |group| {
+        gate.pass();
+        let lost = || Err(foretell_types::Error::new(ErrorKind::Io, "power lost"));
+        if group as usize == LAST {
+            lost()
+        } else {
+            Ok(())
+        }
     });
     let log = EventLog::open(journal, &Environment::real(), &mut |_, _| {}).unwrap();
-    // Dropped before the log, should this fail: whose writer waits for an answer.
-    let answers = answers;
-    let appends = [
+    // Dropped before the log, should this fail: whose writer waits for it.
+    let open = open;
+    let appends: [Append; LAST] = [
         create().events("shop", [of("1", "a")]),
         Append::new().events("shop", [of("2", "a"), of("3", "b"), of("4", "a")]),
         Append::new()
@@ -485,14 +459,13 @@ fn what_is_not_durable_is_shown_to_nobody() {
         create().events("shop", [of("1", "c")]),
         Append::new().events("shop", [of("2", "c"), of("3", "a"), of("4", "c")]),
     ];
-    let last = appends.len() - 1;
-    for (number, append) in appends.into_iter().enumerate() {
+    for (number, append) in (1..).zip(appends) {
         let before = shown(&log);
         let ticket = log.append(append).unwrap();
-        asked.recv().unwrap();
+        reached.recv().unwrap();
         assert_eq!(shown(&log), before, "append {number}");
-        let goes_on = number < last;
-        answers.send(goes_on).unwrap();
+        open.send(()).unwrap();
+        let goes_on = number < LAST;
         assert_eq!(ticket.wait().is_ok(), goes_on);
         assert_eq!(shown(&log) == before, !goes_on, "append {number}");
     }
