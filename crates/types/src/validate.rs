@@ -22,8 +22,7 @@ pub fn validate(event: &NewEvent) -> Result<()> {
     required("id", &event.id)?;
     required("source", &event.source)?;
     required("type", &event.event_type)?;
-    let source = &event.source;
-    if (source.contains(' ') || !source.is_ascii()) && source.contains(char::is_whitespace) {
+    if event.source.contains(char::is_whitespace) {
         return Err(Error::invalid(format!(
             "source {:?} is not a URI reference: it holds white space",
             event.source

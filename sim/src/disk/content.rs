@@ -37,9 +37,7 @@ impl Content {
 
     pub fn write(&mut self, bytes: &[u8], offset: usize) {
         let end = offset + bytes.len();
-        if self.now.len() < end {
-            self.now.resize(end, 0);
-        }
+        self.allocate(end);
         self.now[offset..end].copy_from_slice(bytes);
         for sector in offset / SECTOR..end.div_ceil(SECTOR) {
             let held = self.sector(sector);

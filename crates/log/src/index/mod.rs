@@ -108,15 +108,10 @@ impl Index {
         Ok(())
     }
 
-    /// Reads where the identities of events will be put, and does nothing else.
-    pub fn bring_near<'a>(&self, events: impl Iterator<Item = &'a Facts<'a>> + Clone) {
-        // Most groups are of one topic.
-        let Some(topic) = events.clone().next().map(|event| event.topic) else {
-            return;
-        };
-        if let Some(identities) = self.identities.get(topic as usize) {
-            let of_it = events.filter(|event| event.topic == topic);
-            identities.bring_near(of_it.map(|event| event.identity));
+    /// Reads where identities of a topic's events are looked for, or put, and does nothing else.
+    pub fn bring_near(&self, topic: u32, identities: impl Iterator<Item = u64>) {
+        if let Some(known) = self.identities.get(topic as usize) {
+            known.bring_near(identities);
         }
     }
 

@@ -235,16 +235,15 @@ fn take_in(shared: &Shared, stage: &Stage<'_>, place: Place) -> Result<bool> {
     let segment = shared.segment(place);
     let mut index = shared.index.write();
     let before = index.recent.len();
-    index.bring_near(
-        stage
-            .placed
-            .iter()
-            .filter_map(|placed| placed.event.as_ref()),
-    );
-    for placed in &stage.placed {
-        if let Some(event) = &placed.event {
-            index.event(event, place.plus(placed.at), segment)?;
-        }
+    let placed = stage.placed.iter();
+    let events = placed.filter_map(|placed| Some((placed.event.as_ref()?, placed.at)));
+    if let Some((first, _)) = events.clone().next() {
+        // Most groups are of one topic.
+        let identities = events.clone().map(|(event, _)| event.identity);
+        index.bring_near(first.topic, identities);
+    }
+    for (event, at) in events {
+        index.event(event, place.plus(at), segment)?;
     }
     Ok(before > 0 && index.recent.len() > before)
 }

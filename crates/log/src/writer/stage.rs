@@ -453,11 +453,10 @@ impl<'a> Stage<'a> {
     pub fn bring_near(&mut self, index: &Index, encoded: &'a Encoded) {
         if let Some(Entry::Event { topic, .. }) = encoded.append.entries.first()
             && let Ok(topic) = self.topic(index, topic)
-            && topic.is_in_index()
         {
             // Most appends are of one topic.
             let keys = encoded.frames.iter().map(|frame| frame.key as u64);
-            index.identities[topic.id as usize].bring_near(keys);
+            index.bring_near(topic.id, keys);
         }
     }
 
@@ -543,6 +542,13 @@ impl<'a> Stage<'a> {
         index: &Index,
         append: &'a Append,
     ) -> Result<Vec<Option<FoundStream>>> {
+        if let Some(Entry::Event { topic, .. }) = append.entries.first()
+            && let Some(topic) = self.topics.get(topic)
+        {
+            // Most appends are of one topic.
+            topic.streams.reserve(append.entries.len());
+            topic.by_subject.reserve(append.entries.len());
+        }
         let find = |entry: &'a Entry| {
             let Entry::Event { topic, event } = entry else {
                 return Ok(None);
@@ -551,7 +557,6 @@ impl<'a> Stage<'a> {
             else {
                 return Ok(None);
             };
-            topic.expect_streams(append.entries.len());
             Ok(Some((topic.id, topic.stream(index, subject)?)))
         };
         append.entries.iter().map(find).collect()
@@ -683,14 +688,6 @@ impl<'a> StagedTopic<'a> {
     fn last_revision(&mut self, index: &Index, subject: &'a str) -> Result<Option<u64>> {
         let stream = self.stream(index, subject)?;
         Ok(self.streams[stream as usize].last)
-    }
-
-    /// Makes room for so many streams at once.
-    fn expect_streams(&mut self, count: usize) {
-        if self.streams.is_empty() {
-            self.streams.reserve(count);
-            self.by_subject.reserve(count);
-        }
     }
 
     /// Where a stream is.
