@@ -1,0 +1,18 @@
+//! The log, by its public face.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that fails may panic"
+)]
+
+mod ahead;
+mod archive;
+mod backup;
+mod erasure;
+mod golden;
+mod journal;
+mod model;
+mod sealing;
+mod support;
+mod writer;
