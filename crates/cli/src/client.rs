@@ -196,7 +196,13 @@ impl Client {
         };
         let certificate = foretell_server::server_certificate(data)?;
         let trust = certificate.map_or(Trust::System, Trust::Exactly);
-        let client = Client::trusting(&url, key, &trust)?;
+        let client = Client::trusting(&url, key, &trust).map_err(|error| {
+            let lock = data.join("LOCK");
+            error.context(format_args!(
+                "{} is held by a server and does not say where it listens: name it by --server, or stop it",
+                lock.display()
+            ))
+        })?;
         let alive = client.send(Request::get("/healthz")).await.is_ok();
         Ok(alive.then_some(client))
     }

@@ -1,11 +1,14 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use foretell_types::{Error, ErrorKind, Result};
 use rustix::fs::{FlockOperation, flock};
 
 const FILE: &str = "LOCK";
+/// Longer than to look whether the lock is held.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Holds a data directory: one process at a time writes to it. Released when dropped, and by the
 /// operating system when the process ends, however it ends.
@@ -42,7 +45,13 @@ impl DirectoryLock {
             .truncate(false)
             .open(&path)
             .map_err(at)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let mut taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        if taken == Err(rustix::io::Errno::WOULDBLOCK) {
+            // Somebody may only have looked whether it is held.
+            std::thread::sleep(LOOK);
+            taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        }
+        match taken {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let process = read_holder(&path).map_or("another process".to_owned(), |holder| {
@@ -71,9 +80,16 @@ impl DirectoryLock {
         self.write(Some(url))
     }
 
-    /// Who held the directory last, if anyone says so.
+    /// Who holds the directory, if anyone does, and says so. What the lock file says counts only
+    /// while it is locked: it may be left of a process that was killed, or copied from elsewhere.
     pub fn holder(directory: &Path) -> Option<Holder> {
-        read_holder(&directory.join(FILE))
+        let path = directory.join(FILE);
+        let file = File::open(&path).ok()?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => read_holder(&path),
+            // Nobody; whatever else is wrong shows when it is to be taken.
+            _ => None,
+        }
     }
 
     fn write(&mut self, url: Option<&str>) -> Result<()> {
