@@ -60,8 +60,7 @@ mod writer;
 
 pub use append::{Append, Appended, AppendedEvent};
 pub use backup::{
-    BackedUp, BackupFile, BackupProgress, BackupSource, BackupStep, back_up, description_of,
-    restore, verify_backup,
+    BackedUp, BackupFile, BackupProgress, BackupSource, BackupStep, back_up, restore, verify_backup,
 };
 pub use blobs::Blobs;
 pub use codec::{EventRef, Extensions};
@@ -75,7 +74,7 @@ pub use journal::{
 };
 pub use lock::{DirectoryLock, Holder};
 pub use log::{EventLog, LogOptions, Sealing, TopicInfo};
-pub use merkle::Hash;
+pub use merkle::{Hash, RootAt};
 pub use proof::{Proof, Proven};
 pub use read::{ReadOptions, Reader};
 pub use sealed::{Archive, ArchiveRule, Piece, SegmentStore};

@@ -19,7 +19,7 @@ use crate::environment::Environment;
 use crate::erasure::{self, Erased, ErasedKey, KEY_STORE_REGISTER, KeyStore};
 use crate::index::Index;
 use crate::journal::{DiskJournal, Journal, JournalReader, Place};
-use crate::merkle::Hash;
+use crate::merkle::{Hash, RootAt};
 use crate::open;
 use crate::proof::Proof;
 use crate::prove;
@@ -483,7 +483,23 @@ impl EventLog {
     /// Reads everything again and checks every byte, every link of its hash tree, every position
     /// and revision; see [`Verified`].
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
-        verify::verify(&self.inner.shared, progress)
+        verify::verify(&self.inner.shared, None, progress)
+    }
+
+    /// As [`EventLog::verify`], and that the log still holds what it held when this was its root.
+    pub fn verify_since(
+        &self,
+        earlier: RootAt,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Verified> {
+        verify::verify(&self.inner.shared, Some(earlier), progress)
+    }
+
+    /// Where the ends of the journal are kept that recovery has cut off: torn groups, which were
+    /// never acknowledged, unless the disk lost some of them.
+    pub fn cut_ends(&self) -> Result<Vec<PathBuf>> {
+        let store = self.inner.shared.store.as_ref();
+        store.map_or(Ok(Vec::new()), |store| store.segments.cut_ends())
     }
 
     /// How far sealing is.
@@ -529,7 +545,12 @@ impl EventLog {
 
     /// Proves that an event is in the log, by a tree over everything durable.
     pub fn prove(&self, topic: &str, position: Position) -> Result<Proof> {
-        prove::prove(&self.inner.shared, topic, position)
+        prove::prove(&self.inner.shared, (topic, position), None)
+    }
+
+    /// The same by the tree that the log had when this was its root.
+    pub fn prove_by(&self, topic: &str, position: Position, earlier: RootAt) -> Result<Proof> {
+        prove::prove(&self.inner.shared, (topic, position), Some(earlier))
     }
 
     /// Erases subjects of an erasable topic: their events stay, and so do their places in streams

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use foretell_types::{Error, Result};
+use foretell_types::{Error, ErrorKind, Result};
 
 use crate::codec::{FRAME_HEADER, Frame, Take, put_varint};
 use crate::hashes::{self, Digest};
@@ -30,6 +30,36 @@ impl FromStr for Hash {
                 "{text:?} is no hash: 64 hexadecimal digits are expected"
             ))
         })
+    }
+}
+
+/// What a log held: the root over so many frames, its first ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RootAt {
+    pub leaves: u64,
+    pub root: Hash,
+}
+
+impl RootAt {
+    /// Whether a log holds this still, by the root over as many frames of it.
+    pub(crate) fn check(&self, root: Hash) -> Result<()> {
+        if root == self.root {
+            return Ok(());
+        }
+        let message = format!(
+            "the log does not hold what it held: the root over its first {} frames is {root}, and was {}",
+            self.leaves, self.root
+        );
+        Err(Error::new(ErrorKind::Damaged, message))
+    }
+
+    /// Nothing of the log ends after so many frames.
+    pub(crate) fn missing(&self, leaves: u64) -> Error {
+        let message = format!(
+            "the log never had the root {} over {} frames: it has {leaves}, and no append ended there",
+            self.root, self.leaves
+        );
+        Error::new(ErrorKind::Damaged, message)
     }
 }
 

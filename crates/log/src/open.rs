@@ -97,7 +97,7 @@ pub(crate) fn walk(
     journal: &dyn JournalReader,
     range: &mut MountainRange,
     visit: &mut dyn FnMut(&Frame<'_>, Place) -> Result<()>,
-    end: &mut dyn FnMut(&GroupMeta) -> Result<()>,
+    end: &mut dyn FnMut(&GroupMeta, &MountainRange) -> Result<()>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<()> {
     let mut group = |meta: &GroupMeta, place: Place, body: &[u8]| -> Result<()> {
@@ -130,7 +130,7 @@ pub(crate) fn walk(
             let error = Error::new(ErrorKind::Damaged, "the group has a wrong number of frames");
             return Err(here(error, 0));
         }
-        end(meta).map_err(|error| here(error, 0))
+        end(meta, range).map_err(|error| here(error, 0))
     };
     journal.walk(&mut group, progress)
 }
@@ -148,7 +148,7 @@ pub(crate) fn rebuild(
         journal,
         range,
         &mut |frame, place| index.borrow_mut().frame(frame, place, segment(place)),
-        &mut |meta| {
+        &mut |meta, _| {
             let catalog = &mut index.borrow_mut().catalog;
             let expected = catalog.last.0 + 1;
             if meta.first.0 != expected {

@@ -7,7 +7,7 @@ use foretell_types::{Error, ErrorKind, Position, Result};
 
 use crate::codec::FrameKind;
 use crate::log::Shared;
-use crate::merkle::{Hash, MountainRange, join, leaf};
+use crate::merkle::{Hash, MountainRange, RootAt, join, leaf};
 use crate::open;
 use crate::proof::Proof;
 use crate::sealed::{KEPT_HEIGHT, Sealed, SealedSegment, Source};
@@ -31,7 +31,11 @@ pub(crate) fn root(shared: &Shared) -> Result<(u64, Hash)> {
     Ok((tree.range.leaves(), Hash(tree.range.root())))
 }
 
-pub(crate) fn prove(shared: &Shared, topic: &str, position: Position) -> Result<Proof> {
+pub(crate) fn prove(
+    shared: &Shared,
+    (topic, position): (&str, Position),
+    earlier: Option<RootAt>,
+) -> Result<Proof> {
     let id = {
         let index = shared.index.read();
         let (id, found) = index.catalog.topic(topic)?;
@@ -46,16 +50,26 @@ pub(crate) fn prove(shared: &Shared, topic: &str, position: Position) -> Result<
         Some(found) => found,
         None => tree.find_sealed(id, position.get())?,
     };
-    let (_, height) = tree.range.mountain(number).ok_or_else(inconsistent)?;
+    let range = match earlier {
+        Some(earlier) => tree.range_at(earlier)?,
+        None => tree.range.clone(),
+    };
+    let Some((_, height)) = range.mountain(number) else {
+        let message = format!(
+            "position {position} of topic {topic:?} was appended later: its frame is number {number}, from 0, and the root is over {}",
+            range.leaves()
+        );
+        return Err(Error::not_found(message));
+    };
     let path = (0..height)
         .map(|height| tree.node(height, number >> height ^ 1).map(Hash))
         .collect::<Result<_>>()?;
     Ok(Proof {
         frame,
         leaf: number,
-        leaves: tree.range.leaves(),
+        leaves: range.leaves(),
         path,
-        peaks: tree.range.peaks().iter().copied().map(Hash).collect(),
+        peaks: range.peaks().iter().copied().map(Hash).collect(),
     })
 }
 
@@ -88,7 +102,7 @@ impl Tree {
                     tail.push(leaf(frame));
                     Ok(())
                 },
-                &mut |meta| {
+                &mut |meta, _| {
                     first.get_or_insert(meta.first.0);
                     Ok(())
                 },
@@ -107,6 +121,22 @@ impl Tree {
                 blocks: HashMap::new(),
             });
         }
+    }
+
+    /// The tree as it was when the log had this root.
+    fn range_at(&mut self, earlier: RootAt) -> Result<MountainRange> {
+        if earlier.leaves > self.range.leaves() {
+            return Err(earlier.missing(self.range.leaves()));
+        }
+        let (mut begin, mut peaks) = (0, Vec::new());
+        let heights = (0..u64::BITS).rev();
+        for height in heights.filter(|height| earlier.leaves >> height & 1 == 1) {
+            peaks.push(self.node(height, begin >> height)?);
+            begin += 1 << height;
+        }
+        let range = MountainRange::of_peaks(earlier.leaves, peaks).ok_or_else(inconsistent)?;
+        earlier.check(Hash(range.root()))?;
+        Ok(range)
     }
 
     fn find_sealed(&self, topic: u32, position: u64) -> Result<(u64, Vec<u8>)> {

@@ -9,7 +9,7 @@ use crate::codec::{EventRef, Frame, FrameKind};
 use crate::index::{Catalog, identity_key};
 use crate::journal::JournalReader;
 use crate::log::Shared;
-use crate::merkle::{Hash, MountainRange, leaf};
+use crate::merkle::{Hash, MountainRange, RootAt, leaf};
 use crate::open;
 use crate::sealed::{Run, SealedSegment};
 
@@ -34,9 +34,31 @@ struct Follow {
     catalog: Catalog,
     revisions: HashMap<(u32, u128), u64>,
     seed: u64,
+    /// What the log must still hold, and the root over as many frames as it had then.
+    earlier: Option<RootAt>,
+    held: Option<Hash>,
 }
 
 impl Follow {
+    /// Notes the root where the log had as many frames as it has here.
+    fn note_root(&mut self, range: &MountainRange) {
+        if self
+            .earlier
+            .is_some_and(|earlier| earlier.leaves == range.leaves())
+        {
+            self.held = Some(Hash(range.root()));
+        }
+    }
+
+    /// Whether the log holds what it held.
+    fn check_held(&self, leaves: u64) -> Result<()> {
+        match (self.earlier, self.held) {
+            (Some(earlier), Some(held)) => earlier.check(held),
+            (Some(earlier), None) => Err(earlier.missing(leaves)),
+            (None, _) => Ok(()),
+        }
+    }
+
     fn frame(&mut self, frame: &Frame<'_>) -> Result<()> {
         self.catalog.apply(frame)?;
         if frame.kind != FrameKind::Event {
@@ -61,8 +83,12 @@ impl Follow {
     }
 }
 
-/// Verifies what is sealed, then what isn't.
-pub(crate) fn verify(shared: &Arc<Shared>, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
+/// Verifies what is sealed, then what isn't; and that it still holds what it held.
+pub(crate) fn verify(
+    shared: &Arc<Shared>,
+    earlier: Option<RootAt>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified> {
     // Again from the start if a segment was sealed between the two: it was in neither.
     loop {
         let sealed = shared.index.read().sealed.clone();
@@ -70,7 +96,7 @@ pub(crate) fn verify(shared: &Arc<Shared>, progress: &mut dyn FnMut(u64, u64)) -
             &sealed.segments,
             &sealed.runs,
             &*shared.journal,
-            shared.seed,
+            (shared.seed, earlier),
             progress,
         );
         let moved = shared.index.read().sealed.segments.len() != sealed.segments.len();
@@ -87,7 +113,7 @@ pub(crate) fn of_parts(
     segments: &[Arc<SealedSegment>],
     runs: &[Arc<Run>],
     journal: &dyn JournalReader,
-    seed: u64,
+    (seed, earlier): (u64, Option<RootAt>),
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Verified, bool)> {
     let of_segments: u64 = segments.iter().map(|segment| segment.file.bytes).sum();
@@ -95,9 +121,11 @@ pub(crate) fn of_parts(
     let total = of_segments + of_runs + journal.size().0;
     let mut follow = Follow {
         seed,
+        earlier,
         ..Follow::default()
     };
     let mut range = MountainRange::default();
+    follow.note_root(&range);
     let mut done = 0;
     for segment in segments {
         of_segment(segment, &mut follow, &mut range)?;
@@ -118,14 +146,18 @@ pub(crate) fn of_parts(
         journal,
         &mut range,
         &mut |frame, _| follow.borrow_mut().frame(frame),
-        &mut |meta| {
+        &mut |meta, range| {
             first.get_or_insert(meta.first.0);
-            follow.borrow_mut().catalog.last = meta.last();
+            let mut follow = follow.borrow_mut();
+            follow.catalog.last = meta.last();
+            follow.note_root(range);
             Ok(())
         },
         &mut |at, _| progress(done + at, total),
     )?;
-    let catalog = follow.into_inner().catalog;
+    let follow = follow.into_inner();
+    follow.check_held(range.leaves())?;
+    let catalog = follow.catalog;
     let topics = catalog.topics.iter().filter(|topic| !topic.deleted);
     let verified = Verified {
         commits: catalog.last.0,
@@ -152,7 +184,17 @@ fn of_segment(
         leaves.push(leaf(frame));
         follow.frame(frame)
     })?;
+    if let Some(earlier) = follow.earlier
+        && let Some(behind) = earlier.leaves.checked_sub(range.leaves())
+        && behind < leaves.len() as u64
+    {
+        let rest = leaves.split_off(behind as usize);
+        range.extend(leaves);
+        follow.note_root(range);
+        leaves = rest;
+    }
     range.extend(leaves);
+    follow.note_root(range);
     // The frames first: what is wrong with one of them says where it is.
     segment.file.verify()?;
     if segment.after != *range {

@@ -2,9 +2,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use foretell_log::{BackupFile, BackupSource, Blobs, Environment, back_up};
+use foretell_log::{
+    BackupFile, BackupSource, BackupStep, Blobs, Environment, back_up, verify_backup,
+};
 use foretell_server::backed_up_to_json;
 use foretell_types::{Error, Result};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -23,21 +26,28 @@ part of it. `foretell restore` brings the log back."
 pub struct Backup {
     #[command(flatten)]
     place: Place,
+    /// Read and check the backup that is in the folder; nothing is copied, no log is needed.
+    #[arg(long, conflicts_with = "container")]
+    check: bool,
 }
 
-/// Where a backup lies.
+/// Where the backup is to lie.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-pub struct Place {
-    /// A folder: made if it isn't there, brought up to date if it holds a backup.
-    pub dir: Option<PathBuf>,
+struct Place {
+    /// A folder: made if it isn't there, brought up to date if it holds a backup of this log.
+    dir: Option<PathBuf>,
     /// A container of the storage account, and what the names of the backup's blobs begin with.
     #[arg(long, value_name = "NAME[/PREFIX]")]
-    pub container: Option<String>,
+    container: Option<String>,
 }
 
 impl Backup {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
+        if self.check {
+            let done = check(&self.place.dir.unwrap_or_default())?;
+            return told(globals, &done);
+        }
         let client = Client::connect(globals, false).await?;
         let (client, done) = match &self.place.container {
             Some(container) => {
@@ -48,21 +58,59 @@ impl Backup {
         };
         client.close().await;
         let done = done?;
-        if globals.json {
-            return line(&done.to_string());
+        if !globals.json {
+            let number = |name: &str| done[name].as_u64().unwrap_or(0);
+            line(&format!(
+                "copied {} ({} bytes), kept {} that were there",
+                amount(number("files"), "file"),
+                number("bytes"),
+                number("kept")
+            ))?;
         }
-        let number = |name: &str| done[name].as_u64().unwrap_or(0);
-        line(&format!(
-            "copied {} ({} bytes), kept {} that were there",
-            amount(number("files"), "file"),
-            number("bytes"),
-            number("kept")
-        ))?;
-        line(&format!(
-            "verified: {}, root {}",
-            amount(number("events"), "event"),
-            done["root"].as_str().unwrap_or("")
-        ))
+        told(globals, &done)
+    }
+}
+
+/// What a backup holds.
+fn told(globals: &Globals, done: &Value) -> Result<(), Failure> {
+    if globals.json {
+        return line(&done.to_string());
+    }
+    line(&format!(
+        "verified: {}, root {}",
+        amount(done["events"].as_u64().unwrap_or(0), "event"),
+        done["root"].as_str().unwrap_or("")
+    ))
+}
+
+fn check(dir: &Path) -> Result<Value> {
+    let blobs: Arc<dyn Blobs> = Arc::new(LocalFiles);
+    let folder = local::name(dir)?;
+    let progress = bar(0, "verifying");
+    let verified = verify_backup(
+        (&blobs, &folder),
+        &Environment::real(),
+        &mut |done, total| {
+            progress.set_length(total);
+            progress.set_position(done);
+        },
+    );
+    progress.finish_and_clear();
+    let verified = verified?;
+    Ok(json!({
+        "dir": dir,
+        "events": verified.events,
+        "commits": verified.commits,
+        "root": verified.root.to_string(),
+    }))
+}
+
+/// Shows how far a backup, or its way back, is.
+pub fn shown(progress: &ProgressBar) -> impl FnMut(BackupStep, u64, u64) {
+    |step, done, total| {
+        progress.set_message(step.name());
+        progress.set_length(total);
+        progress.set_position(done);
     }
 }
 
@@ -135,11 +183,7 @@ fn copy(remote: &mut Remote, dir: &Path) -> Result<Value> {
         remote,
         (&blobs, &folder),
         &Environment::real(),
-        &mut |step, done, total| {
-            progress.set_message(step.name());
-            progress.set_length(total);
-            progress.set_position(done);
-        },
+        &mut shown(&progress),
     );
     progress.finish_and_clear();
     let mut done = backed_up_to_json(&done?);

@@ -3,11 +3,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use foretell_log::{Blobs, Environment, Verified, description_of, restore, verify_backup};
+use foretell_log::{Blobs, Environment, Verified, restore};
 use foretell_types::{Error, ErrorKind, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::backup::Place;
+use super::backup::shown;
 use crate::Globals;
 use crate::client::Client;
 use crate::local::{self, LocalFiles};
@@ -24,6 +24,17 @@ pub struct Restore {
     /// With --container: the folder of the storage account; that of the data directory by default.
     #[arg(long, value_name = "DIR", conflicts_with = "dir")]
     storage: Option<PathBuf>,
+}
+
+/// Where the backup lies.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// The folder that holds it.
+    dir: Option<PathBuf>,
+    /// A container of the storage account, and what the names of the backup's blobs begin with.
+    #[arg(long, value_name = "NAME[/PREFIX]")]
+    container: Option<String>,
 }
 
 impl Restore {
@@ -82,48 +93,30 @@ impl Restore {
     /// Copies the backup under another name until all of it is there, durable and sound.
     fn bring_back(&self, data: &Path, journal: &Path) -> Result<Verified> {
         let (blobs, folder) = self.place(data)?;
-        let expected = described(&*blobs, &folder)?;
         let part = data.join("journal.part");
         let at = |error| Error::io(format_args!("can't write {}", journal.display()), error);
-        if part.exists() {
-            // An earlier try left it.
-            fs::remove_dir_all(&part).map_err(at)?;
-        }
-        let environment = Environment::real();
-        let progress = bar(0, "restoring");
-        let shown = &mut |done, total| {
-            progress.set_length(total);
-            progress.set_position(done);
+        let remove = || match part.exists() {
+            true => fs::remove_dir_all(&part),
+            false => Ok(()),
         };
-        restore((&*blobs, &folder), &part, &environment, shown)?;
-        progress.set_message("verifying");
-        let here: Arc<dyn Blobs> = Arc::new(LocalFiles);
-        let verified = verify_backup(&here, &local::name(&part)?, &environment, shown)?;
+        // An earlier try left it.
+        remove().map_err(at)?;
+        let progress = bar(0, "");
+        let restored = restore(
+            (&blobs, &folder),
+            &part,
+            &Environment::real(),
+            &mut shown(&progress),
+        );
         progress.finish_and_clear();
-        let root = verified.root.to_string();
-        if expected["root"] != root.as_str() {
-            let message = format!(
-                "the backup's root is {root}, while {} says {}: it was not finished, make it again",
-                blobs.describe(&description_of(&folder)),
-                expected["root"]
-            );
-            return Err(Error::new(ErrorKind::Damaged, message));
+        if restored.is_err() {
+            // What is wrong is told of the backup; should this fail too, the next try removes it.
+            let _ = remove();
         }
+        let verified = restored?;
         fs::rename(&part, journal)
             .and_then(|()| File::open(data)?.sync_all())
             .map_err(at)?;
         Ok(verified)
     }
-}
-
-fn described(blobs: &dyn Blobs, folder: &str) -> Result<Value> {
-    let name = description_of(folder);
-    let what = blobs.describe(&name);
-    let bytes = blobs.bytes(&name)?;
-    let bytes =
-        bytes.ok_or_else(|| Error::not_found(format!("there is no backup: {what} is missing")))?;
-    let mut text = vec![0; bytes as usize];
-    let count = blobs.read(&name, 0, &mut text)?.unwrap_or(0);
-    serde_json::from_slice(&text[..count])
-        .map_err(|error| Error::invalid(format!("{what} is malformed: {error}")))
 }

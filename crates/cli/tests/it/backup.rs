@@ -47,8 +47,12 @@ fn a_log_in_use_is_backed_up_and_restored() {
     text(&restored, &["topic", "create", "more"]);
 
     // A damaged backup is not restored.
-    let journal = backup.join("journal");
-    let segment = journal.join("0000000000.segment");
+    assert_eq!(json_of(&data, &["backup", dir, "--check"])["root"], root);
+    let journal = std::fs::read_dir(backup.join("journal")).unwrap();
+    let mut files = journal.map(|entry| entry.unwrap().path());
+    let segment = files
+        .find(|path| path.to_str().unwrap().contains("0000000000.segment"))
+        .unwrap();
     let mut bytes = std::fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -64,13 +68,39 @@ fn a_log_in_use_is_backed_up_and_restored() {
             .contains("0000000000.segment"),
         "{told}"
     );
-    assert!(!other.join("journal").exists());
+    assert!(!other.join("journal").exists() && !other.join("journal.part").exists());
+    let checked = run(&data, &["backup", dir, "--check"]);
+    assert_eq!(checked.status.code(), Some(1));
     assert_eq!(
         run(&other, &["restore", folder.path().to_str().unwrap()])
             .status
             .code(),
         Some(3)
     );
+}
+
+/// A backup into a data directory, its own or another, or over another log's, is refused, and leaves
+/// all as it was.
+#[test]
+fn nothing_else_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other, backup] = ["one", "other", "backup"].map(|name| folder.path().join(name));
+    for data in [&one, &other] {
+        text(data, &["topic", "create", "shop"]);
+    }
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    text(&other, &["backup", &path(&backup)]);
+    let before = json_of(&other, &["verify"]);
+    let server = Server::start(&one, &[]);
+    for to in [&one, &other, &backup, &one.join("journal")] {
+        let refused = run(&one, &["backup", &path(to)]);
+        assert_eq!(refused.status.code(), Some(1), "{}", to.display());
+    }
+    drop(server);
+    json_of(&one, &["verify"]);
+    assert_eq!(json_of(&other, &["verify"])["root"], before["root"]);
+    let checked = json_of(&other, &["backup", &path(&backup), "--check"]);
+    assert_eq!(checked["root"], before["root"]);
 }
 
 /// Archived segments are part of a backup; it lies in a container, and a second one takes only

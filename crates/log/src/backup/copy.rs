@@ -1,21 +1,23 @@
 //! Brings a backup up to date, and brings a log back from one; wherever it lies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use foretell_types::{Error, ErrorKind, Result, Timestamp};
+use foretell_types::{Error, ErrorKind, Result};
 
-use super::{BackupFile, is_file_of_a_log, verify_backup};
+use super::description::{
+    DescribedFile, Description, Place, check_unused, is_of_a_backup, journal_of, name_of,
+    read_whole,
+};
+use super::kept::KeptFiles;
+use super::{BackupFile, is_file_of_a_log, verify_files};
 use crate::blobs::Blobs;
 use crate::environment::Environment;
 use crate::log::EventLog;
+use crate::merkle::RootAt;
 use crate::verify::Verified;
 
-/// Where the files of the log lie in a backup.
-const JOURNAL: &str = "journal";
-/// What was backed up, and when.
-const DESCRIPTION: &str = "backup.json";
 /// Bytes that are read at once.
 const PIECE_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes at the end of a fixed file that tell it from others.
@@ -71,99 +73,224 @@ pub struct BackedUp {
 }
 
 /// Makes a backup in a folder of blobs, or brings the one there up to date: copies what isn't
-/// there, then reads and checks all of it, then writes down what it holds.
+/// there, reads and checks all of it, also that it goes on where the backup there ends, then writes
+/// down what it holds, and removes what is no longer part of it. Until then the backup that was
+/// there stays as it was; one of another log is refused, and so is a folder that holds anything
+/// else. Of two that are made in one place at the same time only one may be whole.
 pub fn back_up(
     source: &mut dyn BackupSource,
-    (blobs, folder): (&Arc<dyn Blobs>, &str),
+    to: (&Arc<dyn Blobs>, &str),
     environment: &Environment,
     progress: &mut BackupProgress<'_>,
 ) -> Result<BackedUp> {
-    let (mut copied, mut tries) = (Copied::default(), 0);
-    loop {
-        tries += 1;
-        match copy(source, (&**blobs, folder), &mut copied, progress) {
-            Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => {}
-            result => break result?,
+    let (blobs, folder) = to;
+    let earlier = Description::load(&**blobs, folder)?;
+    let there = blobs.list(&journal_of(folder))?;
+    let known = match &earlier {
+        None => {
+            check_unused(&**blobs, folder)?;
+            None
+        }
+        Some(earlier) => Some(known_root(to, earlier, environment, progress)?),
+    };
+    let mut copying = Copying::new(to, earlier);
+    let mut result = copying.run(source, (environment, known), progress);
+    if result.is_err() && copying.forget_damaged()? {
+        result = copying.run(source, (environment, known), progress);
+    }
+    let (files, verified) = result.map_err(|error| match known {
+        Some(_) => error.context(
+            "the backup there stays as it was; if it is of another log, name another place",
+        ),
+        None => error,
+    })?;
+    let description = Description::new(&verified, files, environment);
+    description.store(&**blobs, folder)?;
+    let named: Vec<String> = description.files.iter().map(|f| f.blob(folder)).collect();
+    let made = copying.made.iter().map(|file| file.blob(folder));
+    for blob in there.into_iter().map(|(blob, _)| blob).chain(made) {
+        if is_of_a_backup(&blob, folder) && !named.contains(&blob) {
+            blobs.remove(&blob)?;
         }
     }
-    let journal = journal_of(folder);
-    let verified = verify_backup(blobs, &journal, environment, &mut |done, total| {
-        progress(BackupStep::Verifying, done, total);
-    })?;
-    let description = describe(&verified, environment);
-    let name = description_of(folder);
-    blobs.put(&name, description.into_bytes())?;
+    let of_files = |count: fn(&DescribedFile) -> u64| copying.made.iter().map(count).sum();
     Ok(BackedUp {
-        files: copied.blobs.len() as u64,
-        bytes: copied.bytes,
-        kept: copied.kept,
+        files: of_files(|_| 1),
+        bytes: of_files(|file| file.bytes),
+        kept: description.files.len() as u64 - copying.in_use(&description),
         verified,
     })
 }
 
-#[derive(Default)]
-struct Copied {
-    blobs: BTreeSet<String>,
-    bytes: u64,
-    /// Blobs that an earlier backup made.
-    kept: u64,
-}
-
-/// Copies what isn't there yet, then removes what is no longer part of the log. In between, what is
-/// there may be neither the earlier backup nor this one.
-fn copy(
-    source: &mut dyn BackupSource,
-    (blobs, folder): (&dyn Blobs, &str),
-    copied: &mut Copied,
+/// What the log held when a backup was made of it.
+fn known_root(
+    at: Place<'_>,
+    earlier: &Description,
+    environment: &Environment,
     progress: &mut BackupProgress<'_>,
-) -> Result<()> {
-    let journal = journal_of(folder);
-    let files = source.backup_files()?;
-    let there: BTreeMap<String, u64> = blobs.list(&journal)?.into_iter().collect();
-    let total = files.iter().map(|file| file.bytes).sum();
-    let (mut done, mut names) = (0, BTreeSet::new());
-    copied.kept = 0;
-    for file in &files {
-        if !is_file_of_a_log(&file.name) {
-            let message = format!(
-                "{:?} is to be backed up, and is no file of a log",
-                file.name
-            );
-            return Err(Error::invalid(message));
-        }
-        let blob = format!("{journal}/{}", file.name);
-        let same_length = there.get(&blob) == Some(&file.bytes);
-        if file.fixed && same_length && ends_alike(source, file, (blobs, &blob))? {
-            copied.kept += u64::from(!copied.blobs.contains(&blob));
-        } else {
-            let content = read(source, file)?;
-            blobs.put(&blob, content)?;
-            copied.blobs.insert(blob.clone());
-            copied.bytes += file.bytes;
-        }
-        names.insert(blob);
-        done += file.bytes;
-        progress(BackupStep::Copying, done, total);
+) -> Result<RootAt> {
+    if earlier.version > 1 {
+        return earlier.root_at();
     }
-    let gone = there.keys().filter(|blob| !names.contains(*blob));
-    for blob in gone {
-        if blob
-            .strip_prefix(&format!("{journal}/"))
-            .is_some_and(is_file_of_a_log)
-        {
-            blobs.remove(blob)?;
-        }
-    }
-    Ok(())
+    // That version didn't count frames.
+    let verified = verify_described(at, earlier, environment, &mut |done, total| {
+        progress(BackupStep::Verifying, done, total);
+    })?;
+    Ok(RootAt {
+        leaves: verified.frames,
+        root: verified.root,
+    })
 }
 
-fn journal_of(folder: &str) -> String {
-    format!("{folder}/{JOURNAL}")
+/// A backup that is being made.
+struct Copying<'a> {
+    to: Place<'a>,
+    /// What an earlier backup holds, by name.
+    earlier: BTreeMap<String, DescribedFile>,
+    /// What was copied.
+    made: Vec<DescribedFile>,
 }
 
-/// The name of a backup's description: a JSON object with its root.
-pub fn description_of(folder: &str) -> String {
-    format!("{folder}/{DESCRIPTION}")
+impl<'a> Copying<'a> {
+    fn new(to: Place<'a>, earlier: Option<Description>) -> Copying<'a> {
+        let earlier = earlier.filter(|earlier| earlier.version > 1);
+        let files = earlier.into_iter().flat_map(|earlier| earlier.files);
+        Copying {
+            to,
+            earlier: files.map(|file| (file.name.clone(), file)).collect(),
+            made: Vec::new(),
+        }
+    }
+
+    /// Copies what isn't there, and checks the whole.
+    fn run(
+        &mut self,
+        source: &mut dyn BackupSource,
+        (environment, known): (&Environment, Option<RootAt>),
+        progress: &mut BackupProgress<'_>,
+    ) -> Result<(Vec<DescribedFile>, Verified)> {
+        let mut tries = 0;
+        let files = loop {
+            tries += 1;
+            match self.copy(source, progress) {
+                Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => {}
+                result => break result?,
+            }
+        };
+        let progress = &mut |done, total| progress(BackupStep::Verifying, done, total);
+        let verified = verify_kept(self.to, &files, (environment, known), progress)?;
+        Ok((files, verified))
+    }
+
+    /// Copies what isn't there yet. What is there already is left alone.
+    fn copy(
+        &mut self,
+        source: &mut dyn BackupSource,
+        progress: &mut BackupProgress<'_>,
+    ) -> Result<Vec<DescribedFile>> {
+        let (blobs, folder) = self.to;
+        let files = source.backup_files()?;
+        let total = files.iter().map(|file| file.bytes).sum();
+        let (mut done, mut described) = (0, Vec::new());
+        for file in &files {
+            if !is_file_of_a_log(&file.name) {
+                let name = &file.name;
+                let message = format!("{name:?} is to be backed up, and is no file of a log");
+                return Err(Error::invalid(message));
+            }
+            let made = self.made.iter().find(|made| made.name == file.name);
+            let there = made.or_else(|| self.earlier.get(&file.name));
+            match there.filter(|there| file.fixed && there.bytes == file.bytes) {
+                Some(there) if ends_alike(source, file, (&**blobs, &there.blob(folder)))? => {
+                    described.push(there.clone());
+                }
+                _ => {
+                    let content = read(source, file)?;
+                    let copied = DescribedFile::of(&file.name, &content);
+                    // One that is there under this name may be damaged.
+                    blobs.put(&copied.blob(folder), content)?;
+                    self.made.retain(|made| *made != copied);
+                    self.made.push(copied.clone());
+                    described.push(copied);
+                }
+            }
+            done += file.bytes;
+            progress(BackupStep::Copying, done, total);
+        }
+        Ok(described)
+    }
+
+    /// Of what an earlier backup holds, whatever isn't what it was is to be copied anew. Tells
+    /// whether there is any.
+    fn forget_damaged(&mut self) -> Result<bool> {
+        let (blobs, folder) = self.to;
+        let before = self.earlier.len();
+        let mut failed = Ok(());
+        self.earlier.retain(|_, file| {
+            let content = read_whole(&**blobs, &file.blob(folder));
+            let content = content.unwrap_or_else(|error| {
+                failed = Err(error);
+                None
+            });
+            content.is_some_and(|content| file.is(&content))
+        });
+        failed.map(|()| self.earlier.len() < before)
+    }
+
+    /// How many of the files that were copied a backup names.
+    fn in_use(&self, description: &Description) -> u64 {
+        let named = self.made.iter();
+        named
+            .filter(|made| description.files.contains(made))
+            .count() as u64
+    }
+}
+
+/// Reads a backup in a folder of blobs, all of it, and checks it, as [`EventLog::verify`] does, and
+/// that it is what was written down; makes no index, and changes nothing.
+pub fn verify_backup(
+    at: (&Arc<dyn Blobs>, &str),
+    environment: &Environment,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified> {
+    let description = Description::of(&**at.0, at.1)?;
+    verify_described(at, &description, environment, progress)
+}
+
+fn verify_described(
+    at: Place<'_>,
+    description: &Description,
+    environment: &Environment,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified> {
+    let verified = verify_kept(at, &description.files, (environment, None), progress)?;
+    is_described(&verified, description, at)?;
+    Ok(verified)
+}
+
+fn verify_kept(
+    at: Place<'_>,
+    files: &[DescribedFile],
+    (environment, known): (&Environment, Option<RootAt>),
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified> {
+    let environment = Environment {
+        files: Arc::new(KeptFiles::new(at, files)),
+        ..environment.clone()
+    };
+    verify_files(Path::new(&journal_of(at.1)), &environment, known, progress)
+}
+
+fn is_described(verified: &Verified, description: &Description, at: Place<'_>) -> Result<()> {
+    let (found, written) = (verified.root.to_string(), &description.root);
+    if found == *written {
+        return Ok(());
+    }
+    let what = at.0.describe(&name_of(at.1));
+    let message = format!(
+        "the backup's root is {found}, while {what} says {written}: it was not finished, or changed; make another elsewhere"
+    );
+    Err(Error::new(ErrorKind::Damaged, message))
 }
 
 fn ends_alike(
@@ -196,53 +323,40 @@ fn read(source: &mut dyn BackupSource, file: &BackupFile) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-fn describe(verified: &Verified, environment: &Environment) -> String {
-    let time = Timestamp::from_instant(environment.clock.now());
-    let Verified {
-        events,
-        commits,
-        root,
-        ..
-    } = verified;
-    format!(
-        "{{\n  \"version\": 1,\n  \"time\": \"{time}\",\n  \"events\": {events},\n  \"commits\": {commits},\n  \"root\": \"{root}\"\n}}\n"
-    )
-}
-
-/// Copies the log out of a backup into a folder, which must be empty, and makes it durable there.
+/// Copies the log out of a backup into a folder, which must be empty, makes it durable there, and
+/// reads all of it again.
 pub fn restore(
-    (blobs, folder): (&dyn Blobs, &str),
+    at: (&Arc<dyn Blobs>, &str),
     to: &Path,
     environment: &Environment,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<()> {
-    let (journal, files) = (journal_of(folder), &environment.files);
-    let at = |error| Error::io(format_args!("can't write to {}", to.display()), error);
-    files.create_dir_all(to).map_err(at)?;
-    let found = blobs.list(&journal)?;
-    let total = found.iter().map(|(_, bytes)| bytes).sum();
+    progress: &mut BackupProgress<'_>,
+) -> Result<Verified> {
+    let ((blobs, folder), files) = (at, &environment.files);
+    let description = Description::of(&**blobs, folder)?;
+    let failed = |error| Error::io(format_args!("can't write to {}", to.display()), error);
+    files.create_dir_all(to).map_err(failed)?;
+    let total = description.files.iter().map(|file| file.bytes).sum();
     let mut done = 0;
-    for (blob, bytes) in found {
-        let name = blob.strip_prefix(&format!("{journal}/"));
-        let Some(name) = name.filter(|name| is_file_of_a_log(name)) else {
-            continue;
+    for described in &description.files {
+        let blob = described.blob(folder);
+        let damaged = |how: &str| {
+            let message = format!("{} {how}: restore another backup", blobs.describe(&blob));
+            Error::new(ErrorKind::Damaged, message)
         };
-        let file = files.create(&to.join(name)).map_err(at)?;
-        let mut offset = 0;
-        while offset < bytes {
-            let mut piece = vec![0; PIECE_BYTES.min(bytes - offset) as usize];
-            let count = blobs.read(&blob, offset, &mut piece)?.unwrap_or(0);
-            if count == 0 {
-                let what = blobs.describe(&blob);
-                let message = format!("{what} ends at byte {offset}, {bytes} were announced");
-                return Err(Error::new(ErrorKind::Damaged, message));
-            }
-            file.write_all_at(&piece[..count], offset).map_err(at)?;
-            offset += count as u64;
-            progress(done + offset, total);
+        let content = read_whole(&**blobs, &blob)?.ok_or_else(|| damaged("is missing"))?;
+        if content.len() as u64 != described.bytes || !described.is(&content) {
+            return Err(damaged("is not what was backed up"));
         }
-        file.sync_data().map_err(at)?;
-        done += bytes;
+        let file = files.create(&to.join(&described.name)).map_err(failed)?;
+        file.write_all_at(&content, 0).map_err(failed)?;
+        file.sync_data().map_err(failed)?;
+        done += described.bytes;
+        progress(BackupStep::Copying, done, total);
     }
-    files.sync_dir(to).map_err(at)
+    files.sync_dir(to).map_err(failed)?;
+    let verified = verify_files(to, environment, None, &mut |done, total| {
+        progress(BackupStep::Verifying, done, total);
+    })?;
+    is_described(&verified, &description, at)?;
+    Ok(verified)
 }

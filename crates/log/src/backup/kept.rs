@@ -1,37 +1,36 @@
-//! The files of a backup, wherever it lies, as the log reads them. Nothing in it is changed: what
-//! opening writes again must be what is there.
+//! The files of a backup, wherever their blobs lie, as the log reads them. Nothing of it is changed:
+//! what opening writes again must be what is there.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use foretell_types::Result;
 use parking_lot::Mutex;
 
+use super::description::{DescribedFile, Place, journal_of};
 use crate::blobs::Blobs;
 use crate::files::{File, Files};
 
 pub(super) struct KeptFiles {
     blobs: Arc<dyn Blobs>,
     folder: PathBuf,
-    /// Names and lengths; what opening would remove is only left out.
-    names: Mutex<BTreeMap<String, u64>>,
+    /// Blobs and lengths by name; what opening would remove is only left out.
+    names: Mutex<BTreeMap<String, (String, u64)>>,
 }
 
 impl KeptFiles {
-    pub fn new(blobs: &Arc<dyn Blobs>, folder: &str) -> Result<KeptFiles> {
-        let below = format!("{folder}/");
-        let found = blobs.list(folder)?.into_iter();
-        let named = found.filter_map(|(blob, bytes)| {
-            let name = blob.strip_prefix(&below)?;
-            (!name.contains('/')).then(|| (name.to_owned(), bytes))
-        });
-        Ok(KeptFiles {
+    /// Files that are to lie in a folder.
+    pub fn new<'a>(
+        (blobs, folder): Place<'_>,
+        files: impl IntoIterator<Item = &'a DescribedFile>,
+    ) -> KeptFiles {
+        let named = |file: &DescribedFile| (file.name.clone(), (file.blob(folder), file.bytes));
+        KeptFiles {
             blobs: blobs.clone(),
-            folder: folder.into(),
-            names: Mutex::new(named.collect()),
-        })
+            folder: journal_of(folder).into(),
+            names: Mutex::new(files.into_iter().map(named).collect()),
+        }
     }
 }
 
@@ -54,12 +53,10 @@ impl Files for KeptFiles {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let bytes = self.names.lock().get(&*name).copied();
-        Ok(Arc::new(KeptFile {
-            blobs: self.blobs.clone(),
-            bytes: bytes.ok_or(io::ErrorKind::NotFound)?,
-            name: path.to_string_lossy().into_owned(),
-        }))
+        let found = self.names.lock().get(&*name).cloned();
+        let (name, bytes) = found.ok_or(io::ErrorKind::NotFound)?;
+        let blobs = self.blobs.clone();
+        Ok(Arc::new(KeptFile { blobs, name, bytes }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -83,6 +80,7 @@ impl Files for KeptFiles {
 
 struct KeptFile {
     blobs: Arc<dyn Blobs>,
+    /// Of the blob.
     name: String,
     bytes: u64,
 }

@@ -2,9 +2,11 @@
 //!
 //! A backup is the manifest, the sealed segments and what isn't sealed, up to the last durable
 //! group; the index is made anew from them. Sealed segments never change, so the next backup
-//! copies only those that it doesn't have.
+//! copies only those that it doesn't have. Nothing that a backup names is written over: the next
+//! one is whole, read again and found to go on where this one ends before it takes its place.
 
 mod copy;
+mod description;
 mod kept;
 
 use std::path::Path;
@@ -13,19 +15,17 @@ use std::sync::Arc;
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
-use crate::blobs::Blobs;
 use crate::environment::Environment;
 use crate::index::Index;
 use crate::journal::{DiskJournal, Journal};
 use crate::log::LogOptions;
+use crate::merkle::RootAt;
 use crate::sealed::{Manifest, Sealed, SealedSegment, SegmentStore};
 use crate::verify::{self, Verified};
 
 pub use copy::{
-    BackedUp, BackupProgress, BackupSource, BackupStep, back_up, description_of, restore,
+    BackedUp, BackupProgress, BackupSource, BackupStep, back_up, restore, verify_backup,
 };
-
-use kept::KeptFiles;
 
 /// A file of a backup, by its name in the log's folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -115,22 +115,18 @@ fn gone(name: &str, error: std::io::Error) -> Error {
     Error::io(format_args!("can't read {name}"), error)
 }
 
-/// Reads the files of a log that a backup copied into a folder of blobs, all of them, and checks
-/// them, as [`EventLog::verify`] does; makes no index, and changes nothing.
+/// Reads the files of a log, all of them, and checks them, as [`EventLog::verify_since`] does; makes
+/// no index.
 ///
-/// [`EventLog::verify`]: crate::EventLog::verify
-pub fn verify_backup(
-    blobs: &Arc<dyn Blobs>,
-    folder: &str,
+/// [`EventLog::verify_since`]: crate::EventLog::verify_since
+fn verify_files(
+    folder: &Path,
     environment: &Environment,
+    earlier: Option<RootAt>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified> {
-    let environment = Environment {
-        files: Arc::new(KeptFiles::new(blobs, folder)?),
-        ..environment.clone()
-    };
     let options = LogOptions::default();
-    let journal = DiskJournal::open_with(Path::new(folder), &environment, &options)?;
+    let journal = DiskJournal::open_with(folder, environment, &options)?;
     if let Some(cut) = journal.cut_tail() {
         let message = format!("{} was cut short", cut.segment.display());
         return Err(Error::new(ErrorKind::Damaged, message));
@@ -140,8 +136,9 @@ pub fn verify_backup(
     };
     let mut manifest = Manifest::load(&store)?.unwrap_or_default();
     let segments = store.segments(&mut manifest)?;
-    verify::of_parts(&segments, &[], &*journal.reader(), manifest.seed, progress)
-        .map(|(verified, _)| verified)
+    let (journal, known) = (journal.reader(), (manifest.seed, earlier));
+    let found = verify::of_parts(&segments, &[], &*journal, known, progress);
+    found.map(|(verified, _)| verified)
 }
 
 pub(crate) fn not_on_disk() -> Error {

@@ -48,6 +48,8 @@ pub(crate) trait FullSegments: Send + Sync {
     fn walk(&self, number: u64, visit: &mut GroupVisitor<'_>) -> Result<()>;
     /// Names of the segments that aren't sealed, and how many bytes of each are durable.
     fn unsealed(&self) -> Result<Vec<(String, u64)>>;
+    /// Ends of segments that recovery cut off, now or at an earlier opening, and keeps.
+    fn cut_ends(&self) -> Result<Vec<PathBuf>>;
     /// Removes the segments up to a number: they are sealed. Readers find their frames elsewhere
     /// from then on.
     fn remove(&self, through: u64) -> Result<()>;

@@ -585,8 +585,14 @@ fn a_backup_is_whole_and_shares_the_archive() {
         &mut |_, _, _| {},
     );
     assert_eq!(done.unwrap().verified, sound);
-    let from = (&*kept, "backups/shop");
-    restore(from, Path::new("/j"), &copy.environment(3), &mut |_, _| {}).unwrap();
+    let from = (&kept, "backups/shop");
+    restore(
+        from,
+        Path::new("/j"),
+        &copy.environment(3),
+        &mut |_, _, _| {},
+    )
+    .unwrap();
     // Without an archive it is a log like any other.
     let alone = open_with(&copy.copy(), 5, &small_segments()).unwrap();
     assert_eq!(alone.sealing().archived_segments, 0);

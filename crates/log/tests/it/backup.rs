@@ -7,8 +7,8 @@ use crate::support::blobs::{MemoryBlobs, Outage};
 use crate::support::shop::{check, event, fill, make, read, seal_all};
 use crate::support::{FaultDisk, open_with, small_segments};
 use foretell_log::{
-    BackedUp, BackupFile, BackupSource, Blobs, EventLog, ReadOptions, back_up, description_of,
-    restore, verify_backup,
+    BackedUp, BackupFile, BackupSource, Blobs, EventLog, ReadOptions, back_up, restore,
+    verify_backup,
 };
 use foretell_types::{ErrorKind, Result};
 
@@ -39,8 +39,14 @@ fn backed_up_from(
 
 fn restored(blobs: &MemoryBlobs) -> Result<EventLog> {
     let disk = FaultDisk::new();
-    let from = (blobs as &dyn Blobs, FOLDER);
-    restore(from, Path::new("/j"), &disk.environment(3), &mut |_, _| {})?;
+    let from: Arc<dyn Blobs> = Arc::new(blobs.clone());
+    let environment = disk.environment(3);
+    restore(
+        (&from, FOLDER),
+        Path::new("/j"),
+        &environment,
+        &mut |_, _, _| {},
+    )?;
     open_with(&disk, 4, &small_segments())
 }
 
@@ -51,7 +57,7 @@ fn a_second_backup_takes_what_is_new() {
     let first = backed_up(&log, &blobs).unwrap();
     assert_eq!(first.kept, 0);
     assert!(first.files > 8, "{first:?}");
-    let description = String::from_utf8(blobs.content(&description_of(FOLDER))).unwrap();
+    let description = String::from_utf8(blobs.content("backups/shop/backup.json")).unwrap();
     assert!(
         description.contains(&first.verified.root.to_string()),
         "{description}"
@@ -166,7 +172,7 @@ fn damage_of_a_backup_is_found() {
             copy.set(&name, bad.clone());
             let kept: Arc<dyn Blobs> = Arc::new(copy.clone());
             let environment = log.environment();
-            let error = verify_backup(&kept, &journal, environment, &mut |_, _| {})
+            let error = verify_backup((&kept, FOLDER), environment, &mut |_, _| {})
                 .expect_err(&format!("byte {at} of {name}"));
             let kind = error.kind();
             assert!(
@@ -179,5 +185,145 @@ fn damage_of_a_backup_is_found() {
             assert_eq!(copy.content(&name), bad);
             assert_eq!(copy.names(), blobs.names());
         }
+    }
+}
+
+/// Flips a bit of the first blob of a kind; gives its name.
+fn flip(blobs: &MemoryBlobs, kind: &str) -> String {
+    let name = blobs.names().into_iter().find(|name| name.contains(kind));
+    let name = name.unwrap();
+    let mut content = blobs.content(&name);
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    blobs.set(&name, content);
+    name
+}
+
+/// What the next backup would keep is copied anew if it isn't what it was.
+#[test]
+fn a_damaged_backup_is_mended_by_the_next() {
+    let (_disk, log) = shop(200);
+    let blobs = MemoryBlobs::default();
+    let first = backed_up(&log, &blobs).unwrap();
+    let name = flip(&blobs, ".sealed");
+    let error = restored(&blobs).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(error.message().contains(&name), "{error}");
+    let missing = blobs.names().into_iter().rfind(|n| n.contains(".sealed"));
+    blobs.remove(&missing.unwrap()).unwrap();
+    let again = backed_up(&log, &blobs).unwrap();
+    assert_eq!((again.files, again.kept), (3, first.files - 3));
+    check(&restored(&blobs).unwrap(), 200);
+}
+
+/// A source of which a byte is wrong.
+struct Damaged<'a>(EventLog, &'a str);
+
+impl BackupSource for Damaged<'_> {
+    fn backup_files(&mut self) -> Result<Vec<BackupFile>> {
+        self.0.backup_files()
+    }
+
+    fn backup_read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let count = self.0.backup_read(name, offset, buffer)?;
+        if name.ends_with(self.1) {
+            buffer[count / 2] ^= 1;
+        }
+        Ok(count)
+    }
+}
+
+/// Damage of the log doesn't reach the backup that is there.
+#[test]
+fn a_damaged_log_leaves_the_backup_as_it_was() {
+    for kind in [".segment", ".sealed"] {
+        let (_disk, log) = shop(200);
+        let blobs = MemoryBlobs::default();
+        backed_up(&log, &blobs).unwrap();
+        let root = log.verify(&mut |_, _| {}).unwrap().root;
+        fill(&log, 201, 260);
+        let mut source = Damaged(log.clone(), kind);
+        let error = backed_up_from(&mut source, &log, &blobs).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+        assert!(error.message().contains("stays as it was"), "{error}");
+        let restored = restored(&blobs).unwrap();
+        check(&restored, 200);
+        assert_eq!(restored.verify(&mut |_, _| {}).unwrap().root, root);
+        backed_up(&log, &blobs).unwrap();
+    }
+}
+
+/// Neither a backup of another log nor anything else is written over.
+#[test]
+fn what_is_no_backup_of_this_log_is_left_alone() {
+    let (_disk, log) = shop(200);
+    let (_other_disk, other) = shop(100);
+    fill(&other, 300, 340);
+    let blobs = MemoryBlobs::default();
+    backed_up(&other, &blobs).unwrap();
+    let before = blobs.names();
+    let error = backed_up(&log, &blobs).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    assert!(before.iter().all(|name| blobs.names().contains(name)));
+    assert_eq!(
+        restored(&blobs).unwrap().root().unwrap(),
+        other.root().unwrap()
+    );
+    for foreign in ["journal/0000000000.segment", "journal/LOCK", "notes.txt"] {
+        let blobs = MemoryBlobs::default();
+        blobs.set(&format!("{FOLDER}/{foreign}"), vec![1]);
+        let error = backed_up(&log, &blobs).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.message().contains(foreign), "{error}");
+        assert_eq!(blobs.names().len(), 1);
+    }
+}
+
+/// A backup of version 1, which named no files, is read, and brought up to date.
+#[test]
+fn a_backup_of_version_1_is_read() {
+    let (_disk, log) = shop(200);
+    let blobs = MemoryBlobs::default();
+    let done = backed_up(&log, &blobs).unwrap();
+    let old = MemoryBlobs::default();
+    for name in blobs.names() {
+        let plain = match name.split_once('-') {
+            Some((plain, _)) => plain,
+            None => continue,
+        };
+        old.set(plain, blobs.content(&name));
+    }
+    let text = format!(
+        r#"{{"version": 1, "time": "2026-11-24T00:00:00Z", "events": 200, "commits": {}, "root": "{}"}}"#,
+        done.verified.commits, done.verified.root
+    );
+    old.set("backups/shop/backup.json", text.into_bytes());
+    check(&restored(&old).unwrap(), 200);
+    fill(&log, 201, 260);
+    backed_up(&log, &old).unwrap();
+    check(&restored(&old).unwrap(), 260);
+    assert!(!old.names().iter().any(|name| name.ends_with(".sealed")));
+}
+
+#[test]
+fn a_description_is_checked() {
+    let (_disk, log) = shop(30);
+    let blobs = MemoryBlobs::default();
+    backed_up(&log, &blobs).unwrap();
+    let name = "backups/shop/backup.json";
+    let good = String::from_utf8(blobs.content(name)).unwrap();
+    for (from, to, kind) in [
+        ("\"version\": 2", "\"version\": 3", ErrorKind::NewerFormat),
+        ("\"version\": 2", "\"version\": 0", ErrorKind::Damaged),
+        ("\"root\": \"", "\"root\": \"0", ErrorKind::Damaged),
+        (".segment", ".other", ErrorKind::Damaged),
+        ("{", "[", ErrorKind::Damaged),
+    ] {
+        let blobs = blobs.copy();
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good);
+        blobs.set(name, bad.into_bytes());
+        let error = restored(&blobs).expect_err(to);
+        assert_eq!(error.kind(), kind, "{to}: {error}");
     }
 }

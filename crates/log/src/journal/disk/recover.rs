@@ -26,6 +26,9 @@ pub struct CutTail {
     pub kept_in: PathBuf,
 }
 
+/// Where cut ends are kept.
+pub(super) const ASIDE: &str = "cut";
+
 pub(super) struct Recovered {
     /// The segment's last commit; `None` if it has none.
     pub last: Option<Seq>,
@@ -149,7 +152,7 @@ fn valid_group_follows(
 /// An opening before this one may have cut the end here and died before its zeros were durable, or
 /// their sync failed: the torn bytes would come back behind later groups. What it kept aside tells.
 fn clear_again(segment: &Segment, offset: u64, folder: &Path, files: &dyn Files) -> Result<()> {
-    let aside = folder.join("cut");
+    let aside = folder.join(ASIDE);
     let at = |error| Error::io(format_args!("can't read {}", aside.display()), error);
     let names = match files.list(&aside) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -176,7 +179,7 @@ fn cut(
     folder: &Path,
     files: &dyn Files,
 ) -> Result<CutTail> {
-    let aside = folder.join("cut");
+    let aside = folder.join(ASIDE);
     files
         .create_dir_all(&aside)
         .and_then(|()| files.sync_dir(folder))
@@ -213,7 +216,7 @@ fn cut(
     let bytes = end - offset;
     tracing::warn!(
         segment = %segment.path.display(), offset, bytes, kept_in = %kept_in.display(),
-        "cut a torn group, never acknowledged, off the end of the journal"
+        "cut a torn group off the end of the journal: it was never acknowledged, unless the disk lost some of it"
     );
     Ok(CutTail {
         segment: segment.path.clone(),
