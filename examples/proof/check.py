@@ -48,7 +48,7 @@ def root_of(proof: dict) -> bytes:
 def event_of(proof: dict) -> dict:
     """What the frame says of the event."""
     frame = base64.b64decode(proof["frame"])
-    position = struct.unpack_from("<Q", frame, 16)[0]
+    topic, position = struct.unpack_from("<IQ", frame, 12)
     body = frame[40:]
     flags, lengths = body[1], struct.unpack_from("<4H", body, 4)
     at, texts = 24 + 16 * (flags & 1), []
@@ -56,7 +56,7 @@ def event_of(proof: dict) -> dict:
         texts.append(body[at : at + length].decode())
         at += length
     names = ("id", "source", "type", "subject")
-    return {"position": position, **dict(zip(names, texts))}
+    return {"topic_number": topic, "position": position, **dict(zip(names, texts))}
 
 
 def main() -> int:
@@ -66,14 +66,18 @@ def main() -> int:
     with open(sys.argv[1], encoding="utf-8") as file:
         proof = json.load(file)
     try:
+        assert proof["version"] == 1, "it has another version"
         root = root_of(proof)
+        event = event_of(proof)
+        assert proof["position"] == event["position"], "its position is not the event's"
+        assert proof["root"] == root.hex(), "its root is not the one that it leads to"
     except (AssertionError, KeyError, ValueError, struct.error) as error:
         print(f"void: {error}", file=sys.stderr)
         return 1
     if root.hex() != sys.argv[2]:
         print(f"void: it leads to root {root.hex()}", file=sys.stderr)
         return 1
-    print(json.dumps(event_of(proof), ensure_ascii=False))
+    print(json.dumps(event, ensure_ascii=False))
     return 0
 
 

@@ -8,6 +8,7 @@ mod explained;
 mod local;
 mod output;
 mod provision;
+mod root;
 mod trust;
 
 use std::io::IsTerminal;
@@ -123,7 +124,7 @@ fn main() -> ExitCode {
     let level = match &cli.command {
         Command::Serve(_) => "info",
         // What it says of certificates is told by the command that failed.
-        _ => "error,rustls_platform_verifier=off",
+        _ => "error,foretell_log=warn,rustls_platform_verifier=off",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("FORETELL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));

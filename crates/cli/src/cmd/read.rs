@@ -12,9 +12,9 @@ use crate::output::Failure;
 #[derive(Args, Debug)]
 pub struct Read {
     topic: String,
-    /// Only events with this subject.
-    #[arg(long, value_name = "S")]
-    subject: Option<String>,
+    /// Only events with this subject (can be given several times).
+    #[arg(long = "subject", value_name = "S")]
+    subjects: Vec<String>,
     /// Only events whose subject begins with this.
     #[arg(long, value_name = "S")]
     subject_prefix: Option<String>,
@@ -30,6 +30,9 @@ pub struct Read {
     /// Up to this position.
     #[arg(long, value_name = "P")]
     until: Option<Position>,
+    /// Only events that happened at this time or later.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
     /// Only events that happened at this time or earlier.
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -46,9 +49,11 @@ pub struct Read {
 
 impl Read {
     pub async fn run(self, globals: &Globals) -> Result<(), Failure> {
-        if let Some(at) = &self.at {
-            Timestamp::from_text_or_date(at)
-                .map_err(|error| Failure::Usage(error.context("--at").message().to_owned()))?;
+        for (name, time) in [("--since", &self.since), ("--at", &self.at)] {
+            if let Some(time) = time {
+                Timestamp::from_text_or_date(time)
+                    .map_err(|error| Failure::Usage(error.context(name).message().to_owned()))?;
+            }
         }
         let client = Client::connect(globals, false).await?;
         let done = self.print(&client, globals.json).await;
@@ -88,14 +93,15 @@ impl Read {
         let mut add =
             |name: &str, value: &str| path.push_str(&format!("&{name}={}", encode(value)));
         for (name, value) in [
-            ("subject", &self.subject),
             ("subject_prefix", &self.subject_prefix),
+            ("since", &self.since),
             ("at", &self.at),
         ] {
             if let Some(value) = value {
                 add(name, value);
             }
         }
+        self.subjects.iter().for_each(|value| add("subject", value));
         self.types.iter().for_each(|value| add("type", value));
         self.tags.iter().for_each(|value| add("tag", value));
         for (name, value) in [("from", self.from), ("until", self.until)] {

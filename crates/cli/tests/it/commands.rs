@@ -265,6 +265,29 @@ fn the_pinned_forms() {
             (&checked["id"], &checked["trusted"]),
             (&json!("1"), &json!(true))
         );
+        // A root that names its own key is not yet one to trust.
+        let own = ["prove", "--check", proof, "--root", root];
+        assert_eq!(json_of(&data, &own)["trusted"], false);
+        // The log goes on, and still holds what it held.
+        let file = folder.path().join("more.jsonl");
+        let more = format!(
+            r#"{{"specversion":"1.0","id":"more","source":"/m","type":"t","data":{by_server}}}"#
+        );
+        std::fs::write(&file, more).unwrap();
+        text(&data, &["publish", topic, file.to_str().unwrap()]);
+        assert_ne!(
+            json_of(&data, &["verify", "--root", root])["root"],
+            signed["root"]
+        );
+        let by = ["prove", topic, "1", "--root", root, "--out", proof];
+        assert_eq!(json_of(&data, &by)["root"], signed["root"]);
+        text(&data, &own);
+        let mut wrong = read_json(proof);
+        wrong["position"] = json!(2);
+        std::fs::write(folder.path().join("wrong.json"), wrong.to_string()).unwrap();
+        let wrong = folder.path().join("wrong.json");
+        error_of(&data, &["prove", "--check", wrong.to_str().unwrap()], 1);
+        error_of(&data, &["prove", topic, "0"], 2);
         let zeros = "0".repeat(64);
         error_of(&data, &["prove", "--check", proof, "--root", &zeros], 1);
         error_of(
@@ -530,4 +553,22 @@ fn a_subject_is_erased() {
     assert_eq!(failed.status.code(), Some(1));
     let error = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert!(error.contains("key store"), "{error}");
+}
+
+/// What `LOCK` says counts only while it is locked: a copy of a data directory whose server runs is
+/// a log of its own.
+#[test]
+fn a_copied_directory_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, copy] = ["data", "copy"].map(|name| folder.path().join(name));
+    text(&data, &["topic", "create", "shop"]);
+    let server = Server::start(&data, &[]);
+    let copied = std::process::Command::new("cp")
+        .args(["-r", data.to_str().unwrap(), copy.to_str().unwrap()])
+        .status();
+    assert!(copied.unwrap().success());
+    text(&copy, &["topic", "create", "other"]);
+    error_of(&data, &["topic", "show", "other"], 3);
+    text(&copy, &["topic", "show", "other"]);
+    drop(server);
 }

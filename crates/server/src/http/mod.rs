@@ -44,7 +44,7 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 pub use backup::backed_up_to_json;
-pub use prove::proof_from_json;
+pub use prove::check_proof;
 
 use crate::Node;
 

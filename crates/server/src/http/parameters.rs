@@ -5,6 +5,9 @@ use foretell_log::ReadOptions;
 use foretell_types::limits::READ_PAGE_EVENTS;
 use foretell_types::{Error, Instant, Position, Query, QueryItem, Result, Timestamp};
 
+/// Parameters that may stand several times.
+const REPEATED: [&str; 3] = ["subject", "type", "tag"];
+
 /// The parameters of a query string; an unknown one is an error.
 #[derive(Debug)]
 pub struct Parameters(Vec<(String, String)>);
@@ -18,7 +21,7 @@ impl Parameters {
                 .map(std::borrow::Cow::into_owned)
                 .map_err(|_| Error::invalid(format!("query parameter {text:?} is not UTF-8")))
         };
-        let mut pairs = Vec::new();
+        let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name)?.to_lowercase();
@@ -26,6 +29,12 @@ impl Parameters {
                 return Err(Error::invalid(format!(
                     "there is no query parameter {name:?} here; there are: {}",
                     allowed.join(", ")
+                )));
+            }
+            let again = pairs.iter().any(|(other, _)| *other == name);
+            if again && !REPEATED.contains(&&*name) {
+                return Err(Error::invalid(format!(
+                    "query parameter {name} is there more than once: send one"
                 )));
             }
             pairs.push((name, decode(value)?));
@@ -96,6 +105,11 @@ pub fn topic_and_subject(
     Path(parts): Path<Vec<(String, String)>>,
     parameters: &Parameters,
 ) -> Result<(String, String)> {
+    if parameters.all("subject").len() > 1 {
+        return Err(Error::invalid(
+            "query parameter subject is there more than once: send one",
+        ));
+    }
     let mut parts = parts.into_iter().map(|(_, value)| value);
     let topic = parts
         .next()
@@ -113,7 +127,7 @@ pub fn topic_and_subject(
 }
 
 /// The parameters of a read.
-pub const READ: [&str; 11] = [
+pub const READ: [&str; 12] = [
     "from",
     "after",
     "until",
@@ -122,6 +136,7 @@ pub const READ: [&str; 11] = [
     "subject",
     "subject_prefix",
     "tag",
+    "since",
     "at",
     "backward",
     "follow",
@@ -153,7 +168,7 @@ pub fn read_options(parameters: &Parameters, subject: Option<String>) -> Result<
     } else {
         Query { items: vec![item] }
     };
-    let time_until = parameters.time("at")?;
+    let (time_from, time_until) = (parameters.time("since")?, parameters.time("at")?);
     let backward = parameters.flag("backward")?;
     let until = parameters.position("until")?;
     let (from, until) = if backward {
@@ -167,7 +182,7 @@ pub fn read_options(parameters: &Parameters, subject: Option<String>) -> Result<
         backward,
         limit: parameters.number("limit")?,
         query,
-        time_from: None,
+        time_from,
         time_until,
     })
 }

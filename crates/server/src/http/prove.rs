@@ -1,18 +1,20 @@
 use axum::extract::{Path, Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use foretell_log::{Hash, Proof};
+use foretell_log::{Hash, Proof, Proven};
 use foretell_protocol::Permission;
-use foretell_types::{Error, Position, Result};
+use foretell_types::{Error, ErrorKind, Position, Result};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json as answer_json};
+use super::parameters::Parameters;
+use super::verify::{ROOT_AT, earlier_root};
 use super::{Server, require};
 use crate::node::blocking;
 
 const VERSION: u64 = 1;
 
-/// `GET /topics/{topic}/proofs/{position}`
+/// `GET /topics/{topic}/proofs/{position}?leaves=&root=`: by the root that the log has, or had.
 pub async fn prove(
     State(node): Server,
     Path((topic, position)): Path<(String, String)>,
@@ -22,8 +24,12 @@ pub async fn prove(
     let position = position.parse().ok().and_then(Position::new);
     let position = position
         .ok_or_else(|| Error::invalid("a position is a whole number, the first one is 1"))?;
+    let earlier = earlier_root(&Parameters::parse(request.uri(), &ROOT_AT)?)?;
     let proof = blocking(move || {
-        let proof = node.log.prove(&topic, position)?;
+        let proof = match earlier {
+            Some(earlier) => node.log.prove_by(&topic, position, earlier)?,
+            None => node.log.prove(&topic, position)?,
+        };
         proof_to_json(&topic, &proof)
     })
     .await?;
@@ -47,8 +53,27 @@ pub fn proof_to_json(topic: &str, proof: &Proof) -> Result<Value> {
     }))
 }
 
-/// Reads what [`proof_to_json`] wrote; it is yet to be checked.
-pub fn proof_from_json(value: &Value) -> Result<Proof> {
+/// Reads what [`proof_to_json`] wrote, and checks it: what it says of the event and its root must be
+/// what it shows. It can't show the name of a topic, only its number in the log.
+pub fn check_proof(value: &Value) -> Result<Proven> {
+    let proven = proof_from_json(value)?.check()?;
+    let shown = json!({
+        "position": proven.event.position.get(),
+        "root": proven.root.to_string(),
+    });
+    for (name, shown) in shown.as_object().into_iter().flatten() {
+        if value[name] != *shown {
+            let message = format!(
+                "the proof is void: it says {name} {}, and shows {shown}",
+                value[name]
+            );
+            return Err(Error::new(ErrorKind::Damaged, message));
+        }
+    }
+    Ok(proven)
+}
+
+fn proof_from_json(value: &Value) -> Result<Proof> {
     let number = |name: &str| {
         let number = value[name].as_u64();
         number.ok_or_else(|| Error::invalid(format!("the proof has no number {name:?}")))
