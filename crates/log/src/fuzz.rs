@@ -56,6 +56,11 @@ pub fn keys(nodes: &[u8]) {
     crate::erasure::decoder(nodes, |bytes| Arc::new(Bytes(bytes)));
 }
 
+/// The description of a backup.
+pub fn backup(bytes: &[u8]) {
+    crate::backup::decoder(bytes);
+}
+
 /// A file that is only read.
 struct Bytes(Vec<u8>);
 
@@ -103,6 +108,45 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    type Decoder = fn(&[u8]);
+
+    const DECODERS: [(&str, &[Decoder]); 4] = [
+        ("log_frame", &[frame]),
+        ("log_files", &[headers, sealed_metadata]),
+        ("log_keys", &[keys]),
+        ("backup", &[backup]),
+    ];
+
+    /// What the fuzz targets begin with, and what they once found, which is kept there.
+    fn seeds() -> Vec<(&'static [Decoder], Vec<u8>)> {
+        let all = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+        let of = |(target, decoders)| {
+            let entries = std::fs::read_dir(all.join(target)).unwrap();
+            entries.map(move |entry| (decoders, std::fs::read(entry.unwrap().path()).unwrap()))
+        };
+        DECODERS.into_iter().flat_map(of).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+        #[test]
+        fn real_bytes_are_read_or_refused_whatever_changed(
+            seed in prop::sample::select(seeds()),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let (decoders, mut bytes) = seed;
+            for (at, change) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] ^= change;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            decoders.iter().for_each(|decode| decode(&bytes));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
@@ -115,6 +159,7 @@ mod tests {
             headers(&bytes);
             sealed_metadata(&bytes);
             keys(&bytes);
+            backup(&bytes);
             let hashes: Vec<[u8; 32]> = bytes.as_chunks().0.to_vec();
             proof(&bytes, leaf, leaves, &hashes);
             proof(&bytes, leaf % 8, 1 << hashes.len().min(3), &hashes);

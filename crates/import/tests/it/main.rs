@@ -1,6 +1,7 @@
 //! Files of events, good and bad.
 
 #![allow(
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that fails may panic"

@@ -94,11 +94,20 @@ impl Description {
             return Ok(None);
         };
         let what = blobs.describe(&name);
+        let mut found = Description::parse(&content, &what)?;
+        if found.version == 1 {
+            found.files = files_of_version_1(blobs, folder)?;
+        }
+        Ok(Some(found))
+    }
+
+    /// Reads a description from what is kept in `what`.
+    pub fn parse(content: &[u8], what: &str) -> Result<Description> {
         let damaged = |why: &dyn std::fmt::Display| {
             let message = format!("{what} is no description of a backup: {why}");
             Error::new(ErrorKind::Damaged, message)
         };
-        let version = serde_json::from_slice::<serde_json::Value>(&content)
+        let version = serde_json::from_slice::<serde_json::Value>(content)
             .map_err(|error| damaged(&error))?["version"]
             .as_u64();
         match version {
@@ -111,18 +120,16 @@ impl Description {
             Some(1..) => {}
             _ => return Err(damaged(&"it has no version")),
         }
-        let mut found: Description =
-            serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
-        if found.version == 1 {
-            found.files = files_of_version_1(blobs, folder)?;
-        }
+        let found: Description =
+            serde_json::from_slice(content).map_err(|error| damaged(&error))?;
+        found.root_at().map_err(|error| damaged(&error))?;
         for file in &found.files {
-            let hashed = found.version == 1 || file.blake3.len() == 64 && file.blake3.is_ascii();
-            if !hashed || !is_file_of_a_log(&file.name) {
+            let is_hashed = file.blake3.len() == 64 && file.blake3.is_ascii();
+            if found.version == 1 || !is_hashed || !is_file_of_a_log(&file.name) {
                 return Err(damaged(&format!("{:?} is no file of a log", file.name)));
             }
         }
-        Ok(Some(found))
+        Ok(found)
     }
 
     /// As [`Description::load`], where there must be one.

@@ -141,6 +141,15 @@ fn verify_files(
     found.map(|(verified, _)| verified)
 }
 
+/// Reads the description of a backup from any bytes; for fuzzing.
+pub(crate) fn decoder(bytes: &[u8]) {
+    if let Ok(found) = description::Description::parse(bytes, "the description") {
+        for file in found.files {
+            let _ = file.blob("folder");
+        }
+    }
+}
+
 pub(crate) fn not_on_disk() -> Error {
     Error::invalid("a log that isn't on disk can't be backed up")
 }

@@ -192,3 +192,88 @@ fn version_1_is_read() {
     let root = log.verify(&mut |_, _| {}).unwrap().root.to_string();
     assert_eq!(root, include_str!("../golden/v1/root.txt").trim());
 }
+
+/// Two events of people, one of whom was erased.
+fn people() -> [NewEvent; 2] {
+    ["ann", "bob"].map(|name| NewEvent {
+        id: name.into(),
+        source: "/golden".into(),
+        event_type: "told".into(),
+        subject: Some(name.into()),
+        data: Data::json(format!(r#"{{"name":"{name}"}}"#)),
+        ..NewEvent::default()
+    })
+}
+
+fn write_erasable(keys: &Path) {
+    let disk = FaultDisk::new();
+    let options = LogOptions {
+        keys: Some("/keys".into()),
+        ..small_segments()
+    };
+    let log = open_with(&disk, 7, &options).unwrap();
+    let append = Append::new()
+        .create_erasable_topic("people".parse().unwrap(), uuid::Uuid::from_u128(9))
+        .events("people", people());
+    log.append(append).unwrap().wait().unwrap();
+    let gone = ["bob".to_owned()];
+    let erased = log.erase("people", &gone, |_| {
+        Ok(Append::new().register("erased", Some(vec![1])))
+    });
+    assert_eq!(erased.unwrap().keys.len(), 1);
+    let root = log.root().unwrap().1;
+    drop(log);
+    std::fs::create_dir_all(keys).unwrap();
+    for path in disk.names() {
+        let (name, bytes) = (path.file_name().unwrap(), disk.read(&path));
+        let to = match path.starts_with("/keys") {
+            true => keys.join(name),
+            false => fixture("erasable").join(name),
+        };
+        let bytes = match path.starts_with("/keys") {
+            true => bytes,
+            false => without_zeros(bytes),
+        };
+        std::fs::write(to, bytes).unwrap();
+    }
+    std::fs::write(fixture("erasable").join("root.txt"), format!("{root}\n")).unwrap();
+}
+
+/// Erasable events, their topic, and a key store of version 1, one of whose keys was destroyed.
+#[test]
+fn erasable_events_are_read() {
+    let keys = fixture("erasable").join("keys");
+    if is_wanted("erasable") {
+        write_erasable(&keys);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    copy(&fixture("erasable"), folder.path());
+    copy(&keys, &folder.path().join("keys"));
+    let options = LogOptions {
+        keys: Some(folder.path().join("keys")),
+        ..small_segments()
+    };
+    let environment = Environment::real();
+    let log = EventLog::open_folder_with(folder.path(), &environment, &options).unwrap();
+    let read = log.read("people", ReadOptions::default()).unwrap();
+    let found = read.collect().unwrap();
+    let [ann, bob] = people();
+    assert_eq!((found[0].erased, &found[0].event), (false, &ann));
+    let without_data = NewEvent {
+        data: Data::None,
+        ..bob
+    };
+    assert_eq!((found[1].erased, &found[1].event), (true, &without_data));
+    let root = log.verify(&mut |_, _| {}).unwrap().root.to_string();
+    let written = std::fs::read_to_string(fixture("erasable").join("root.txt")).unwrap();
+    assert_eq!(root, written.trim());
+}

@@ -10,6 +10,7 @@ mod ahead;
 mod archive;
 mod backup;
 mod erasure;
+mod following;
 mod golden;
 mod journal;
 mod model;

@@ -10,7 +10,10 @@ use foretell_log::{
     Append, Capabilities, Clock, Environment, EventLog, Group, Journal, JournalReader, LogOptions,
     MemoryJournal, Place, ReadOptions, Seq,
 };
+use foretell_types::limits::{APPENDS_WAITING, APPENDS_WAITING_BYTES};
 use foretell_types::{Data, ErrorKind, NewEvent};
+
+use crate::support::{FaultDisk, open_with, small_segments};
 
 /// The writer takes no more appends in a group.
 const GROUP: usize = 4_096;
@@ -469,4 +472,49 @@ fn what_is_not_durable_is_shown_to_nobody() {
     }
     let refused = log.append_and_wait(place("6".to_owned())).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
+}
+
+/// Who appends more than may wait is refused, nothing of it is written, and it goes on once there is
+/// room again.
+#[test]
+fn what_waits_is_bounded() {
+    let options = LogOptions {
+        write_in_background: false,
+        ..small_segments()
+    };
+    let log = open_with(&FaultDisk::new(), 1, &options).unwrap();
+    let mut waiting = vec![log.append(create()).unwrap()];
+    let busy = |append: Append| {
+        let error = log.append(append).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        assert!(error.message().contains("are waiting already"), "{error}");
+    };
+    for n in 1..APPENDS_WAITING {
+        waiting.push(log.append(place(n.to_string())).unwrap());
+    }
+    busy(place("more".into()));
+    while log.write() {}
+    for ticket in waiting.drain(..) {
+        ticket.wait().unwrap();
+    }
+    // By their bytes.
+    let large = |n: usize| {
+        let mut large = event(format!("large {n}"));
+        large.data = Data::Text("x".repeat(1_000_000));
+        Append::new().events("shop", [large])
+    };
+    for n in 0..APPENDS_WAITING_BYTES / 1_001_000 {
+        waiting.push(log.append(large(n)).unwrap());
+    }
+    busy(large(usize::MAX));
+    while log.write() {}
+    let many = waiting.len() as u64;
+    for ticket in waiting {
+        ticket.wait().unwrap();
+    }
+    log.append(large(usize::MAX)).unwrap();
+    while log.write() {}
+    let read = log.read("shop", ReadOptions::default()).unwrap();
+    let found = read.collect().unwrap().len() as u64;
+    assert_eq!(found, APPENDS_WAITING as u64 - 1 + many + 1);
 }
