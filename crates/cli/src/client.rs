@@ -81,6 +81,17 @@ pub struct Answer {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
 }
 
+/// Checks the URL of a server.
+pub fn server_url(url: &str) -> std::result::Result<String, String> {
+    // None: the variable of the environment is there, and empty.
+    let is_url = url.is_empty() || url.starts_with("http://") || url.starts_with("https://");
+    is_url.then(|| url.to_owned()).ok_or_else(|| {
+        format!(
+            "{url:?} is not the URL of a server: expected http://HOST:PORT or https://HOST:PORT"
+        )
+    })
+}
+
 /// Encodes one part of a path, or the value of a query parameter.
 pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, SAFE).to_string()
@@ -214,11 +225,7 @@ impl Client {
 
     /// A client of a server.
     fn trusting(url: &str, key: Option<String>, trust: &Trust) -> Result<Client> {
-        if !(url.starts_with("http://") || url.starts_with("https://")) {
-            return Err(Error::invalid(format!(
-                "{url:?} is not the URL of a server: expected http://HOST:PORT or https://HOST:PORT"
-            )));
-        }
+        let url = server_url(url).map_err(Error::invalid)?;
         let http = trust
             .apply(reqwest::Client::builder())?
             .pool_max_idle_per_host(64)
@@ -320,7 +327,10 @@ async fn send_remote(
     let stream = response.bytes_stream().map_err(|error| {
         Error::new(
             ErrorKind::Io,
-            format!("the server's answer ended early: {}", error.without_url()),
+            format!(
+                "the server's answer ended early, its log says why: {}",
+                error.without_url()
+            ),
         )
     });
     Ok((
@@ -364,9 +374,12 @@ async fn send_local(router: &Router, request: Request) -> Result<(StatusCode, An
         Err(never) => match never {},
     };
     let (parts, body) = response.into_parts();
-    let stream = body
-        .into_data_stream()
-        .map_err(|error| Error::new(ErrorKind::Io, format!("the answer ended early: {error}")));
+    let stream =
+        body.into_data_stream()
+            .map_err(|error| match error.into_inner().downcast::<Error>() {
+                Ok(error) => *error,
+                Err(other) => Error::new(ErrorKind::Io, format!("the answer ended early: {other}")),
+            });
     Ok((
         parts.status,
         Answer {

@@ -46,7 +46,13 @@ pub struct Globals {
     )]
     pub data: PathBuf,
     /// Work on this server in place of a data directory.
-    #[arg(long, global = true, env = "FORETELL_SERVER", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "FORETELL_SERVER",
+        value_name = "URL",
+        value_parser = client::server_url
+    )]
     pub server: Option<String>,
     /// For --server with https: trust the certificates of this PEM file, in place of those that
     /// the system trusts.
