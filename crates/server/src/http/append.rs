@@ -68,7 +68,7 @@ async fn append_parts(
             }
         }
         if let Some(expected) = expected_revision(&parts.headers)? {
-            conditions.expected = Some((subject, expected));
+            conditions.expected.push((subject, expected));
         }
     } else if expected_revision(&parts.headers)?.is_some() {
         let message = "If-Match and If-None-Match are about a stream: append to /topics/{topic}/streams/{subject}";
@@ -89,7 +89,7 @@ fn read_append(
         let events = node.read_events(topic, headers, body, RequestLimits::STORE)?;
         return Ok((events, Conditions::default()));
     };
-    let (mut events, mut conditions) = (Vec::new(), Vec::new());
+    let (mut events, mut conditions) = (Vec::new(), Conditions::default());
     for (name, value) in envelope {
         match &*name {
             "events" => {
@@ -105,10 +105,6 @@ fn read_append(
             }
         }
     }
-    let conditions = Conditions {
-        expected: None,
-        conditions,
-    };
     Ok((events, conditions))
 }
 

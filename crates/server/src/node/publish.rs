@@ -21,8 +21,8 @@ impl Fill for Filler<'_> {
 /// What an append asks for besides its events.
 #[derive(Debug, Default)]
 pub struct Conditions {
-    /// The revision that a stream is expected at.
-    pub expected: Option<(String, ExpectedRevision)>,
+    /// The revisions that streams are expected at, also such that aren't written.
+    pub expected: Vec<(String, ExpectedRevision)>,
     pub conditions: Vec<AppendCondition>,
 }
 
@@ -89,7 +89,7 @@ impl Node {
             events.iter().map(|event| event.data.len() as u64).sum(),
         );
         if events.is_empty() {
-            if conditions.expected.is_some() || !conditions.conditions.is_empty() {
+            if !conditions.expected.is_empty() || !conditions.conditions.is_empty() {
                 return Err(Error::invalid(
                     "a condition is given and no event: there is nothing to append",
                 ));
@@ -105,7 +105,7 @@ impl Node {
             taken.inspect_err(|_| Counters::add(&self.counters.over_quota_requests, 1))?;
         }
         let mut append = Append::new().events(topic, events);
-        if let Some((subject, expected)) = conditions.expected {
+        for (subject, expected) in conditions.expected {
             append = append.expect(topic, &subject, expected);
         }
         for condition in conditions.conditions {

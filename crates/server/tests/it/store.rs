@@ -89,6 +89,47 @@ async fn an_append_may_be_larger_than_a_publish_request() {
     assert_eq!(answer.is(200).header("etag"), Some("\"5999\""));
 }
 
+/// Revisions of several streams in one append, also of one that isn't written.
+#[tokio::test]
+async fn revisions_of_other_streams_as_conditions() {
+    let world = World::new().await;
+    let path = "/topics/shop/events";
+    let both = json!([cloud("1", "order/1"), cloud("2", "stock/9")]);
+    append(&world, path, None, both).await.is(200);
+    let body = |id: &str, condition: Value| json!({"events": [cloud(id, "order/2")], "condition": condition});
+    let at = |subject: &str, revision: Value| json!({"subject": subject, "revision": revision});
+    let guards = json!([at("stock/9", json!(0)), at("order/2", json!(null))]);
+    append(&world, path, None, body("3", guards.clone()))
+        .await
+        .is(200);
+    // Sent again it is known, whatever came since; another is too late.
+    append(&world, path, None, body("3", guards.clone()))
+        .await
+        .is(200);
+    let failed = append(&world, path, None, body("4", guards)).await;
+    failed.is(412);
+    for (guard, status) in [
+        (at("stock/9", json!(1)), 412),
+        (at("stock/9", json!(null)), 412),
+        (at("nobody", json!(0)), 412),
+        (
+            json!([at("order/2", json!(0)), at("order/1", json!(0))]),
+            200,
+        ),
+    ] {
+        append(&world, path, None, body("5", guard))
+            .await
+            .is(status);
+    }
+    let seat = json!({"fail_if_events_match": {"items": [{"subjects": ["stock/9"]}]}, "after": 2});
+    let mixed = body("6", json!([seat, at("order/2", json!(1))]));
+    append(&world, path, None, mixed).await.is(200);
+    let stream = json!({"events": [cloud("7", "order/2")], "condition": at("stock/9", json!(5))});
+    append(&world, "/topics/shop/streams/order%2F2", None, stream)
+        .await
+        .is(412);
+}
+
 #[tokio::test]
 async fn queries_as_conditions() {
     let world = World::new().await;
@@ -143,6 +184,10 @@ async fn queries_as_conditions() {
         json!({"events": [cloud("6", "s")], "condition": {"fail_if_events_match": {"items": [], "x": 1}}}),
         json!({"events": [cloud("6", "s")], "condition": {"fail_if_events_match": {"items": [{"tag": "a"}]}}}),
         json!({"events": [cloud("6", "s")], "condition": 5}),
+        json!({"events": [cloud("6", "s")], "condition": {"subject": "s"}}),
+        json!({"events": [cloud("6", "s")], "condition": {"subject": "s", "revision": -1}}),
+        json!({"events": [cloud("6", "s")], "condition": {"subject": "s", "revision": 0, "after": 1}}),
+        json!({"events": [cloud("6", "s")], "condition": {"revision": 0}}),
         json!({"events": [cloud("6", "s")], "condition": {"fail_if_events_match": {"items": []}, "after": -1}}),
         json!({"events": [], "condition": {"fail_if_events_match": {"items": []}}}),
         json!({"events": 5}),
