@@ -7,7 +7,7 @@ use crate::bugs::{self, Bug};
 use crate::codec::Frame;
 use crate::environment::Environment;
 use crate::index::{Identity, Index};
-use crate::journal::{GroupMeta, JournalReader, Place};
+use crate::journal::{GroupMeta, JournalReader, Place, Seq};
 use crate::log::LogOptions;
 use crate::merkle::{MountainRange, leaves};
 use crate::sealed::{Manifest, Sealed, SegmentStore};
@@ -92,15 +92,20 @@ fn identities(sealed: &Sealed, manifest: &Manifest, id: u32) -> Result<Identity>
     Ok(identity)
 }
 
-/// Reads the groups of a journal, checking each group's root on the way.
+/// Reads the groups of a journal behind a commit, checking each group's root on the way. What was
+/// sealed just now may still be in the journal.
 pub(crate) fn walk(
     journal: &dyn JournalReader,
     range: &mut MountainRange,
+    after: Seq,
     visit: &mut dyn FnMut(&Frame<'_>, Place) -> Result<()>,
     end: &mut dyn FnMut(&GroupMeta, &MountainRange) -> Result<()>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<()> {
     let mut group = |meta: &GroupMeta, place: Place, body: &[u8]| -> Result<()> {
+        if meta.last() <= after {
+            return Ok(());
+        }
         let here = |error: Error, at: usize| {
             error.context(format_args!(
                 "{}, commits {} to {}",
@@ -147,6 +152,7 @@ pub(crate) fn rebuild(
     walk(
         journal,
         range,
+        Seq(0),
         &mut |frame, place| index.borrow_mut().frame(frame, place, segment(place)),
         &mut |meta, _| {
             let catalog = &mut index.borrow_mut().catalog;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foretell_types::{Error, ErrorKind, Position, Result};
 
 use crate::codec::FrameKind;
+use crate::journal::Seq;
 use crate::log::Shared;
 use crate::merkle::{Hash, MountainRange, RootAt, join, leaf};
 use crate::open;
@@ -80,6 +81,11 @@ fn inconsistent() -> Error {
     )
 }
 
+/// The root that was asked for isn't one of the log: who asks may be wrong, not the log.
+fn not_its(error: Error) -> Error {
+    Error::new(ErrorKind::Conflict, error.message())
+}
+
 impl Tree {
     fn read(shared: &Shared, wanted: Option<(u32, u64)>) -> Result<Tree> {
         // Again from the start if a segment was sealed in between: it was in neither.
@@ -93,6 +99,7 @@ impl Tree {
             let walked = open::walk(
                 &*shared.journal,
                 &mut range,
+                Seq(commits),
                 &mut |frame, _| {
                     if frame.kind == FrameKind::Event
                         && wanted == Some((frame.topic, frame.position))
@@ -126,7 +133,7 @@ impl Tree {
     /// The tree as it was when the log had this root.
     fn range_at(&mut self, earlier: RootAt) -> Result<MountainRange> {
         if earlier.leaves > self.range.leaves() {
-            return Err(earlier.missing(self.range.leaves()));
+            return Err(not_its(earlier.missing(self.range.leaves())));
         }
         let (mut begin, mut peaks) = (0, Vec::new());
         let heights = (0..u64::BITS).rev();
@@ -135,7 +142,7 @@ impl Tree {
             begin += 1 << height;
         }
         let range = MountainRange::of_peaks(earlier.leaves, peaks).ok_or_else(inconsistent)?;
-        earlier.check(Hash(range.root()))?;
+        earlier.check(Hash(range.root())).map_err(not_its)?;
         Ok(range)
     }
 

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::codec::{EventRef, Frame, FrameKind};
 use crate::index::{Catalog, identity_key};
-use crate::journal::JournalReader;
+use crate::journal::{JournalReader, Seq};
 use crate::log::Shared;
 use crate::merkle::{Hash, MountainRange, RootAt, leaf};
 use crate::open;
@@ -29,7 +29,7 @@ pub struct Verified {
 }
 
 /// Follows the frames of a log: positions by the catalog, revisions by a hash of each stream.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Follow {
     catalog: Catalog,
     revisions: HashMap<(u32, u128), u64>,
@@ -89,16 +89,13 @@ pub(crate) fn verify(
     earlier: Option<RootAt>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified> {
-    // Again from the start if a segment was sealed between the two: it was in neither.
+    let mut verifying = Verifying::new(shared.seed, earlier);
     loop {
         let sealed = shared.index.read().sealed.clone();
-        let found = of_parts(
-            &sealed.segments,
-            &sealed.runs,
-            &*shared.journal,
-            (shared.seed, earlier),
-            progress,
-        );
+        let journal = &*shared.journal;
+        verifying.sealed(&sealed.segments, &sealed.runs, journal, progress)?;
+        let found = verifying.clone().rest(journal, progress);
+        // A segment that was sealed between the two was in neither: it comes next.
         let moved = shared.index.read().sealed.segments.len() != sealed.segments.len();
         if moved && !matches!(found, Ok((_, true))) {
             continue;
@@ -107,66 +104,102 @@ pub(crate) fn verify(
     }
 }
 
-/// Verifies these segments and runs, then what a journal holds behind them. Also tells whether
-/// that begins where the segments end.
-pub(crate) fn of_parts(
-    segments: &[Arc<SealedSegment>],
-    runs: &[Arc<Run>],
-    journal: &dyn JournalReader,
-    (seed, earlier): (u64, Option<RootAt>),
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Verified, bool)> {
-    let of_segments: u64 = segments.iter().map(|segment| segment.file.bytes).sum();
-    let of_runs: u64 = runs.iter().map(|run| run.file.bytes).sum();
-    let total = of_segments + of_runs + journal.size().0;
-    let mut follow = Follow {
-        seed,
-        earlier,
-        ..Follow::default()
-    };
-    let mut range = MountainRange::default();
-    follow.note_root(&range);
-    let mut done = 0;
-    for segment in segments {
-        of_segment(segment, &mut follow, &mut range)?;
-        done += segment.file.bytes;
-        progress(done, total);
+/// A verification on its way.
+#[derive(Clone)]
+pub(crate) struct Verifying {
+    follow: Follow,
+    range: MountainRange,
+    /// The number of sealed segments that were read, and the bytes of all that was.
+    segments: usize,
+    done: u64,
+    total: u64,
+}
+
+impl Verifying {
+    pub fn new(seed: u64, earlier: Option<RootAt>) -> Verifying {
+        let mut verifying = Verifying {
+            follow: Follow {
+                seed,
+                earlier,
+                ..Follow::default()
+            },
+            range: MountainRange::default(),
+            segments: 0,
+            done: 0,
+            total: 0,
+        };
+        verifying.follow.note_root(&verifying.range);
+        verifying
     }
-    for run in runs {
-        run.file.verify().map_err(|error| {
-            error.context("part of the index, which is made anew at opening if its file is removed")
-        })?;
-        done += run.file.bytes;
-        progress(done, total);
+
+    /// Verifies those of the sealed segments that it hasn't yet; the first time also the runs.
+    pub fn sealed(
+        &mut self,
+        segments: &[Arc<SealedSegment>],
+        runs: &[Arc<Run>],
+        journal: &dyn JournalReader,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<()> {
+        let new = &segments[self.segments.min(segments.len())..];
+        let runs = if self.done == 0 { runs } else { &[] };
+        let of_segments: u64 = new.iter().map(|segment| segment.file.bytes).sum();
+        let of_runs: u64 = runs.iter().map(|run| run.file.bytes).sum();
+        self.total = self.done + of_segments + of_runs + journal.size().0;
+        for segment in new {
+            of_segment(segment, &mut self.follow, &mut self.range)?;
+            self.segments += 1;
+            self.done += segment.file.bytes;
+            progress(self.done, self.total);
+        }
+        for run in runs {
+            run.file.verify().map_err(|error| {
+                error.context(
+                    "part of the index, which is made anew at opening if its file is removed",
+                )
+            })?;
+            self.done += run.file.bytes;
+            progress(self.done, self.total);
+        }
+        Ok(())
     }
-    let expected = follow.catalog.last.0 + 1;
-    let follow = std::cell::RefCell::new(follow);
-    let mut first = None;
-    open::walk(
-        journal,
-        &mut range,
-        &mut |frame, _| follow.borrow_mut().frame(frame),
-        &mut |meta, range| {
-            first.get_or_insert(meta.first.0);
-            let mut follow = follow.borrow_mut();
-            follow.catalog.last = meta.last();
-            follow.note_root(range);
-            Ok(())
-        },
-        &mut |at, _| progress(done + at, total),
-    )?;
-    let follow = follow.into_inner();
-    follow.check_held(range.leaves())?;
-    let catalog = follow.catalog;
-    let topics = catalog.topics.iter().filter(|topic| !topic.deleted);
-    let verified = Verified {
-        commits: catalog.last.0,
-        frames: range.leaves(),
-        events: topics.clone().map(|topic| topic.head).sum(),
-        topics: topics.count() as u64,
-        root: Hash(range.root()),
-    };
-    Ok((verified, first == Some(expected)))
+
+    /// Verifies what a journal holds behind them. Also tells whether that begins where they end.
+    pub fn rest(
+        self,
+        journal: &dyn JournalReader,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(Verified, bool)> {
+        let (mut range, done, total) = (self.range, self.done, self.total);
+        let sealed = self.follow.catalog.last;
+        let follow = std::cell::RefCell::new(self.follow);
+        let mut first = None;
+        open::walk(
+            journal,
+            &mut range,
+            sealed,
+            &mut |frame, _| follow.borrow_mut().frame(frame),
+            &mut |meta, range| {
+                first.get_or_insert(meta.first);
+                let mut follow = follow.borrow_mut();
+                follow.catalog.last = meta.last();
+                follow.note_root(range);
+                Ok(())
+            },
+            &mut |at, _| progress(done + at, total),
+        )?;
+        let follow = follow.into_inner();
+        follow.check_held(range.leaves())?;
+        let catalog = follow.catalog;
+        let topics = catalog.topics.iter().filter(|topic| !topic.deleted);
+        let verified = Verified {
+            commits: catalog.last.0,
+            frames: range.leaves(),
+            events: topics.clone().map(|topic| topic.head).sum(),
+            topics: topics.count() as u64,
+            root: Hash(range.root()),
+        };
+        Ok((verified, first == Some(Seq(sealed.0 + 1))))
+    }
 }
 
 fn of_segment(

@@ -351,7 +351,7 @@ fn earlier_roots_are_held() {
                 let found = log.verify_since(wrong, &mut |_, _| {});
                 assert_eq!(found.unwrap_err().kind(), ErrorKind::Damaged, "{wrong:?}");
                 let proof = log.prove_by("shop", Position::FIRST, wrong);
-                assert_eq!(proof.unwrap_err().kind(), ErrorKind::Damaged);
+                assert_eq!(proof.unwrap_err().kind(), ErrorKind::Conflict);
             }
         }
     }
