@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use foretell_log::Blobs;
 use foretell_types::{Error, Result};
 
+/// The end of the name of a file that isn't whole yet.
+const PART: &str = ".part";
+
 #[derive(Debug)]
 pub struct LocalFiles;
 
@@ -27,7 +30,7 @@ impl Blobs for LocalFiles {
     /// Under another name until it is durable.
     fn put(&self, name: &str, content: Vec<u8>) -> Result<()> {
         let path = Path::new(name);
-        let part = path.with_extension("part");
+        let part = PathBuf::from(format!("{name}{PART}"));
         let folder = path.parent().unwrap_or(Path::new("."));
         let write = || {
             fs::create_dir_all(folder)?;
@@ -79,7 +82,7 @@ impl Blobs for LocalFiles {
             let metadata = entry.metadata().map_err(&at)?;
             if metadata.is_dir() {
                 found.extend(self.list(&name)?);
-            } else {
+            } else if !name.ends_with(PART) {
                 found.push((name, metadata.len()));
             }
         }

@@ -13,7 +13,7 @@ use crate::client::encode;
 pub fn signed(file: &Path, public_key: Option<&str>) -> Result<SignedRoot> {
     let value = json(file)?;
     // A certificate holds one, and so does each of several.
-    let places = [&value["log"], &value[0]["log"], &value];
+    let places = [&value["log"], &value[0]["log"]];
     let found = places.into_iter().find(|place| place.is_object());
     let found = found.unwrap_or(&value).clone();
     let signed: SignedRoot = serde_json::from_value(found).map_err(|error| {

@@ -1,14 +1,14 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foretell_types::{Error, ErrorKind, Result};
 use rustix::fs::{FlockOperation, flock};
 
 const FILE: &str = "LOCK";
 /// Longer than to look whether the lock is held.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Holds a data directory: one process at a time writes to it. Released when dropped, and by the
 /// operating system when the process ends, however it ends.
@@ -46,9 +46,10 @@ impl DirectoryLock {
             .open(&path)
             .map_err(at)?;
         let mut taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        if taken == Err(rustix::io::Errno::WOULDBLOCK) {
+        let began = Instant::now();
+        while taken == Err(rustix::io::Errno::WOULDBLOCK) && began.elapsed() < LOOK {
             // Somebody may only have looked whether it is held.
-            std::thread::sleep(LOOK);
+            std::thread::sleep(LOOK / 20);
             taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
         }
         match taken {
@@ -101,6 +102,13 @@ impl DirectoryLock {
             .and_then(|()| self.file.write_all(text.as_bytes()));
         written
             .map_err(|error| Error::io(format_args!("can't write {}", self.path.display()), error))
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Whoever holds it next is named here only a moment later.
+        let _ = self.file.set_len(0);
     }
 }
 

@@ -59,6 +59,20 @@ impl Account {
         })
     }
 
+    /// The same account, of which every write is durable when it returns, and a blob that takes
+    /// another's place is whole even if power is lost.
+    pub fn durable(&self) -> Result<Account> {
+        let Some(folder) = &self.folder else {
+            return Ok(self.clone());
+        };
+        let store = LocalFileSystem::new_with_prefix(folder)
+            .map_err(|error| failed("open", folder.display(), error))?;
+        Ok(Account {
+            store: Arc::new(store.with_fsync(true)),
+            ..self.clone()
+        })
+    }
+
     /// Writes a blob, in place of one of the same name.
     pub async fn put(&self, container: &str, name: &str, content: Bytes) -> Result<()> {
         let path = place(container, name)?;

@@ -60,6 +60,12 @@ impl Prove {
         client.close().await;
         let proof = proof?;
         let root = proof["root"].as_str().unwrap_or("").to_owned();
+        if let Some(earlier) = &earlier
+            && earlier.root != root
+        {
+            let message = "the server is older and proves by its last root alone: use a newer one";
+            return Err(Error::new(ErrorKind::NewerFormat, message).into());
+        }
         match &self.out {
             Some(file) => {
                 std::fs::write(file, format!("{proof:#}\n")).map_err(|error| {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use foretell_types::Error;
+use foretell_types::{Error, ErrorKind};
 
 use crate::Globals;
 use crate::client::{Client, Request};
@@ -32,6 +32,12 @@ impl Verify {
         let found = client.follow(Request::post(path)).await;
         client.close().await;
         let found = found?;
+        if let Some(earlier) = &earlier
+            && found["held"] != earlier.leaves
+        {
+            let message = "the server is older and doesn't check roots: use a newer one";
+            return Err(Error::new(ErrorKind::NewerFormat, message).into());
+        }
         if let Some(file) = &self.signed_root {
             std::fs::write(file, format!("{:#}\n", found["signed"])).map_err(|error| {
                 Error::io(format_args!("can't write {}", file.display()), error)

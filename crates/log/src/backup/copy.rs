@@ -76,7 +76,7 @@ pub struct BackedUp {
 /// there, reads and checks all of it, also that it goes on where the backup there ends, then writes
 /// down what it holds, and removes what is no longer part of it. Until then the backup that was
 /// there stays as it was; one of another log is refused, and so is a folder that holds anything
-/// else. Of two that are made in one place at the same time only one may be whole.
+/// else.
 pub fn back_up(
     source: &mut dyn BackupSource,
     to: (&Arc<dyn Blobs>, &str),
@@ -93,19 +93,32 @@ pub fn back_up(
         }
         Some(earlier) => Some(known_root(to, earlier, environment, progress)?),
     };
-    let mut copying = Copying::new(to, earlier);
+    let mut copying = Copying::new(to, earlier.as_ref());
     let mut result = copying.run(source, (environment, known), progress);
-    if result.is_err() && copying.forget_damaged()? {
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::Damaged
+        && copying.forget_damaged()
+    {
         result = copying.run(source, (environment, known), progress);
     }
-    let (files, verified) = result.map_err(|error| match known {
-        Some(_) => error.context(
-            "the backup there stays as it was; if it is of another log, name another place",
-        ),
-        None => error,
+    let stored = result.and_then(|(files, verified)| {
+        let description = Description::new(&verified, files, environment);
+        if Description::load(&**blobs, folder)? != earlier {
+            let message = "another backup was made there meanwhile";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        description.store(&**blobs, folder)?;
+        Ok((description, verified))
+    });
+    let (description, verified) = stored.map_err(|error| {
+        copying.take_back();
+        match known {
+            Some(_) => error.context(
+                "the backup there stays as it was; if it is of another log, name another place",
+            ),
+            None => error,
+        }
     })?;
-    let description = Description::new(&verified, files, environment);
-    description.store(&**blobs, folder)?;
     let named: Vec<String> = description.files.iter().map(|f| f.blob(folder)).collect();
     let made = copying.made.iter().map(|file| file.blob(folder));
     for blob in there.into_iter().map(|(blob, _)| blob).chain(made) {
@@ -152,12 +165,14 @@ struct Copying<'a> {
 }
 
 impl<'a> Copying<'a> {
-    fn new(to: Place<'a>, earlier: Option<Description>) -> Copying<'a> {
+    fn new(to: Place<'a>, earlier: Option<&Description>) -> Copying<'a> {
         let earlier = earlier.filter(|earlier| earlier.version > 1);
-        let files = earlier.into_iter().flat_map(|earlier| earlier.files);
+        let files = earlier.into_iter().flat_map(|earlier| &earlier.files);
         Copying {
             to,
-            earlier: files.map(|file| (file.name.clone(), file)).collect(),
+            earlier: files
+                .map(|file| (file.name.clone(), file.clone()))
+                .collect(),
             made: Vec::new(),
         }
     }
@@ -207,10 +222,14 @@ impl<'a> Copying<'a> {
                 _ => {
                     let content = read(source, file)?;
                     let copied = DescribedFile::of(&file.name, &content);
-                    // One that is there under this name may be damaged.
-                    blobs.put(&copied.blob(folder), content)?;
-                    self.made.retain(|made| *made != copied);
-                    self.made.push(copied.clone());
+                    let is_there = self.earlier.get(&file.name) == Some(&copied)
+                        && check_file(&copied, self.to).is_ok();
+                    if !is_there {
+                        // It may be there, and damaged.
+                        blobs.put(&copied.blob(folder), content)?;
+                        self.made.retain(|made| *made != copied);
+                        self.made.push(copied.clone());
+                    }
                     described.push(copied);
                 }
             }
@@ -222,19 +241,24 @@ impl<'a> Copying<'a> {
 
     /// Of what an earlier backup holds, whatever isn't what it was is to be copied anew. Tells
     /// whether there is any.
-    fn forget_damaged(&mut self) -> Result<bool> {
+    fn forget_damaged(&mut self) -> bool {
+        let (place, before) = (self.to, self.earlier.len());
+        self.earlier
+            .retain(|_, file| check_file(file, place).is_ok());
+        self.earlier.len() < before
+    }
+
+    /// Removes what was copied, unless a backup that is there names it.
+    fn take_back(&self) {
         let (blobs, folder) = self.to;
-        let before = self.earlier.len();
-        let mut failed = Ok(());
-        self.earlier.retain(|_, file| {
-            let content = read_whole(&**blobs, &file.blob(folder));
-            let content = content.unwrap_or_else(|error| {
-                failed = Err(error);
-                None
-            });
-            content.is_some_and(|content| file.is(&content))
-        });
-        failed.map(|()| self.earlier.len() < before)
+        let Ok(there) = Description::load(&**blobs, folder) else {
+            return;
+        };
+        let named = there.map_or(Vec::new(), |there| there.files);
+        for made in self.made.iter().filter(|made| !named.contains(made)) {
+            // Should it fail, the next backup removes it.
+            let _ = blobs.remove(&made.blob(folder));
+        }
     }
 
     /// How many of the files that were copied a backup names.
@@ -263,9 +287,26 @@ fn verify_described(
     environment: &Environment,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified> {
+    for file in &description.files {
+        check_file(file, at)?;
+    }
     let verified = verify_kept(at, &description.files, (environment, None), progress)?;
     is_described(&verified, description, at)?;
     Ok(verified)
+}
+
+/// Reads a file of a backup; its length and hash are what was written down.
+fn check_file(file: &DescribedFile, (blobs, folder): Place<'_>) -> Result<Vec<u8>> {
+    let blob = file.blob(folder);
+    let damaged = |how: &str| {
+        let message = format!("{} {how}", blobs.describe(&blob));
+        Error::new(ErrorKind::Damaged, message)
+    };
+    let content = read_whole(&**blobs, &blob)?.ok_or_else(|| damaged("is missing"))?;
+    if content.len() as u64 != file.bytes || !file.is(&content) {
+        return Err(damaged("is not what was backed up"));
+    }
+    Ok(content)
 }
 
 fn verify_kept(
@@ -331,22 +372,15 @@ pub fn restore(
     environment: &Environment,
     progress: &mut BackupProgress<'_>,
 ) -> Result<Verified> {
-    let ((blobs, folder), files) = (at, &environment.files);
-    let description = Description::of(&**blobs, folder)?;
+    let files = &environment.files;
+    let description = Description::of(&**at.0, at.1)?;
     let failed = |error| Error::io(format_args!("can't write to {}", to.display()), error);
     files.create_dir_all(to).map_err(failed)?;
     let total = description.files.iter().map(|file| file.bytes).sum();
     let mut done = 0;
     for described in &description.files {
-        let blob = described.blob(folder);
-        let damaged = |how: &str| {
-            let message = format!("{} {how}: restore another backup", blobs.describe(&blob));
-            Error::new(ErrorKind::Damaged, message)
-        };
-        let content = read_whole(&**blobs, &blob)?.ok_or_else(|| damaged("is missing"))?;
-        if content.len() as u64 != described.bytes || !described.is(&content) {
-            return Err(damaged("is not what was backed up"));
-        }
+        let content = check_file(described, at)
+            .map_err(|error| error.context("this backup can't be restored"))?;
         let file = files.create(&to.join(&described.name)).map_err(failed)?;
         file.write_all_at(&content, 0).map_err(failed)?;
         file.sync_data().map_err(failed)?;

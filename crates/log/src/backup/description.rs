@@ -31,6 +31,9 @@ pub(super) struct Description {
     pub root: String,
     #[serde(default)]
     pub files: Vec<DescribedFile>,
+    /// BLAKE3 of all this as JSON without spaces, itself left empty; in hexadecimal.
+    #[serde(default)]
+    pub check: String,
 }
 
 /// A file of the log, as the backup holds it.
@@ -76,7 +79,7 @@ impl Description {
         files: Vec<DescribedFile>,
         environment: &Environment,
     ) -> Description {
-        Description {
+        let mut description = Description {
             version: VERSION,
             time: Timestamp::from_instant(environment.clock.now()).to_string(),
             events: verified.events,
@@ -84,7 +87,19 @@ impl Description {
             frames: verified.frames,
             root: verified.root.to_string(),
             files,
-        }
+            check: String::new(),
+        };
+        description.check = description.checked();
+        description
+    }
+
+    /// What its check must be.
+    fn checked(&self) -> String {
+        let unchecked = Description {
+            check: String::new(),
+            ..self.clone()
+        };
+        hash(&serde_json::to_vec(&unchecked).unwrap_or_default())
     }
 
     /// Of the backup in a folder of blobs, if there is one.
@@ -123,6 +138,9 @@ impl Description {
         let found: Description =
             serde_json::from_slice(content).map_err(|error| damaged(&error))?;
         found.root_at().map_err(|error| damaged(&error))?;
+        if found.version > 1 && found.check != found.checked() {
+            return Err(damaged(&"it is not what was written"));
+        }
         for file in &found.files {
             let is_hashed = file.blake3.len() == 64 && file.blake3.is_ascii();
             if found.version == 1 || !is_hashed || !is_file_of_a_log(&file.name) {
@@ -177,7 +195,7 @@ pub(super) fn check_unused(blobs: &dyn Blobs, folder: &str) -> Result<()> {
     let listed = blobs.list(folder)?;
     let foreign = listed.iter().find(|(blob, _)| {
         let name = blob.strip_prefix(&below).unwrap_or(blob);
-        name != "backup.part" && !is_left_over(name)
+        !is_left_over(name)
     });
     match foreign {
         None => Ok(()),
@@ -199,9 +217,6 @@ fn is_left_over(name: &str) -> bool {
     else {
         return false;
     };
-    if let Some(stem) = name.strip_suffix(".part") {
-        return is_file_of_a_log(&format!("{stem}.segment"));
-    }
     name.rsplit_once('-').is_some_and(|(file, digits)| {
         let is_hash = digits.len() == HASH_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
         is_hash && is_file_of_a_log(file)

@@ -21,7 +21,7 @@ use crate::journal::{DiskJournal, Journal};
 use crate::log::LogOptions;
 use crate::merkle::RootAt;
 use crate::sealed::{Manifest, Sealed, SealedSegment, SegmentStore};
-use crate::verify::{self, Verified};
+use crate::verify::{Verified, Verifying};
 
 pub use copy::{
     BackedUp, BackupProgress, BackupSource, BackupStep, back_up, restore, verify_backup,
@@ -136,8 +136,10 @@ fn verify_files(
     };
     let mut manifest = Manifest::load(&store)?.unwrap_or_default();
     let segments = store.segments(&mut manifest)?;
-    let (journal, known) = (journal.reader(), (manifest.seed, earlier));
-    let found = verify::of_parts(&segments, &[], &*journal, known, progress);
+    let journal = journal.reader();
+    let mut verifying = Verifying::new(manifest.seed, earlier);
+    verifying.sealed(&segments, &[], &*journal, progress)?;
+    let found = verifying.rest(&*journal, progress);
     found.map(|(verified, _)| verified)
 }
 

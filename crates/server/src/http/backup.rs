@@ -5,7 +5,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
 use foretell_log::{BackedUp, back_up};
 use foretell_types::limits::STORE_BODY_BYTES;
-use foretell_types::{Error, Result, check_container};
+use foretell_types::{Error, ErrorKind, Result, check_container};
 use http::header;
 use serde_json::{Value, json};
 
@@ -52,6 +52,10 @@ pub async fn into_container(State(node): Server, request: Request) -> Answer {
     let body = admin_body(request).await?;
     let folder = folder(&body)?;
     progress::lines(move |tell| {
+        let Some(_one) = node.backing_up.try_lock() else {
+            let message = "a backup is being made: wait until it is done";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        };
         let done = back_up(
             &mut node.log.clone(),
             (&node.blobs, &folder),

@@ -5,15 +5,21 @@ use foretell_log::ReadOptions;
 use foretell_types::limits::READ_PAGE_EVENTS;
 use foretell_types::{Error, Instant, Position, Query, QueryItem, Result, Timestamp};
 
-/// Parameters that may stand several times.
-const REPEATED: [&str; 3] = ["subject", "type", "tag"];
-
 /// The parameters of a query string; an unknown one is an error.
 #[derive(Debug)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     pub fn parse(uri: &http::Uri, allowed: &[&str]) -> Result<Parameters> {
+        Parameters::parse_repeated(uri, allowed, &[])
+    }
+
+    /// Of a read: some may stand several times.
+    pub fn parse_read(uri: &http::Uri) -> Result<Parameters> {
+        Parameters::parse_repeated(uri, &READ, &["subject", "type", "tag"])
+    }
+
+    fn parse_repeated(uri: &http::Uri, allowed: &[&str], repeated: &[&str]) -> Result<Parameters> {
         let query = uri.query().unwrap_or("");
         let decode = |text: &str| {
             percent_encoding::percent_decode_str(&text.replace('+', " "))
@@ -32,7 +38,7 @@ impl Parameters {
                 )));
             }
             let again = pairs.iter().any(|(other, _)| *other == name);
-            if again && !REPEATED.contains(&&*name) {
+            if again && !repeated.contains(&&*name) {
                 return Err(Error::invalid(format!(
                     "query parameter {name} is there more than once: send one"
                 )));
@@ -127,7 +133,7 @@ pub fn topic_and_subject(
 }
 
 /// The parameters of a read.
-pub const READ: [&str; 12] = [
+const READ: [&str; 12] = [
     "from",
     "after",
     "until",

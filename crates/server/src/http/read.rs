@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::answer::Answer;
-use super::parameters::{Parameters, READ, page, read_options, topic_and_subject, topic_of};
+use super::parameters::{Parameters, page, read_options, topic_and_subject, topic_of};
 use super::stream::ARROW;
 use super::{Server, require, stream};
 use crate::Node;
@@ -25,7 +25,7 @@ const PAGE_BYTES: usize = 16 * 1024 * 1024;
 pub async fn read(State(node): Server, Path(topic): Path<String>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     require(&node, &parts, Permission::Read, Some(&topic))?;
-    let parameters = Parameters::parse(&parts.uri, &READ)?;
+    let parameters = Parameters::parse_read(&parts.uri)?;
     read_events(&node, &topic, None, &parts, &parameters).await
 }
 
@@ -38,7 +38,7 @@ pub async fn read_stream(
     let (parts, _) = request.into_parts();
     let topic = topic_of(&path);
     require(&node, &parts, Permission::Read, topic)?;
-    let parameters = Parameters::parse(&parts.uri, &READ)?;
+    let parameters = Parameters::parse_read(&parts.uri)?;
     let (topic, subject) = topic_and_subject(path, &parameters)?;
     read_events(&node, &topic, Some(subject), &parts, &parameters).await
 }

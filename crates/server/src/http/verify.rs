@@ -13,6 +13,8 @@ pub async fn verify(State(node): Server, request: Request) -> Answer {
     require_admin(&node, &request)?;
     let earlier = earlier_root(&Parameters::parse(request.uri(), &ROOT_AT)?)?;
     progress::lines(move |tell| {
+        let cut = node.log.cut_ends()?;
+        let cut: Vec<String> = cut.iter().map(|path| path.display().to_string()).collect();
         let progress = &mut |done, total| tell("verifying", done, total);
         let found = match earlier {
             Some(earlier) => node.log.verify_since(earlier, progress)?,
@@ -25,7 +27,8 @@ pub async fn verify(State(node): Server, request: Request) -> Answer {
             "topics": found.topics,
             "root": found.root.to_string(),
             "signed": node.sign_root(found.frames, &found.root),
-            "cut": node.log.cut_ends()?,
+            "held": earlier.map(|earlier| earlier.leaves),
+            "cut": cut,
         }))
     })
 }

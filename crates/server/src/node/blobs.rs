@@ -19,11 +19,11 @@ pub struct AccountBlobs {
 }
 
 impl AccountBlobs {
-    pub fn new(account: Account) -> AccountBlobs {
-        AccountBlobs {
-            account,
+    pub fn new(account: &Account) -> Result<AccountBlobs> {
+        Ok(AccountBlobs {
+            account: account.durable()?,
             runtime: OnceLock::new(),
-        }
+        })
     }
 
     fn call<T: Send + 'static, W>(&self, work: impl FnOnce(Account) -> W) -> Result<T>
@@ -57,7 +57,7 @@ pub fn account_blobs(folder: &Path) -> Result<Arc<dyn Blobs>> {
             "there is no storage account in {folder}"
         )));
     }
-    Ok(Arc::new(AccountBlobs::new(Account::local(folder)?)))
+    Ok(Arc::new(AccountBlobs::new(&Account::local(folder)?)?))
 }
 
 impl std::fmt::Debug for AccountBlobs {
@@ -89,10 +89,7 @@ fn split(name: &str) -> Result<(String, String)> {
 impl Blobs for AccountBlobs {
     fn put(&self, name: &str, content: Vec<u8>) -> Result<()> {
         let (container, blob) = split(name)?;
-        self.call(|account| async move {
-            account.put(&container, &blob, content.into()).await?;
-            account.sync().await
-        })
+        self.call(|account| async move { account.put(&container, &blob, content.into()).await })
     }
 
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<Option<usize>> {
@@ -167,8 +164,8 @@ mod tests {
     fn calls_block_anywhere() {
         let folder = tempfile::tempdir().unwrap();
         let account = Account::local(folder.path()).unwrap();
-        all(&AccountBlobs::new(account.clone()));
+        all(&AccountBlobs::new(&account).unwrap());
         let single = Builder::new_current_thread().build().unwrap();
-        single.block_on(async move { all(&AccountBlobs::new(account)) });
+        single.block_on(async move { all(&AccountBlobs::new(&account).unwrap()) });
     }
 }

@@ -134,6 +134,8 @@ pub struct Node {
     changes: tokio::sync::Mutex<Phase>,
     /// Erasures too.
     erasures: tokio::sync::Mutex<()>,
+    /// Held while the log is copied into the storage account.
+    pub backing_up: parking_lot::Mutex<()>,
     /// Events of stacks are appended one after the other.
     stack_changes: tokio::sync::Mutex<()>,
     /// Changes whenever a topic was deleted: who follows one looks whether it is still there.

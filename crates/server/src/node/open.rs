@@ -31,7 +31,7 @@ impl Node {
         let oidc = options.application.access().oidc.as_ref();
         let tokens = oidc.map(Tokens::new).transpose()?.map(Arc::new);
         let storage = Account::local(&options.application.storage_folder(&options.data))?;
-        let blobs: Arc<dyn Blobs> = Arc::new(AccountBlobs::new(storage.clone()));
+        let blobs: Arc<dyn Blobs> = Arc::new(AccountBlobs::new(&storage)?);
         let log_options = LogOptions {
             archive: Some(Archive {
                 blobs: blobs.clone(),
@@ -72,6 +72,7 @@ impl Node {
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::new(Phase::Opening),
             erasures: tokio::sync::Mutex::default(),
+            backing_up: parking_lot::Mutex::default(),
             stack_changes: tokio::sync::Mutex::default(),
             deletions: tokio::sync::watch::Sender::new(0),
             telemetry,
