@@ -312,6 +312,30 @@ fn every_flipped_bit_of_a_sealed_file_is_damage() {
     }
 }
 
+/// While segments are sealed and leave the journal, what is verified and proven is as sound as ever.
+#[test]
+fn what_is_sealed_meanwhile_is_sound() {
+    let disk = FaultDisk::new();
+    let options = LogOptions {
+        seal_in_background: true,
+        ..small_segments()
+    };
+    let log = open_with(&disk, 1, &options).unwrap();
+    make(&log);
+    fill(&log, 1, 1);
+    let (leaves, root) = log.root().unwrap();
+    let first = RootAt { leaves, root };
+    std::thread::scope(|scope| {
+        let filling = scope.spawn(|| (2..=400).for_each(|n| fill(&log, n, n)));
+        while !filling.is_finished() {
+            log.verify_since(first, &mut |_, _| {}).unwrap();
+            let proof = log.prove_by("shop", Position::FIRST, first).unwrap();
+            assert_eq!(proof.check().unwrap().root, root);
+        }
+    });
+    assert!(log.sealing().sealed_segments > 0);
+}
+
 /// What the log held once is held, and proven by the root it had then, whatever was appended and
 /// sealed since; any other root isn't one of its own.
 #[test]
