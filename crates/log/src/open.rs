@@ -171,3 +171,45 @@ pub(crate) fn rebuild(
         progress,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use super::*;
+    use crate::append::Append;
+    use crate::journal::{Journal, MemoryJournal};
+    use crate::log::EventLog;
+
+    /// A segment that was sealed may not have left the journal yet.
+    #[test]
+    fn what_was_sealed_is_passed_over() {
+        let journal = MemoryJournal::new();
+        let (of_log, environment) = (Box::new(journal.clone()), Environment::real());
+        let log = EventLog::open(of_log, &environment, &mut |_, _| {}).unwrap();
+        for n in 0..5 {
+            let append = Append::new().register(n.to_string(), Some(vec![n]));
+            log.append_and_wait(append).unwrap();
+        }
+        let reader = journal.reader();
+        let walk = |range: &mut MountainRange, after: Seq| {
+            let mut groups = Vec::new();
+            let note = &mut |meta: &GroupMeta, range: &MountainRange| {
+                groups.push((meta.first, meta.last(), range.clone()));
+                Ok(())
+            };
+            let visit = &mut |_: &Frame<'_>, _| Ok(());
+            super::walk(&*reader, range, after, visit, note, &mut |_, _| {}).unwrap();
+            groups
+        };
+        let mut whole = MountainRange::default();
+        let groups = walk(&mut whole, Seq(0));
+        assert_eq!(groups.len(), 5);
+        for (number, (_, last, range)) in groups.iter().enumerate() {
+            let mut range = range.clone();
+            let rest = walk(&mut range, *last);
+            assert_eq!(rest, groups[number + 1..]);
+            assert_eq!(range, whole);
+        }
+    }
+}

@@ -326,7 +326,7 @@ fn what_is_sealed_meanwhile_is_sound() {
     let (leaves, root) = log.root().unwrap();
     let first = RootAt { leaves, root };
     std::thread::scope(|scope| {
-        let filling = scope.spawn(|| (2..=400).for_each(|n| fill(&log, n, n)));
+        let filling = scope.spawn(|| (2..=3_000).for_each(|n| fill(&log, n, n)));
         while !filling.is_finished() {
             log.verify_since(first, &mut |_, _| {}).unwrap();
             let proof = log.prove_by("shop", Position::FIRST, first).unwrap();
