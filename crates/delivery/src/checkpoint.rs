@@ -200,4 +200,15 @@ mod tests {
         let error = Checkpoint::from_bytes(newer.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NewerFormat);
     }
+
+    /// What the fuzz target begins with.
+    #[test]
+    fn the_seeds_of_fuzzing_are_checkpoints() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/checkpoint");
+        for entry in std::fs::read_dir(seeds).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let read = Checkpoint::from_bytes(&bytes).unwrap();
+            assert_eq!(Checkpoint::from_bytes(&read.to_bytes()).unwrap(), read);
+        }
+    }
 }

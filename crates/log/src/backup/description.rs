@@ -119,7 +119,9 @@ impl Description {
     /// Reads a description from what is kept in `what`.
     pub fn parse(content: &[u8], what: &str) -> Result<Description> {
         let damaged = |why: &dyn std::fmt::Display| {
-            let message = format!("{what} is no description of a backup: {why}");
+            let message = format!(
+                "{what} is no description of a backup: {why}; make the next backup in another place"
+            );
             Error::new(ErrorKind::Damaged, message)
         };
         let version = serde_json::from_slice::<serde_json::Value>(content)
