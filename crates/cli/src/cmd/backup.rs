@@ -21,7 +21,8 @@ use crate::output::{Failure, amount, bar, line};
 #[command(
     after_help = "The storage account, functions and keys are not part of it: back up keys/master.key and
 erasure-keys apart from it, and the storage account by its own means. What is archived there is
-part of it. `foretell restore` brings the log back."
+part of it. A folder is made if it isn't there; one that holds anything but a backup of this log is
+refused. `foretell restore` brings the log back."
 )]
 pub struct Backup {
     #[command(flatten)]
@@ -31,15 +32,15 @@ pub struct Backup {
     check: bool,
 }
 
-/// Where the backup is to lie.
+/// Where a backup lies.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-struct Place {
-    /// A folder: made if it isn't there, brought up to date if it holds a backup of this log.
-    dir: Option<PathBuf>,
+pub struct Place {
+    /// The folder of the backup.
+    pub dir: Option<PathBuf>,
     /// A container of the storage account, and what the names of the backup's blobs begin with.
     #[arg(long, value_name = "NAME[/PREFIX]")]
-    container: Option<String>,
+    pub container: Option<String>,
 }
 
 impl Backup {

@@ -7,7 +7,7 @@ use foretell_log::{Blobs, Environment, Verified, restore};
 use foretell_types::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::backup::shown;
+use super::backup::{Place, shown};
 use crate::Globals;
 use crate::client::Client;
 use crate::local::{self, LocalFiles};
@@ -24,17 +24,6 @@ pub struct Restore {
     /// With --container: the folder of the storage account; that of the data directory by default.
     #[arg(long, value_name = "DIR", conflicts_with = "dir")]
     storage: Option<PathBuf>,
-}
-
-/// Where the backup lies.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-struct Place {
-    /// The folder that holds it.
-    dir: Option<PathBuf>,
-    /// A container of the storage account, and what the names of the backup's blobs begin with.
-    #[arg(long, value_name = "NAME[/PREFIX]")]
-    container: Option<String>,
 }
 
 impl Restore {

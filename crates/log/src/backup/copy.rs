@@ -126,11 +126,13 @@ pub fn back_up(
             blobs.remove(&blob)?;
         }
     }
+    let kept = description.files.iter();
+    let kept = kept.filter(|file| !copying.made.contains(file));
     let of_files = |count: fn(&DescribedFile) -> u64| copying.made.iter().map(count).sum();
     Ok(BackedUp {
         files: of_files(|_| 1),
         bytes: of_files(|file| file.bytes),
-        kept: description.files.len() as u64 - copying.in_use(&description),
+        kept: kept.count() as u64,
         verified,
     })
 }
@@ -259,14 +261,6 @@ impl<'a> Copying<'a> {
             // Should it fail, the next backup removes it.
             let _ = blobs.remove(&made.blob(folder));
         }
-    }
-
-    /// How many of the files that were copied a backup names.
-    fn in_use(&self, description: &Description) -> u64 {
-        let named = self.made.iter();
-        named
-            .filter(|made| description.files.contains(made))
-            .count() as u64
     }
 }
 

@@ -177,11 +177,10 @@ impl Description {
 }
 
 fn files_of_version_1(blobs: &dyn Blobs, folder: &str) -> Result<Vec<DescribedFile>> {
-    let below = format!("{}/", journal_of(folder));
     let listed = blobs.list(&journal_of(folder))?.into_iter();
     let files = listed.filter_map(|(blob, bytes)| {
-        let name = blob.strip_prefix(&below)?;
-        is_file_of_a_log(name).then(|| DescribedFile {
+        let name = in_journal(&blob, folder).filter(|name| is_file_of_a_log(name))?;
+        Some(DescribedFile {
             name: name.to_owned(),
             bytes,
             blake3: String::new(),
@@ -193,32 +192,27 @@ fn files_of_version_1(blobs: &dyn Blobs, folder: &str) -> Result<Vec<DescribedFi
 /// The blobs of a folder that is to hold a backup of which nothing is there yet, or only what one
 /// left that was broken off. Anything else is somebody's.
 pub(super) fn check_unused(blobs: &dyn Blobs, folder: &str) -> Result<()> {
-    let below = format!("{folder}/");
-    let listed = blobs.list(folder)?;
-    let foreign = listed.iter().find(|(blob, _)| {
-        let name = blob.strip_prefix(&below).unwrap_or(blob);
-        !is_left_over(name)
-    });
-    match foreign {
+    let listed = blobs.list(folder)?.into_iter();
+    let mut foreign = listed.map(|(blob, _)| blob);
+    match foreign.find(|blob| !in_journal(blob, folder).is_some_and(is_hashed)) {
         None => Ok(()),
-        Some((blob, _)) => Err(Error::new(
+        Some(blob) => Err(Error::new(
             ErrorKind::Conflict,
             format!(
                 "{} is there, and no backup: name a place that is empty, or holds a backup of this log",
-                blobs.describe(blob)
+                blobs.describe(&blob)
             ),
         )),
     }
 }
 
-/// Whether a name is one that only backups have.
-fn is_left_over(name: &str) -> bool {
-    let Some(name) = name
-        .strip_prefix(JOURNAL)
-        .and_then(|name| name.strip_prefix('/'))
-    else {
-        return false;
-    };
+/// The name of a blob within the journal's folder of a backup.
+fn in_journal<'a>(blob: &'a str, folder: &str) -> Option<&'a str> {
+    blob.strip_prefix(&journal_of(folder))?.strip_prefix('/')
+}
+
+/// Whether a name ends with a hash, which only those of backups do.
+fn is_hashed(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(|(file, digits)| {
         let is_hash = digits.len() == HASH_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
         is_hash && is_file_of_a_log(file)
@@ -227,13 +221,7 @@ fn is_left_over(name: &str) -> bool {
 
 /// Whether a blob of a folder is one of a backup's, of any version.
 pub(super) fn is_of_a_backup(blob: &str, folder: &str) -> bool {
-    let name = blob
-        .strip_prefix(folder)
-        .and_then(|name| name.strip_prefix('/'));
-    name.is_some_and(|name| {
-        let of_version_1 = name.strip_prefix("journal/").is_some_and(is_file_of_a_log);
-        of_version_1 || is_left_over(name)
-    })
+    in_journal(blob, folder).is_some_and(|name| is_file_of_a_log(name) || is_hashed(name))
 }
 
 pub(super) fn journal_of(folder: &str) -> String {

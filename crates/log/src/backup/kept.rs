@@ -21,15 +21,12 @@ pub(super) struct KeptFiles {
 
 impl KeptFiles {
     /// Files that are to lie in a folder.
-    pub fn new<'a>(
-        (blobs, folder): Place<'_>,
-        files: impl IntoIterator<Item = &'a DescribedFile>,
-    ) -> KeptFiles {
+    pub fn new((blobs, folder): Place<'_>, files: &[DescribedFile]) -> KeptFiles {
         let named = |file: &DescribedFile| (file.name.clone(), (file.blob(folder), file.bytes));
         KeptFiles {
             blobs: blobs.clone(),
             folder: journal_of(folder).into(),
-            names: Mutex::new(files.into_iter().map(named).collect()),
+            names: Mutex::new(files.iter().map(named).collect()),
         }
     }
 }
