@@ -432,15 +432,7 @@ impl FullSegments for Shared {
     }
 
     fn cut_ends(&self) -> Result<Vec<PathBuf>> {
-        let aside = self.folder.join(recover::ASIDE);
-        match self.environment.files.list(&aside) {
-            Ok(names) => Ok(names.into_iter().map(|name| aside.join(name)).collect()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(Error::io(
-                format_args!("can't list {}", aside.display()),
-                error,
-            )),
-        }
+        recover::cut_ends(&self.folder, &*self.environment.files)
     }
 
     fn oldest(&self) -> Result<Option<(u64, u64)>> {

@@ -27,7 +27,20 @@ pub struct CutTail {
 }
 
 /// Where cut ends are kept.
-pub(super) const ASIDE: &str = "cut";
+const ASIDE: &str = "cut";
+
+/// The cut ends that are kept in a journal's folder.
+pub(super) fn cut_ends(folder: &Path, files: &dyn Files) -> Result<Vec<PathBuf>> {
+    let aside = folder.join(ASIDE);
+    match files.list(&aside) {
+        Ok(names) => Ok(names.into_iter().map(|name| aside.join(name)).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io(
+            format_args!("can't read {}", aside.display()),
+            error,
+        )),
+    }
+}
 
 pub(super) struct Recovered {
     /// The segment's last commit; `None` if it has none.
@@ -152,17 +165,15 @@ fn valid_group_follows(
 /// An opening before this one may have cut the end here and died before its zeros were durable, or
 /// their sync failed: the torn bytes would come back behind later groups. What it kept aside tells.
 fn clear_again(segment: &Segment, offset: u64, folder: &Path, files: &dyn Files) -> Result<()> {
-    let aside = folder.join(ASIDE);
-    let at = |error| Error::io(format_args!("can't read {}", aside.display()), error);
-    let names = match files.list(&aside) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        listed => listed.map_err(at)?,
-    };
     let here = format!("{:010}-{offset}-", segment.number);
     let mut end = offset;
-    for name in names.iter().filter(|name| name.starts_with(&here)) {
-        let file = files.open(&aside.join(name)).map_err(at)?;
-        end = end.max(offset + file.len().map_err(at)?);
+    for path in cut_ends(folder, files)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&here) {
+            let at = |error| Error::io(format_args!("can't read {}", path.display()), error);
+            let file = files.open(&path).map_err(at)?;
+            end = end.max(offset + file.len().map_err(at)?);
+        }
     }
     if end == offset || bugs::on(Bug::TornTailNotClearedAgain) {
         return Ok(());
