@@ -82,14 +82,21 @@ pub struct Answer {
 }
 
 /// Checks the URL of a server.
-pub fn server_url(url: &str) -> std::result::Result<String, String> {
-    // None: the variable of the environment is there, and empty.
-    let is_url = url.is_empty() || url.starts_with("http://") || url.starts_with("https://");
+fn server_url(url: &str) -> std::result::Result<String, String> {
+    let is_url = url.starts_with("http://") || url.starts_with("https://");
     is_url.then(|| url.to_owned()).ok_or_else(|| {
         format!(
             "{url:?} is not the URL of a server: expected http://HOST:PORT or https://HOST:PORT"
         )
     })
+}
+
+/// The server that a user names: none if it is the variable of the environment, and empty.
+pub fn server_option(url: &str) -> std::result::Result<String, String> {
+    match url {
+        "" => Ok(String::new()),
+        url => server_url(url),
+    }
 }
 
 /// Encodes one part of a path, or the value of a query parameter.

@@ -51,7 +51,7 @@ pub struct Globals {
         global = true,
         env = "FORETELL_SERVER",
         value_name = "URL",
-        value_parser = client::server_url
+        value_parser = client::server_option
     )]
     pub server: Option<String>,
     /// For --server with https: trust the certificates of this PEM file, in place of those that
