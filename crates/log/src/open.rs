@@ -174,8 +174,6 @@ pub(crate) fn rebuild(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
-
     use super::*;
     use crate::append::Append;
     use crate::journal::{Journal, MemoryJournal};

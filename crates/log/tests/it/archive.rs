@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::support::blobs::{MemoryBlobs, Outage};
 use crate::support::shop::{check, event, fill, make, read, seal_all};
-use crate::support::{Fault, FaultDisk, Seeded, open_with, small_segments};
+use crate::support::{Fault, FaultDisk, Seeded, open_with, restore_to, small_segments};
 use foretell_log::{
-    Append, Archive, ArchiveRule, Blobs, Clock, EventLog, LogOptions, ReadOptions, back_up, restore,
+    Append, Archive, ArchiveRule, Blobs, Clock, EventLog, LogOptions, ReadOptions, back_up,
 };
 use foretell_types::{ErrorKind, Instant, NewEvent, Position, Query, QueryItem, Result};
 
@@ -585,14 +585,7 @@ fn a_backup_is_whole_and_shares_the_archive() {
         &mut |_, _, _| {},
     );
     assert_eq!(done.unwrap().verified, sound);
-    let from = (&kept, "backups/shop");
-    restore(
-        from,
-        Path::new("/j"),
-        &copy.environment(3),
-        &mut |_, _, _| {},
-    )
-    .unwrap();
+    restore_to(&copy, to).unwrap();
     // Without an archive it is a log like any other.
     let alone = open_with(&copy.copy(), 5, &small_segments()).unwrap();
     assert_eq!(alone.sealing().archived_segments, 0);

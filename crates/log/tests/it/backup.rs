@@ -1,14 +1,12 @@
 //! Backups: whole, checked, and brought up to date by what is new, whatever fails on the way.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::blobs::{MemoryBlobs, Outage};
 use crate::support::shop::{check, event, fill, make, read, seal_all};
-use crate::support::{FaultDisk, open_with, small_segments};
+use crate::support::{FaultDisk, open_with, restore_to, small_segments};
 use foretell_log::{
-    BackedUp, BackupFile, BackupSource, Blobs, EventLog, ReadOptions, back_up, restore,
-    verify_backup,
+    BackedUp, BackupFile, BackupSource, Blobs, EventLog, ReadOptions, back_up, verify_backup,
 };
 use foretell_types::{ErrorKind, Result};
 
@@ -40,13 +38,7 @@ fn backed_up_from(
 fn restored(blobs: &MemoryBlobs) -> Result<EventLog> {
     let disk = FaultDisk::new();
     let from: Arc<dyn Blobs> = Arc::new(blobs.clone());
-    let environment = disk.environment(3);
-    restore(
-        (&from, FOLDER),
-        Path::new("/j"),
-        &environment,
-        &mut |_, _, _| {},
-    )?;
+    restore_to(&disk, (&from, FOLDER))?;
     open_with(&disk, 4, &small_segments())
 }
 

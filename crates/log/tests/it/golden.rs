@@ -103,13 +103,24 @@ fn check(log: &EventLog) {
     assert_eq!((verified.commits, verified.events), (6, 4));
 }
 
+/// Copies a folder, and those in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 /// Opens a copy of a fixture.
 fn open(name: &str, archive: Option<Archive>) -> (tempfile::TempDir, EventLog) {
     let folder = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(fixture(name)).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
-    }
+    copy(&fixture(name), folder.path());
     let options = LogOptions {
         archive,
         ..small_segments()
@@ -226,13 +237,9 @@ fn write_erasable(keys: &Path) {
     std::fs::create_dir_all(keys).unwrap();
     for path in disk.names() {
         let (name, bytes) = (path.file_name().unwrap(), disk.read(&path));
-        let to = match path.starts_with("/keys") {
-            true => keys.join(name),
-            false => fixture("erasable").join(name),
-        };
-        let bytes = match path.starts_with("/keys") {
-            true => bytes,
-            false => without_zeros(bytes),
+        let (to, bytes) = match path.starts_with("/keys") {
+            true => (keys.join(name), bytes),
+            false => (fixture("erasable").join(name), without_zeros(bytes)),
         };
         std::fs::write(to, bytes).unwrap();
     }
@@ -247,17 +254,7 @@ fn erasable_events_are_read() {
         write_erasable(&keys);
     }
     let folder = tempfile::tempdir().unwrap();
-    let copy = |from: &Path, to: &Path| {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_file() {
-                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-            }
-        }
-    };
     copy(&fixture("erasable"), folder.path());
-    copy(&keys, &folder.path().join("keys"));
     let options = LogOptions {
         keys: Some(folder.path().join("keys")),
         ..small_segments()

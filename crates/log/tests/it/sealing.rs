@@ -1,14 +1,12 @@
 //! Sealed segments and the index over them: the same answers as before, whatever happens.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::blobs::MemoryBlobs;
 use crate::support::shop::{check, event, fill, make, read, seal_all};
-use crate::support::{Fault, FaultDisk, Seeded, open_with, small_segments};
+use crate::support::{Fault, FaultDisk, Seeded, open_with, restore_to, small_segments};
 use foretell_log::{
-    Append, Blobs, Environment, EventLog, LogOptions, ReadOptions, RootAt, back_up, restore,
-    verify_backup,
+    Append, Blobs, Environment, EventLog, LogOptions, ReadOptions, RootAt, back_up, verify_backup,
 };
 use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{Data, ErrorKind, ExpectedRevision, NewEvent, Position, Revision};
@@ -503,14 +501,7 @@ fn a_backup_is_the_log() {
         );
         assert_eq!(done.unwrap().verified, sound, "{steps}");
         let copy = FaultDisk::new();
-        let from = (&blobs, "backups/shop");
-        restore(
-            from,
-            Path::new("/j"),
-            &copy.environment(3),
-            &mut |_, _, _| {},
-        )
-        .unwrap();
+        restore_to(&copy, to).unwrap();
         let restored = open(&copy, 5).unwrap();
         check(&restored, 500);
         assert_eq!(restored.verify(&mut |_, _| {}).unwrap(), sound);

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use foretell_log::{Clock, Environment, EventLog, File, Files, LogOptions, Random};
-use foretell_types::Instant;
+use foretell_log::{
+    Blobs, Clock, Environment, EventLog, File, Files, LogOptions, Random, Verified, restore,
+};
+use foretell_types::{Instant, Result};
 
 const SECTOR: usize = 512;
 
@@ -32,6 +34,12 @@ pub fn open_with(
     options: &LogOptions,
 ) -> foretell_types::Result<EventLog> {
     EventLog::open_folder_with(Path::new("/j"), &disk.environment(seed), options)
+}
+
+/// Brings a backup back to a disk.
+pub fn restore_to(disk: &FaultDisk, from: (&Arc<dyn Blobs>, &str)) -> Result<Verified> {
+    let environment = disk.environment(3);
+    restore(from, Path::new("/j"), &environment, &mut |_, _, _| {})
 }
 
 /// Numbers from a seed (SplitMix64).
