@@ -248,8 +248,7 @@ mod tests {
     fn what_is_counted_is_durable() {
         let folder = tempfile::tempdir().unwrap();
         let mut appender = Appender::open(folder.path()).unwrap();
-        let span = Duration::from_millis(50);
-        let rate = appender.measure(4, 10, span).unwrap();
+        let rate = appender.measure(4, 10, Duration::from_millis(50)).unwrap();
         appender.fill(appender.next + 5).unwrap();
         let appended = appender.next;
         drop(appender);

@@ -20,6 +20,7 @@ mod publish;
 mod rawsync;
 mod results;
 mod server;
+mod span;
 #[cfg(test)]
 mod standin;
 

@@ -13,6 +13,7 @@ use super::lane::{Lane, Streams};
 use crate::Result;
 use crate::compare::Pass;
 use crate::others::{Used, Watch, of_threads};
+use crate::span;
 
 /// Events of an append that only fills.
 const FILL_BATCH: u32 = 1_000;
@@ -126,7 +127,7 @@ pub fn threads(engine: &dyn Engine, load: Load) -> Result<Measured> {
         for writer in writers {
             times.extend(writer.join().map_err(|_| "a writer panicked")??);
         }
-        Ok(Measured::new(times, load, used))
+        Ok(Measured::new(span::answered(times)?, load, used))
     })
 }
 
@@ -174,7 +175,7 @@ async fn task(engine: &dyn Engine, load: Load) -> Result<Measured> {
             let answered = Instant::now();
             lane.done(position);
             if answered >= until {
-                let meter: Meter = meter.ok_or("nothing was answered within the measured time")?;
+                let meter: Meter = meter.ok_or_else(span::nothing)?;
                 return Ok(Measured::new(times, load, meter.read()?));
             }
             if answered >= from {

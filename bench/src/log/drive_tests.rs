@@ -39,64 +39,66 @@ impl Engine for Held {
     }
 }
 
-fn load(streams: Streams) -> Load {
+fn load(streams: Streams, measured: Duration) -> Load {
     Load {
         writers: 4,
         batch: 3,
         streams,
         warm_up: Duration::ZERO,
-        measured: Duration::from_millis(50),
+        measured,
     }
 }
 
-fn counted(measured: &Measured) -> u64 {
-    (measured.events_per_s * 0.05).round() as u64
+/// What is measured of an engine, which then holds what was counted, and the last answer of each
+/// writer, or what each had in flight at the end, besides.
+fn measure(drive: fn(&dyn Engine, Load) -> Result<Measured>) -> Measured {
+    let measured = span::that_suffices(|span| {
+        let engine = Held::default();
+        let measured = drive(&engine, load(Streams::empty(100), span))?;
+        let counted = (measured.events_per_s * span.as_secs_f64()).round() as u64;
+        assert_eq!(counted + 4 * 3, *engine.position.lock().unwrap());
+        Ok(measured)
+    });
+    measured.unwrap()
 }
 
 #[test]
 fn threads_count_what_is_durable_and_no_more() {
-    let engine = Held::default();
-    let measured = threads(&engine, load(Streams::empty(100))).unwrap();
-    // The last answer of each writer comes too late to count.
-    assert_eq!(counted(&measured) + 4 * 3, *engine.position.lock().unwrap());
+    let measured = measure(threads);
     assert!(measured.median_ms > 0.0 && measured.cpu_ns_per_event > 0.0);
 }
 
 #[test]
 fn one_task_counts_what_is_durable_and_no_more() {
-    let engine = Held::default();
-    let measured = one_task(&engine, load(Streams::empty(100))).unwrap();
-    // Those in flight at the end don't count.
-    assert_eq!(counted(&measured) + 4 * 3, *engine.position.lock().unwrap());
+    assert!(measure(one_task).median_ms > 0.0);
 }
 
 #[test]
 fn what_is_not_taken_is_an_error() {
     let engine = Held::default();
-    engine
-        .hold(
-            &[Event {
-                number: 0,
-                stream: 5,
-            }],
-            Condition {
-                stream: 5,
-                events: 0,
-                after: 0,
-            },
-        )
-        .unwrap();
-    let error = threads(&engine, load(Streams::empty(100))).unwrap_err();
-    assert!(
-        error.to_string().contains("but 1 events up to 1"),
-        "{error}"
-    );
+    // Whatever each writer begins with.
+    for stream in 0..100 {
+        let event = Event { number: 0, stream };
+        let condition = Condition {
+            stream,
+            events: 0,
+            after: 0,
+        };
+        engine.hold(&[event], condition).unwrap();
+    }
+    let empty = Streams::empty(100);
+    let measured = span::that_suffices(|span| threads(&engine, load(empty, span)));
+    let error = measured.unwrap_err();
+    assert!(error.to_string().contains("but 1 events up to "), "{error}");
 }
 
 #[test]
 fn filled_streams_hold_what_the_lanes_expect() {
-    let engine = Held::default();
-    let streams = fill_rounds(&engine, 2_500, 2).unwrap();
-    assert_eq!(streams.after, 5_000);
-    threads(&engine, load(streams)).unwrap();
+    let measured = span::that_suffices(|span| {
+        let engine = Held::default();
+        let streams = fill_rounds(&engine, 2_500, 2)?;
+        assert_eq!(streams.after, 5_000);
+        threads(&engine, load(streams, span))
+    });
+    measured.unwrap();
 }

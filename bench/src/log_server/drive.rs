@@ -14,6 +14,7 @@ use crate::log::event::Event;
 use crate::log::lane::{Lane, Streams};
 use crate::others::Watch;
 use crate::results::median;
+use crate::span;
 
 /// How often everything is read in a pass.
 const READS: usize = 3;
@@ -88,6 +89,7 @@ async fn append(peer: &dyn Peer, load: Load, streams: Streams) -> Result<(u64, M
         appended += its_appended;
         times.extend(its_times);
     }
+    let mut times = span::answered(times)?;
     times.sort_unstable();
     let count = times.len() as f64;
     let middle = times.get(times.len() / 2);

@@ -63,65 +63,71 @@ impl Client for Held {
     }
 }
 
-fn load(filled: u32) -> Load {
+fn load(filled: u32, measured: Duration) -> Load {
     Load {
         writers: 4,
         streams: 100,
         filled,
         warm_up: Duration::ZERO,
-        measured: Duration::from_millis(50),
+        measured,
     }
 }
 
-fn measure(peer: Held, load: Load) -> Result<Measured> {
+fn measure(peer: &Held, load: Load) -> Result<Measured> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(pass(Box::new(peer), load))
+    runtime.block_on(pass(Box::new(peer.clone()), load))
+}
+
+/// How a pass over such a server fails.
+fn error(peer: impl Fn() -> Held, filled: u32) -> String {
+    let measured = span::that_suffices(|span| measure(&peer(), load(filled, span)));
+    measured.unwrap_err().to_string()
 }
 
 #[test]
 fn what_is_durable_counts_and_no_more() {
     for rounds in [0, 3] {
-        let peer = Held::default();
-        let measured = measure(peer.clone(), load(rounds)).unwrap();
-        let counted = (measured.events_per_s * 0.05).round() as u64;
-        // The last answer of each writer comes too late to count; then there is one more event.
-        assert_eq!(peer.count(), u64::from(rounds) * 100 + counted + 4 + 1);
+        let measured = span::that_suffices(|span| {
+            let peer = Held::default();
+            let measured = measure(&peer, load(rounds, span))?;
+            let counted = (measured.events_per_s * span.as_secs_f64()).round() as u64;
+            // The last answer of each writer comes too late to count; then there is one more event.
+            assert_eq!(peer.count(), u64::from(rounds) * 100 + counted + 4 + 1);
+            Ok(measured)
+        });
+        let measured = measured.unwrap();
         assert!(measured.median_ms > 0.0 && measured.read_per_s > 0.0);
     }
 }
 
 #[test]
 fn an_event_that_is_not_there_again_is_an_error() {
-    let peer = Held {
+    let peer = || Held {
         forgets: 1,
         ..Held::default()
     };
-    let error = measure(peer, load(1)).unwrap_err();
-    assert!(error.to_string().contains("were acknowledged"), "{error}");
+    let error = error(peer, 1);
+    assert!(error.contains("were acknowledged"), "{error}");
 }
 
 #[test]
 fn a_server_that_checks_no_condition_is_an_error() {
-    let peer = Held {
+    let peer = || Held {
         careless: true,
         ..Held::default()
     };
-    let error = measure(peer, load(1)).unwrap_err();
-    assert!(error.to_string().contains("does not hold"), "{error}");
+    let error = error(peer, 1);
+    assert!(error.contains("does not hold"), "{error}");
 }
 
 #[test]
 fn an_append_that_is_refused_wrongly_is_an_error() {
-    let peer = Held::default();
-    peer.streams
-        .lock()
-        .unwrap()
-        .extend((0..100).map(|stream| (stream, 7)));
-    let error = measure(peer, load(0)).unwrap_err();
-    assert!(
-        error.to_string().contains("refused, and yet it holds"),
-        "{error}"
-    );
+    let peer = || Held {
+        streams: Arc::new(Mutex::new((0..100).map(|stream| (stream, 7)).collect())),
+        ..Held::default()
+    };
+    let error = error(peer, 0);
+    assert!(error.contains("refused, and yet it holds"), "{error}");
 }
