@@ -1,6 +1,7 @@
-use foretell_types::Result;
+use foretell_types::{Error, Result};
 
-/// Whole files under names, kept elsewhere: sealed segments that are archived, backups.
+/// Whole files under names, kept elsewhere: sealed segments that are archived, backups, the journal
+/// of who has no disk.
 ///
 /// Rules for providers:
 /// - Names are texts with slashes, `CONTAINER/FOLDER/FILE`; what a provider can't hold it refuses.
@@ -10,6 +11,17 @@ use foretell_types::Result;
 pub trait Blobs: Send + Sync + std::fmt::Debug {
     /// Writes a blob, in place of one of the same name. It is durable when this returns.
     fn put(&self, name: &str, content: Vec<u8>) -> Result<()>;
+
+    /// Writes a blob unless there is one of that name: `false`, and nothing was written. Of several
+    /// who do so at once, one does. It is durable when this returns. After an error it may be there
+    /// or not, now or later. A provider that can't keep the condition fails, as by default.
+    fn put_new(&self, name: &str, content: Vec<u8>) -> Result<bool> {
+        let _ = content;
+        let blob = self.describe(name);
+        Err(Error::invalid(format!(
+            "{blob}: a blob can't be written here on the condition that it is new"
+        )))
+    }
 
     /// Reads up to the buffer's length from an offset within the blob on; fewer bytes only at its
     /// end. `None`: there is no such blob.

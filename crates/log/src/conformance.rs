@@ -1,7 +1,8 @@
-//! The rules of [`Journal`] as checks that every provider runs.
+//! The rules of [`Journal`] and [`Blobs`] as checks that every provider runs.
 
 use foretell_types::ErrorKind;
 
+use crate::blobs::Blobs;
 use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
 
 /// Checks a provider. `open` opens the same journal anew each time, empty the first time.
@@ -126,5 +127,92 @@ fn check_contents(journal: &dyn Journal, bodies: &[Vec<u8>], places: &[Place]) {
             expected[expected.len() / 2..][..piece.len()],
             "any part is right"
         );
+    }
+}
+
+/// Checks a provider of blobs that can be written on a condition, in a folder where nothing is,
+/// `CONTAINER/FOLDER`.
+///
+/// # Panics
+/// If a rule is broken.
+#[allow(clippy::unwrap_used, reason = "a suite of checks reports by panicking")]
+pub fn check_blobs(blobs: &dyn Blobs, folder: &str) {
+    let (one, beside) = (&format!("{folder}/a/1"), &format!("{folder}/ab"));
+    blobs.put(one, b"first".to_vec()).unwrap();
+    blobs.put(one, b"second".to_vec()).unwrap();
+    blobs.put(beside, Vec::new()).unwrap();
+    check_reads(blobs, one, b"second");
+    assert_eq!(blobs.bytes(beside).unwrap(), Some(0), "a blob can be empty");
+    let listed = |folder: &str| blobs.list(folder).unwrap();
+    assert_eq!(
+        listed(&format!("{folder}/a")),
+        [(one.clone(), 6)],
+        "what is below, and no more"
+    );
+    assert_eq!(
+        listed(folder),
+        [(one.clone(), 6), (beside.clone(), 0)],
+        "in their order"
+    );
+    for there in [one, beside] {
+        assert!(
+            !blobs.put_new(there, b"third".to_vec()).unwrap(),
+            "it isn't new"
+        );
+    }
+    check_reads(blobs, one, b"second");
+    blobs.remove(one).unwrap();
+    blobs.remove(one).unwrap();
+    assert_eq!(blobs.bytes(one).unwrap(), None, "it is removed");
+    assert_eq!(blobs.read(one, 0, &mut [0]).unwrap(), None, "it is removed");
+    assert!(
+        blobs.put_new(one, b"fourth".to_vec()).unwrap(),
+        "it is new again"
+    );
+    check_reads(blobs, one, b"fourth");
+    let new = &format!("{folder}/new");
+    let put = |n: usize| blobs.put_new(new, vec![n as u8; 1_000 * (n + 1)]).unwrap();
+    let first = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || put(n))).collect();
+        let done: Vec<bool> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+        assert_eq!(
+            done.iter().filter(|done| **done).count(),
+            1,
+            "one of several is the first"
+        );
+        done.iter().position(|done| *done).unwrap()
+    });
+    check_reads(blobs, new, &vec![first as u8; 1_000 * (first + 1)]);
+    let many: Vec<_> = (0..30)
+        .map(|n| (format!("{folder}/many/{n:03}"), 1))
+        .collect();
+    for (name, _) in many.iter().rev() {
+        assert!(blobs.put_new(name, vec![7]).unwrap(), "it is new");
+    }
+    assert_eq!(
+        listed(&format!("{folder}/many")),
+        many,
+        "in order of their names"
+    );
+    assert!(listed(&format!("{folder}/none")).is_empty());
+}
+
+#[allow(clippy::unwrap_used, reason = "a suite of checks reports by panicking")]
+fn check_reads(blobs: &dyn Blobs, name: &str, content: &[u8]) {
+    assert_eq!(
+        blobs.bytes(name).unwrap(),
+        Some(content.len() as u64),
+        "its length"
+    );
+    let mut buffer = vec![0; content.len() + 3];
+    for from in [0, 1, content.len() - 1, content.len()] {
+        for wanted in [1, content.len() - from, buffer.len()] {
+            let read = blobs
+                .read(name, from as u64, &mut buffer[..wanted])
+                .unwrap();
+            let expected = &content[from..content.len().min(from + wanted)];
+            assert_eq!(read, Some(expected.len()), "fewer bytes only at its end");
+            assert_eq!(&buffer[..expected.len()], expected, "its bytes");
+        }
     }
 }

@@ -30,6 +30,25 @@ pub trait Files: Send + Sync {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Bytes that may still be written to the file system that holds the path.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Makes a file durable that was read, and may have been written by a process that died before
+    /// its sync, or whose sync failed: then the system only remembers the pages. Written again they
+    /// are dirty again, and this sync tells the truth. Its name is made durable too.
+    fn write_again(&self, path: &Path) -> io::Result<()> {
+        let file = self.open(path)?;
+        // It may hold secrets.
+        let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
+        let (mut offset, bytes) = (0, file.len()?);
+        while offset < bytes {
+            let count = file.read_at(&mut buffer, offset)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            file.write_all_at(&buffer[..count], offset)?;
+            offset += count as u64;
+        }
+        file.sync_data()?;
+        self.sync_dir(path.parent().unwrap_or(path))
+    }
 }
 
 /// An open file, read and written by position.
@@ -72,26 +91,6 @@ pub(crate) fn check_space(files: &dyn Files, folder: &Path, wanted: u64) -> Resu
             folder.display()
         ),
     ))
-}
-
-/// Makes a file durable that was read, and may have been written by a process that died before its
-/// sync, or whose sync failed: then the system only remembers the pages. Written again they are
-/// dirty again, and this sync tells the truth. Its name is made durable too.
-pub(crate) fn write_again(files: &dyn Files, path: &Path) -> io::Result<()> {
-    let file = files.open(path)?;
-    // It may hold secrets.
-    let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
-    let (mut offset, bytes) = (0, file.len()?);
-    while offset < bytes {
-        let count = file.read_at(&mut buffer, offset)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        file.write_all_at(&buffer[..count], offset)?;
-        offset += count as u64;
-    }
-    file.sync_data()?;
-    files.sync_dir(path.parent().unwrap_or(path))
 }
 
 /// The operating system's files.

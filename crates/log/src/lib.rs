@@ -69,7 +69,7 @@ pub use erasure::{Erased, ErasedKey};
 pub use files::{File, Files, OsFiles};
 pub use journal::disk::CutTail;
 pub use journal::{
-    Capabilities, DiskJournal, Group, GroupMeta, GroupVisitor, Journal, JournalReader,
+    BlobJournal, Capabilities, DiskJournal, Group, GroupMeta, GroupVisitor, Journal, JournalReader,
     MemoryJournal, Place, Seq,
 };
 pub use lock::{DirectoryLock, Holder};

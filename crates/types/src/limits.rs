@@ -158,6 +158,10 @@ limits! {
     LARGE_GROUP_BYTES = 48 * 1024, "bytes";
     /// A segment file, unless one group alone is larger.
     SEGMENT_BYTES = 32 * 1024 * 1024, "bytes";
+    /// Groups of a segment of a journal in blobs, where each is a blob.
+    BLOB_SEGMENT_GROUPS = 1_000, "groups";
+    /// Threads that read a journal in blobs when it is opened.
+    BLOB_READERS = 16, "threads";
     /// The least that a segment, or the cache of the log, can be set to.
     LOG_BYTES_LEAST = 64 * 1024, "bytes";
     /// The most that they can be set to.

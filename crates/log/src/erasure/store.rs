@@ -17,7 +17,7 @@ use super::cipher::SubjectKey;
 use super::tree::{Label, Node, label};
 use crate::bugs::{self, Bug};
 use crate::environment::Environment;
-use crate::files::{File, write_again};
+use crate::files::File;
 
 const MAGIC: [u8; 8] = *b"FTkeystr";
 const VERSION: u32 = 1;
@@ -89,7 +89,9 @@ impl KeyStore {
         };
         // A newer one that isn't whole was being written: nobody was told of it. An older one has
         // keys that are destroyed.
-        write_again(files, &file.path).map_err(|error| failed("write", &file.path, error))?;
+        files
+            .write_again(&file.path)
+            .map_err(|error| failed("write", &file.path, error))?;
         for number in others {
             destroy(folder, environment, number)?;
         }

@@ -1,15 +1,18 @@
 //! The one seam of the log: an ordered, durable sequence of commits.
 
+mod blob;
 pub(crate) mod disk;
 mod group;
+mod held;
 pub(crate) mod memory;
 
 use std::sync::Arc;
 
-use foretell_types::Result;
+use foretell_types::{Error, ErrorKind, Result};
 
 use crate::sealed::{Piece, SegmentStore};
 
+pub use blob::BlobJournal;
 pub use disk::DiskJournal;
 pub use group::{Group, GroupMeta};
 pub use memory::MemoryJournal;
@@ -19,6 +22,7 @@ pub(crate) fn disk_decoders(bytes: &[u8]) {
     let _ = group::decode_header(bytes, 1);
     let _ = group::check_body(bytes, bytes.len() / 2, 1);
     disk::decode_segment_header(bytes);
+    blob::decoders(bytes);
 }
 
 /// Place of a commit in the journal: the first commit is 1, 0 is "none yet".
@@ -28,6 +32,20 @@ pub struct Seq(pub u64);
 /// Where bytes of a group lie in its journal. Adding to it walks along the group's body.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Place(pub u64);
+
+/// Where the segment's number begins in a [`Place`] of a journal that has segments; below it lies
+/// the offset within the segment.
+const SEGMENT_SHIFT: u32 = 40;
+
+/// Whether what is to follow a commit follows the last one: if not, someone else appended.
+fn check_follows(expected: Seq, last: Seq) -> Result<()> {
+    if expected == last {
+        return Ok(());
+    }
+    let (last, expected) = (last.0, expected.0);
+    let message = format!("the journal ends at {last} where {expected} was expected");
+    Err(Error::new(ErrorKind::Fenced, message))
+}
 
 impl Place {
     #[must_use]

@@ -11,7 +11,6 @@ use crate::bugs::{self, Bug};
 use crate::codec::{
     Frame, FrameKind, Take, close_frame, encode_register, fill_frame, put_bytes, put_varint,
 };
-use crate::files::write_again;
 use crate::index::Catalog;
 use crate::merkle::MountainRange;
 
@@ -65,7 +64,7 @@ impl Manifest {
                     {
                         // Only then what it replaces may go.
                         let path = store.folder.join(name);
-                        write_again(store.files(), &path).map_err(|error| {
+                        store.files().write_again(&path).map_err(|error| {
                             Error::io(format_args!("can't write {} again", path.display()), error)
                         })?;
                     }

@@ -9,6 +9,7 @@
 mod ahead;
 mod archive;
 mod backup;
+mod blobs;
 mod erasure;
 mod following;
 mod golden;

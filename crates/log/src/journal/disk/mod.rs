@@ -17,7 +17,10 @@ use self::scan::Scanner;
 use self::segment::{FIRST_GROUP, Prepared, Segment};
 use self::syncer::Syncing;
 use super::group::encoded_bytes;
-use super::{Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, Seq};
+use super::{
+    Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, SEGMENT_SHIFT, Seq,
+    check_follows,
+};
 use crate::bugs::{self, Bug};
 use crate::environment::Environment;
 use crate::files::check_space;
@@ -37,8 +40,6 @@ const PREPARE_BYTES: u64 = 1024 * 1024;
 const PREPARE_AFTER: u64 = 8;
 /// Picked frames are read by pages of this size, which are kept in memory.
 const PAGE_BYTES: u64 = 16 * 1024;
-/// Where the segment's number begins in a [`Place`]; below it lies the offset in the file.
-const SEGMENT_SHIFT: u32 = 40;
 
 /// A journal in segment files. One writer at a time: who opens it holds the folder's lock.
 pub struct DiskJournal {
@@ -284,15 +285,7 @@ impl Journal for DiskJournal {
         group: &mut Group,
         meanwhile: &mut dyn FnMut(&[u8], Place),
     ) -> Result<()> {
-        if expected_last != self.last {
-            return Err(Error::new(
-                ErrorKind::Fenced,
-                format!(
-                    "the journal ends at {} where {} was expected",
-                    self.last.0, expected_last.0
-                ),
-            ));
-        }
+        check_follows(expected_last, self.last)?;
         assert_eq!(
             group.meta.first.0,
             expected_last.0 + 1,

@@ -1,6 +1,7 @@
-//! An archive in memory, whose calls can fail.
+//! Blobs in memory, whose calls can fail.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use foretell_log::{Archive, ArchiveRule, Blobs};
@@ -67,6 +68,11 @@ impl MemoryBlobs {
             .insert(name.to_owned(), content);
     }
 
+    /// Removes a blob without counting a call.
+    pub fn lose(&self, name: &str) {
+        self.0.lock().unwrap().blobs.remove(name);
+    }
+
     /// Blobs of their own, the same for now.
     pub fn copy(&self) -> MemoryBlobs {
         let blobs = self.0.lock().unwrap().blobs.clone();
@@ -101,6 +107,16 @@ impl Blobs for MemoryBlobs {
                 content[middle] ^= 4;
             }
             state.blobs.insert(name.to_owned(), content);
+        })
+    }
+
+    fn put_new(&self, name: &str, content: Vec<u8>) -> Result<bool> {
+        self.call(|state| match state.blobs.entry(name.to_owned()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(content);
+                true
+            }
         })
     }
 
