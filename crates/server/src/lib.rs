@@ -26,5 +26,5 @@ mod tls;
 pub use foretell_functions::Status as AppStatus;
 pub use http::{backed_up_to_json, check_proof, router};
 pub use listen::{ListenOptions, Listening, listen, serve};
-pub use node::{Application, Node, NodeOptions, StateAnswer, account_blobs, admin_key};
+pub use node::{Application, Node, NodeOptions, StateAnswer, admin_key};
 pub use tls::server_certificate;

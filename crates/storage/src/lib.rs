@@ -1,5 +1,5 @@
-//! The storage account: containers of blobs, on a local folder (Azure Blob Storage and S3 are the
-//! same interface of `object_store`).
+//! The storage account: containers of blobs, on a local folder, or on any store that `object_store`
+//! speaks to.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -11,7 +11,9 @@
 //! ```
 
 mod account;
+mod blobs;
 mod threads;
 
 pub use account::{Account, BlobInfo};
+pub use blobs::AccountBlobs;
 pub use foretell_types::{check_blob, check_container_of};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use foretell_log::{Blobs, Environment, Verified, restore};
+use foretell_storage::AccountBlobs;
 use foretell_types::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -72,7 +73,7 @@ impl Restore {
         if let Some(container) = &self.place.container {
             let storage = self.storage.clone();
             let storage = storage.unwrap_or_else(|| data.join("storage"));
-            let blobs = foretell_server::account_blobs(&storage)?;
+            let blobs = Arc::new(AccountBlobs::of_folder(&storage)?);
             return Ok((blobs, container.trim_end_matches('/').to_owned()));
         }
         let dir = self.place.dir.clone().unwrap_or_default();

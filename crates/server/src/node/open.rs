@@ -3,11 +3,10 @@ use std::sync::Arc;
 
 use foretell_delivery::Subscription;
 use foretell_log::{Append, Archive, Blobs, DirectoryLock, Environment, EventLog, LogOptions};
-use foretell_storage::Account;
+use foretell_storage::{Account, AccountBlobs};
 use foretell_types::{ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
 
-use super::blobs::AccountBlobs;
 use super::datasets::Datasets;
 use super::erase::{self, finish_erasures};
 use super::packages::Packages;

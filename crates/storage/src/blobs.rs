@@ -1,13 +1,14 @@
 use std::future::Future;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{OnceLock, mpsc};
 
 use foretell_log::Blobs;
-use foretell_storage::Account;
 use foretell_types::{Error, Result};
 use tokio::runtime::{Builder, Runtime};
 
-/// The storage account as the log uses it: by calls that block.
+use crate::Account;
+
+/// A storage account as the log uses it: by calls that block. A name is `CONTAINER/BLOB`.
 ///
 /// They may come from any thread, also from one of the runtime that serves requests, and while
 /// others of it wait for the log. So nothing of that runtime is needed to answer them: the account
@@ -24,6 +25,17 @@ impl AccountBlobs {
             account: account.durable()?,
             runtime: OnceLock::new(),
         })
+    }
+
+    /// Those of a local account that is there.
+    pub fn of_folder(folder: &Path) -> Result<AccountBlobs> {
+        if !folder.exists() {
+            let folder = folder.display();
+            return Err(Error::not_found(format!(
+                "there is no storage account in {folder}"
+            )));
+        }
+        AccountBlobs::new(&Account::local(folder)?)
     }
 
     fn call<T: Send + 'static, W>(&self, work: impl FnOnce(Account) -> W) -> Result<T>
@@ -46,18 +58,6 @@ impl AccountBlobs {
         let answer = receiver.recv();
         answer.map_err(|_| Error::unavailable("the work on the storage account was cut off"))?
     }
-}
-
-/// The storage account in a folder that is there, for who has no node: a log is brought back from a
-/// backup before there is one.
-pub fn account_blobs(folder: &Path) -> Result<Arc<dyn Blobs>> {
-    if !folder.exists() {
-        let folder = folder.display();
-        return Err(Error::not_found(format!(
-            "there is no storage account in {folder}"
-        )));
-    }
-    Ok(Arc::new(AccountBlobs::new(&Account::local(folder)?)?))
 }
 
 impl std::fmt::Debug for AccountBlobs {
@@ -90,6 +90,11 @@ impl Blobs for AccountBlobs {
     fn put(&self, name: &str, content: Vec<u8>) -> Result<()> {
         let (container, blob) = split(name)?;
         self.call(|account| async move { account.put(&container, &blob, content.into()).await })
+    }
+
+    fn put_new(&self, name: &str, content: Vec<u8>) -> Result<bool> {
+        let (container, blob) = split(name)?;
+        self.call(|account| async move { account.put_new(&container, &blob, content.into()).await })
     }
 
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<Option<usize>> {
@@ -137,35 +142,38 @@ impl Blobs for AccountBlobs {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+    use std::sync::Arc;
+
+    use foretell_log::conformance::check_blobs;
+    use object_store::memory::InMemory;
+
     use super::*;
 
-    fn all(blobs: &AccountBlobs) {
-        blobs.put("box/a/1", b"first".to_vec()).unwrap();
-        blobs.put("box/a/1", b"second".to_vec()).unwrap();
-        blobs.put("box/ab", b"other".to_vec()).unwrap();
-        let mut buffer = [0; 4];
-        assert_eq!(blobs.read("box/a/1", 1, &mut buffer).unwrap(), Some(4));
-        assert_eq!(&buffer, b"econ");
-        assert_eq!(blobs.read("box/a/1", 4, &mut buffer).unwrap(), Some(2));
-        assert_eq!(blobs.read("box/a/2", 0, &mut buffer).unwrap(), None);
-        assert_eq!(blobs.bytes("box/a/1").unwrap(), Some(6));
-        assert_eq!(blobs.bytes("box/a/2").unwrap(), None);
-        let listed = blobs.list("box/a").unwrap();
-        assert_eq!(listed, [("box/a/1".to_owned(), 6)]);
-        assert_eq!(blobs.list("box").unwrap().len(), 2);
-        blobs.remove("box/a/1").unwrap();
-        blobs.remove("box/a/1").unwrap();
-        assert_eq!(blobs.list("box/a").unwrap(), []);
-        assert!(blobs.put("box", Vec::new()).is_err());
+    /// From a thread without a runtime, and from the only one of a runtime.
+    fn check(account: &Account) {
+        check_blobs(&AccountBlobs::new(account).unwrap(), "box/first");
+        let account = account.clone();
+        let single = Builder::new_current_thread().build().unwrap();
+        single.block_on(async move {
+            check_blobs(&AccountBlobs::new(&account).unwrap(), "box/second");
+        });
     }
 
-    /// From a thread without a runtime, and from the only one of a runtime.
     #[test]
-    fn calls_block_anywhere() {
+    fn a_local_account_conforms() {
         let folder = tempfile::tempdir().unwrap();
-        let account = Account::local(folder.path()).unwrap();
-        all(&AccountBlobs::new(&account).unwrap());
-        let single = Builder::new_current_thread().build().unwrap();
-        single.block_on(async move { all(&AccountBlobs::new(&account).unwrap()) });
+        check(&Account::local(folder.path()).unwrap());
+    }
+
+    #[test]
+    fn an_object_store_conforms() {
+        check(&Account::over(Arc::new(InMemory::new())));
+    }
+
+    #[test]
+    fn a_name_without_a_container_is_refused() {
+        let blobs = AccountBlobs::new(&Account::over(Arc::new(InMemory::new()))).unwrap();
+        let error = blobs.put("box", Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("CONTAINER/BLOB"), "{error}");
     }
 }
