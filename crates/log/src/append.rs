@@ -1,6 +1,6 @@
 use std::sync::{Arc, OnceLock};
 
-use foretell_types::limits::{COMMIT_BYTES, COMMIT_EVENTS, CONDITIONS, REGISTER_BYTES};
+use foretell_types::limits::{COMMIT_EVENTS, CONDITIONS, REGISTER_BYTES};
 use foretell_types::{
     AppendCondition, Error, ErrorKind, ExpectedRevision, NewEvent, Position, Result, Revision,
     TopicName, validate,
@@ -253,14 +253,10 @@ impl Encoded {
             });
         }
         identify(&append.entries, &mut frames, shared.seed);
-        if bytes.len() > COMMIT_BYTES {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "the commit takes {} bytes: at most {COMMIT_BYTES} are allowed",
-                    bytes.len()
-                ),
-            ));
+        let (taken, most) = (bytes.len(), shared.commit_bytes);
+        if taken > most {
+            let message = format!("the commit takes {taken} bytes: at most {most} are allowed");
+            return Err(Error::new(ErrorKind::TooLarge, message));
         }
         let twins = may_have_twins(&frames);
         Ok(Encoded {

@@ -23,6 +23,11 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
         )))
     }
 
+    /// The largest blob that can be written, in bytes.
+    fn largest(&self) -> usize {
+        usize::MAX
+    }
+
     /// Reads up to the buffer's length from an offset within the blob on; fewer bytes only at its
     /// end. `None`: there is no such blob.
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<Option<usize>>;

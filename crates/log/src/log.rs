@@ -26,7 +26,7 @@ use crate::prove;
 use crate::read::{ReadOptions, Reader};
 use crate::sealed::{self, Archive, Sealer, SegmentStore, Wake};
 use crate::verify::{self, Verified};
-use crate::writer::{Answered, End, Request, Seat, Ticket, Writer, request};
+use crate::writer::{self, Answered, End, Request, Seat, Ticket, Writer, request};
 
 /// What is appended in fewer bytes the writer hashes, side by side with all else of its group and
 /// while the disk is at work; more is hashed by who appends it.
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub waiting: Waiting,
     /// As in the index.
     pub seed: u64,
+    /// What a commit may take as encoded, so that a group has room for it.
+    pub commit_bytes: usize,
     pub ahead: Arc<AheadThreads>,
     /// How many events were read in whole stretches, not one by one.
     pub scanned: AtomicU64,
@@ -261,11 +263,13 @@ impl EventLog {
         };
         open::rebuild(&*reader, &mut index, &mut range, &segment, progress)?;
         let epoch = index.catalog.epoch + 1;
+        let (soft, commit_bytes) = writer::group_bytes(journal.capabilities());
         let topics = index.catalog.topics.iter();
         let heads = topics.map(|topic| watch::Sender::new(topic.head)).collect();
         let shared = Arc::new(Shared {
             environment: environment.clone(),
             seed: index.seed,
+            commit_bytes,
             ahead: AheadThreads::new(options.read_ahead),
             scanned: AtomicU64::new(0),
             keys: OnceLock::new(),
@@ -283,7 +287,7 @@ impl EventLog {
             heads: Mutex::new(heads),
         });
         let (requests, receiver) = mpsc::channel();
-        let writer = Writer::new(shared.clone(), journal, range, epoch);
+        let writer = Writer::new(shared.clone(), journal, range, (epoch, soft));
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.to_owned())

@@ -37,7 +37,7 @@ pub(crate) const HEADER_BYTES: usize = 96;
 pub(crate) const TRAILER_BYTES: usize = 8;
 pub(crate) const MAGIC: [u8; 8] = *b"FTgroup1";
 const TRAILER_MAGIC: [u8; 4] = *b"done";
-const ALIGNMENT: usize = 8;
+pub(crate) const ALIGNMENT: usize = 8;
 
 impl Group {
     pub fn new(meta: GroupMeta) -> Group {

@@ -7,7 +7,7 @@ mod stage;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use foretell_types::limits::UNSEALED_SEGMENTS;
+use foretell_types::limits::{COMMIT_BYTES, UNSEALED_SEGMENTS};
 use foretell_types::{Error, ErrorKind, Result};
 
 use self::answer::Asleep;
@@ -18,11 +18,11 @@ use self::stage::Stage;
 use crate::append::{Appended, Encoded};
 use crate::bugs::{self, Bug};
 use crate::codec::Frame;
-use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
+use crate::journal::{Capabilities, Group, GroupMeta, Journal, Place, Seq};
 use crate::log::Shared;
 use crate::merkle::MountainRange;
 
-/// The writer begins no further append in a group beyond so many bytes.
+/// The writer begins no further append in a group beyond so many bytes, or half of the largest group.
 const GROUP_SOFT_BYTES: usize = 8 * 1024 * 1024;
 const GROUP_APPENDS: usize = 4_096;
 /// Tasks that await so many appends of a group are woken while the disk is at work on the next, unless
@@ -36,6 +36,9 @@ pub(crate) struct Writer {
     journal: Box<dyn Journal>,
     range: MountainRange,
     epoch: u64,
+    /// No further append is begun beyond so many bytes.
+    soft_bytes: usize,
+    largest_group: usize,
     group: Group,
     /// To wake a task takes the writer longer than to write its event.
     asleep: Asleep,
@@ -43,13 +46,21 @@ pub(crate) struct Writer {
     poison: Option<Error>,
 }
 
+/// Beyond which bytes no further append is begun in a group, and what one may take at the most.
+pub(crate) fn group_bytes(capabilities: Capabilities) -> (usize, usize) {
+    let largest = capabilities.largest_group;
+    let soft = GROUP_SOFT_BYTES.min(largest / 2);
+    (soft, COMMIT_BYTES.min(largest - soft))
+}
+
 impl Writer {
     pub fn new(
         shared: Arc<Shared>,
         journal: Box<dyn Journal>,
         range: MountainRange,
-        epoch: u64,
+        (epoch, soft_bytes): (u64, usize),
     ) -> Writer {
+        let largest_group = journal.capabilities().largest_group;
         let meta = GroupMeta {
             first: Seq(1),
             commits: 0,
@@ -63,6 +74,8 @@ impl Writer {
             journal,
             range,
             epoch,
+            soft_bytes,
+            largest_group,
             group: Group::new(meta),
             asleep: Asleep::default(),
             poison: None,
@@ -85,7 +98,7 @@ impl Writer {
     fn write_what_waits(&mut self, first: Request, requests: &mpsc::Receiver<Request>) {
         let mut bytes = first.encoded().bytes.len();
         let mut waiting = vec![first];
-        while bytes < GROUP_SOFT_BYTES && waiting.len() < GROUP_APPENDS {
+        while bytes < self.soft_bytes && waiting.len() < GROUP_APPENDS {
             let Ok(request) = requests.try_recv() else {
                 break;
             };
@@ -168,6 +181,12 @@ impl Writer {
     }
 
     fn commit(&mut self, stage: &Stage<'_>) -> Result<()> {
+        let (bytes, most) = (self.group.body().len(), self.largest_group);
+        if bytes > most {
+            // Frames that are only encoded here, as those of topics, have made it so.
+            let message = format!("the group takes {bytes} bytes: the journal takes {most}");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
         let expected = Seq(self.group.meta.first.0 - 1);
         let (range, asleep, shared) = (&mut self.range, &mut self.asleep, &self.shared);
         let mut taken = Ok(false);

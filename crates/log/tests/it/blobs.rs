@@ -486,6 +486,47 @@ fn a_large_segment_has_several_parts() {
     assert!(error.unwrap_err().to_string().contains("missing"));
 }
 
+/// Where blobs can't be large, neither can commits; groups and files adapt.
+#[test]
+fn blobs_may_be_small() {
+    const LARGEST: usize = 6_000;
+    let blobs = MemoryBlobs::limited(LARGEST);
+    let log = open(&blobs, 1).unwrap();
+    make(&log);
+    let tickets: Vec<_> = (1..=400)
+        .map(|n| log.append(Append::new().events("shop", [event(n)])))
+        .collect();
+    for ticket in tickets {
+        ticket.unwrap().wait().unwrap();
+    }
+    let large = foretell_types::NewEvent {
+        data: foretell_types::Data::Binary(vec![7; LARGEST / 2]),
+        ..event(401)
+    };
+    let error = log.append_and_wait(Append::new().events("shop", [large.clone()]));
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(error.to_string().contains("at most 29"), "{error}");
+    let topics = (0..80).fold(Append::new(), |append, n| {
+        let name = format!("{}{n}", "t".repeat(40));
+        append.create_topic(name.parse().unwrap(), uuid::Uuid::from_u128(n), false)
+    });
+    let error = log.append_and_wait(topics).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+    seal_all(&log);
+    check(&log, 400);
+    drop(log);
+    let log = open(&blobs, 2).unwrap();
+    check(&log, 400);
+    log.verify(&mut |_, _| {}).unwrap();
+    // Files with parts of another size.
+    let blobs = blobs.copy();
+    let log = open(&blobs, 3).unwrap();
+    fill(&log, 401, 600);
+    seal_all(&log);
+    check(&log, 600);
+}
+
 /// What can't be kept is refused.
 #[test]
 fn what_cannot_be_kept_is_refused() {

@@ -20,7 +20,8 @@ use crate::files::{File, Files};
 
 const MAGIC: [u8; 8] = *b"FTfolder";
 const VERSION: u32 = 1;
-/// A part of a file, unless it is the last. Only what isn't a part yet is held in memory.
+/// A part of a file, unless it is the last, or a blob can't be as large. Only what isn't a part yet is
+/// held in memory.
 const PART_BYTES: usize = 4 * 1024 * 1024;
 /// How often the newest directory is looked for while others take its place.
 const LOOKS: usize = 8;
@@ -32,6 +33,8 @@ type Names = BTreeMap<String, Entry>;
 struct Entry {
     file: u64,
     bytes: u64,
+    /// Of each part but the last.
+    part_bytes: u64,
 }
 
 pub(super) struct BlobFiles {
@@ -87,6 +90,7 @@ struct Folder {
 struct Kept {
     place: Arc<BlobFolder>,
     file: u64,
+    part_bytes: u64,
     state: RwLock<State>,
     /// No directory names it any more.
     removed: AtomicBool,
@@ -106,7 +110,7 @@ impl Drop for Kept {
         if !self.removed.load(Ordering::Relaxed) {
             return;
         }
-        let parts = self.state.get_mut().put.div_ceil(PART_BYTES as u64);
+        let parts = self.state.get_mut().put.div_ceil(self.part_bytes);
         for part in 0..parts {
             let name = self.place.part(self.file, part);
             if let Err(error) = self.place.blobs.remove(&name) {
@@ -117,14 +121,15 @@ impl Drop for Kept {
 }
 
 impl Kept {
-    fn new(place: &Arc<BlobFolder>, file: u64, whole: Option<u64>) -> Arc<Kept> {
+    fn new(place: &Arc<BlobFolder>, entry: Entry, whole: bool) -> Arc<Kept> {
         Arc::new(Kept {
             place: place.clone(),
-            file,
+            file: entry.file,
+            part_bytes: entry.part_bytes,
             state: RwLock::new(State {
-                put: whole.unwrap_or(0),
+                put: entry.bytes,
                 rest: Vec::new(),
-                whole: whole.is_some(),
+                whole,
             }),
             removed: AtomicBool::new(false),
         })
@@ -136,12 +141,13 @@ impl Kept {
         state.whole.then_some(Entry {
             file: self.file,
             bytes: state.put,
+            part_bytes: self.part_bytes,
         })
     }
 
     /// Makes the next part of the first bytes that wait.
     fn put_part(&self, state: &mut State, bytes: usize) -> io::Result<()> {
-        let name = self.place.part(self.file, state.put / PART_BYTES as u64);
+        let name = self.place.part(self.file, state.put / self.part_bytes);
         match put_once(&*self.place.blobs, &name, &state.rest[..bytes]).map_err(failed)? {
             Put::Ours => {}
             Put::Anothers => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -153,9 +159,8 @@ impl Kept {
 
     /// Reads from the part that an offset lies in, which is put.
     fn read_part(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let part_bytes = PART_BYTES as u64;
-        let (part, from) = (offset / part_bytes, offset % part_bytes);
-        let wanted = buffer.len().min((part_bytes - from) as usize);
+        let (part, from) = (offset / self.part_bytes, offset % self.part_bytes);
+        let wanted = buffer.len().min((self.part_bytes - from) as usize);
         let name = self.place.part(self.file, part);
         let read = self.place.blobs.read(&name, from, &mut buffer[..wanted]);
         read.map_err(failed)?.ok_or_else(|| {
@@ -177,10 +182,9 @@ impl BlobFiles {
             let Some((number, durable)) = newest(&place)? else {
                 continue;
             };
-            let now = durable.iter().map(|(name, entry)| {
-                let kept = Kept::new(&place, entry.file, Some(entry.bytes));
-                (name.clone(), kept)
-            });
+            let now = durable
+                .iter()
+                .map(|(name, entry)| (name.clone(), Kept::new(&place, *entry, true)));
             let folder = Folder {
                 number,
                 now: now.collect(),
@@ -325,6 +329,7 @@ fn encode(number: u64, nonce: u64, names: &Names) -> Vec<u8> {
         put_bytes(&mut out, name.as_bytes());
         out.extend_from_slice(&entry.file.to_le_bytes());
         put_varint(&mut out, entry.bytes);
+        put_varint(&mut out, entry.part_bytes);
     }
     let crc = crc32c::crc32c(&out);
     out.extend_from_slice(&crc.to_le_bytes());
@@ -366,8 +371,12 @@ fn fill(take: &mut Take<'_>) -> Option<Names> {
     let mut names = Names::new();
     for _ in 0..take.count()? {
         let name = take.text()?.to_owned();
-        let (file, bytes) = (take.u64()?, take.varint()?);
-        names.insert(name, Entry { file, bytes });
+        let entry = Entry {
+            file: take.u64()?,
+            bytes: take.varint()?,
+            part_bytes: take.varint().filter(|bytes| *bytes > 0)?,
+        };
+        names.insert(name, entry);
     }
     take.is_empty().then_some(names)
 }
@@ -400,7 +409,12 @@ impl Files for BlobFiles {
         if folder.now.contains_key(&name_of(path)) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let kept = Kept::new(&self.place, self.random.next(), None);
+        let entry = Entry {
+            file: self.random.next(),
+            bytes: 0,
+            part_bytes: PART_BYTES.min(self.place.blobs.largest()).max(1) as u64,
+        };
+        let kept = Kept::new(&self.place, entry, false);
         folder.now.insert(name_of(path), kept.clone());
         Ok(Arc::new(BlobFile(kept)))
     }
@@ -459,8 +473,9 @@ impl File for BlobFile {
             return Err(io::ErrorKind::Unsupported.into());
         }
         state.rest.extend_from_slice(bytes);
-        while state.rest.len() > PART_BYTES {
-            self.0.put_part(state, PART_BYTES)?;
+        let part_bytes = self.0.part_bytes as usize;
+        while state.rest.len() > part_bytes {
+            self.0.put_part(state, part_bytes)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use foretell_types::limits::{BLOB_READERS, BLOB_SEGMENT_GROUPS, GROUP_BYTES};
+use foretell_types::limits::{BLOB_READERS, BLOB_SEGMENT_GROUPS};
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
@@ -149,7 +149,7 @@ impl BlobJournal {
 impl Journal for BlobJournal {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            largest_group: GROUP_BYTES,
+            largest_group: slot::largest_group(self.shared.blobs.largest()),
         }
     }
 

@@ -14,6 +14,12 @@ pub(super) const HEADER_BYTES: usize = 32;
 /// The first that was appended after the journal was opened.
 const OPENING: u32 = 1;
 
+/// The largest body of a group that a blob of so many bytes holds.
+pub(super) fn largest_group(blob: usize) -> usize {
+    let around = HEADER_BYTES + encoded_bytes(0) + group::ALIGNMENT;
+    GROUP_BYTES.min(blob.saturating_sub(around))
+}
+
 /// What the header says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Slot {

@@ -24,6 +24,8 @@ struct State {
     outage: Option<Outage>,
     /// What is put is stored with a flipped bit.
     lies: bool,
+    /// The largest blob, if it is not any.
+    largest: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,14 @@ impl MemoryBlobs {
 
     pub fn lie(&self, lies: bool) {
         self.0.lock().unwrap().lies = lies;
+    }
+
+    /// Such that hold so many bytes each.
+    pub fn limited(largest: usize) -> MemoryBlobs {
+        MemoryBlobs(Arc::new(Mutex::new(State {
+            largest: Some(largest),
+            ..State::default()
+        })))
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -110,7 +120,12 @@ impl Blobs for MemoryBlobs {
         })
     }
 
+    fn largest(&self) -> usize {
+        self.0.lock().unwrap().largest.unwrap_or(usize::MAX)
+    }
+
     fn put_new(&self, name: &str, content: Vec<u8>) -> Result<bool> {
+        assert!(content.len() <= self.largest(), "{name}");
         self.call(|state| match state.blobs.entry(name.to_owned()) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
