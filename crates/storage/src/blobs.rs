@@ -1,12 +1,11 @@
 use std::future::Future;
 use std::path::Path;
-use std::sync::{OnceLock, mpsc};
 
 use foretell_log::Blobs;
 use foretell_types::{Error, Result};
-use tokio::runtime::{Builder, Runtime};
 
 use crate::Account;
+use crate::blocking::Blocking;
 
 /// A storage account as the log uses it: by calls that block. A name is `CONTAINER/BLOB`.
 ///
@@ -15,15 +14,14 @@ use crate::Account;
 /// is driven by a runtime of its own.
 pub struct AccountBlobs {
     account: Account,
-    /// Made at the first call: most logs archive nothing.
-    runtime: OnceLock<Result<Runtime>>,
+    blocking: Blocking,
 }
 
 impl AccountBlobs {
     pub fn new(account: &Account) -> Result<AccountBlobs> {
         Ok(AccountBlobs {
             account: account.durable()?,
-            runtime: OnceLock::new(),
+            blocking: Blocking::new("foretell-account"),
         })
     }
 
@@ -42,36 +40,13 @@ impl AccountBlobs {
     where
         W: Future<Output = Result<T>> + Send + 'static,
     {
-        let runtime = self.runtime.get_or_init(|| {
-            let mut builder = Builder::new_multi_thread();
-            let builder = builder.worker_threads(1).thread_name("foretell-account");
-            let built = builder.enable_all().build();
-            built.map_err(|error| Error::io("can't start a thread for the storage account", error))
-        });
-        let runtime = runtime.as_ref().map_err(Clone::clone)?;
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let work = work(self.account.clone());
-        runtime.spawn(async move {
-            // Who asked waits.
-            let _ = sender.send(work.await);
-        });
-        let answer = receiver.recv();
-        answer.map_err(|_| Error::unavailable("the work on the storage account was cut off"))?
+        self.blocking.call(work(self.account.clone()))
     }
 }
 
 impl std::fmt::Debug for AccountBlobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AccountBlobs({:?})", self.account)
-    }
-}
-
-impl Drop for AccountBlobs {
-    fn drop(&mut self) {
-        // The last one may be let go where nothing may block.
-        if let Some(Ok(runtime)) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -146,6 +121,7 @@ mod tests {
 
     use foretell_log::conformance::check_blobs;
     use object_store::memory::InMemory;
+    use tokio::runtime::Builder;
 
     use super::*;
 

@@ -12,8 +12,13 @@
 
 mod account;
 mod blobs;
+mod blocking;
+#[cfg(feature = "jetstream")]
+mod jetstream;
 mod threads;
 
 pub use account::{Account, BlobInfo};
 pub use blobs::AccountBlobs;
 pub use foretell_types::{check_blob, check_container_of};
+#[cfg(feature = "jetstream")]
+pub use jetstream::{JetStreamBlobs, JetStreamOptions};

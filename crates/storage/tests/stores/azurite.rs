@@ -1,7 +1,5 @@
-//! An account on Azure Blob Storage, as Azurite has it, and a log whose journal lies there. Needs the
-//! program `azurite-blob` (of the package `azurite` of npm): in `FORETELL_AZURITE`, or found by PATH.
-
-#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+//! Azure Blob Storage, as Azurite has it. Needs the program `azurite-blob` (of the package `azurite` of
+//! npm): in `FORETELL_AZURITE`, or found by PATH.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,13 +8,11 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use foretell_log::conformance::{check_blobs, check_journal};
-use foretell_log::{
-    Append, BlobJournal, Blobs, Environment, EventLog, Journal, LogOptions, ReadOptions,
-};
+use foretell_log::Blobs;
 use foretell_storage::{Account, AccountBlobs};
-use foretell_types::{Data, ErrorKind, NewEvent};
 use object_store::azure::MicrosoftAzureBuilder;
+
+use crate::{check, program};
 
 /// Those that every emulator has.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -32,7 +28,7 @@ struct Azurite {
 
 impl Azurite {
     fn start() -> Azurite {
-        let program = std::env::var("FORETELL_AZURITE").unwrap_or("azurite-blob".into());
+        let program = program("FORETELL_AZURITE", "azurite-blob");
         let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(&program)
             .args([
@@ -108,62 +104,8 @@ impl Drop for Azurite {
     }
 }
 
-fn event(n: u64) -> NewEvent {
-    NewEvent {
-        id: n.to_string(),
-        source: "/till".into(),
-        event_type: "sold".into(),
-        subject: Some(format!("customer/{}", n % 7)),
-        data: Data::json(format!(r#"{{"n":{n}}}"#)),
-        ..NewEvent::default()
-    }
-}
-
 #[test]
 #[ignore = "needs Azurite"]
 fn a_log_lies_in_azure_blob_storage() {
-    let azurite = Azurite::start();
-    let blobs = azurite.blobs();
-    check_blobs(&*blobs, "box/blobs");
-    let environment = Environment::real();
-    let options = LogOptions {
-        segment_bytes: 64 * 1024,
-        ..LogOptions::default()
-    };
-    check_journal(&mut || {
-        let journal = BlobJournal::open(&blobs, "box/journal", &environment, &options);
-        Box::new(journal.unwrap()) as Box<dyn Journal>
-    });
-
-    let open = || {
-        let journal = BlobJournal::open(&blobs, "box/log", &environment, &options).unwrap();
-        EventLog::open_with(Box::new(journal), &environment, &options, &mut |_, _| {}).unwrap()
-    };
-    let append = |log: &EventLog, from: u64, until: u64| {
-        log.append_and_wait(Append::new().events("shop", (from..until).map(event)))
-    };
-    let old = open();
-    let shop =
-        Append::new().create_topic("shop".parse().unwrap(), environment.random.uuid(), false);
-    old.append_and_wait(shop).unwrap();
-    for from in (1..3_000).step_by(100) {
-        append(&old, from, from + 100).unwrap();
-    }
-    while old.seal().unwrap() {}
-    assert!(old.sealing().sealed_segments > 3);
-    let sound = old.verify(&mut |_, _| {}).unwrap();
-
-    let new = open();
-    assert_eq!(new.verify(&mut |_, _| {}).unwrap(), sound);
-    append(&new, 3_001, 3_100).unwrap();
-    let fenced = append(&old, 3_001, 3_050).unwrap_err();
-    assert_eq!(fenced.kind(), ErrorKind::Fenced, "{fenced}");
-    let one = new.read("shop", ReadOptions::stream("customer/3")).unwrap();
-    let found: Vec<_> = one
-        .collect()
-        .unwrap()
-        .into_iter()
-        .map(|e| e.event)
-        .collect();
-    assert_eq!(found, (3..3_100).step_by(7).map(event).collect::<Vec<_>>());
+    check(&Azurite::start().blobs());
 }
