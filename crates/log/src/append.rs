@@ -44,6 +44,10 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
+    pub fn is_topic(&self) -> bool {
+        matches!(self, Entry::CreateTopic { .. } | Entry::DeleteTopic { .. })
+    }
+
     /// About the size of its frame.
     fn size(&self) -> usize {
         match self {

@@ -65,6 +65,7 @@ pub(crate) struct Shared {
     pub seed: u64,
     /// What a commit may take as encoded, so that a group has room for it.
     pub commit_bytes: usize,
+    pub largest_group: usize,
     pub ahead: Arc<AheadThreads>,
     /// How many events were read in whole stretches, not one by one.
     pub scanned: AtomicU64,
@@ -270,6 +271,7 @@ impl EventLog {
             environment: environment.clone(),
             seed: index.seed,
             commit_bytes,
+            largest_group: journal.capabilities().largest_group,
             ahead: AheadThreads::new(options.read_ahead),
             scanned: AtomicU64::new(0),
             keys: OnceLock::new(),

@@ -120,11 +120,14 @@ impl Error {
 
     /// An operating system error, with what was being done to which file or address.
     pub fn io(doing: impl fmt::Display, source: std::io::Error) -> Error {
+        let inner = source.get_ref();
+        let known = inner.and_then(|inner| inner.downcast_ref::<Error>());
         let kind = match source.kind() {
             std::io::ErrorKind::StorageFull
             | std::io::ErrorKind::QuotaExceeded
             | std::io::ErrorKind::FileTooLarge => ErrorKind::Full,
-            _ => ErrorKind::Io,
+            // One of ours on its way through an interface of the system's.
+            _ => known.map_or(ErrorKind::Io, Error::kind),
         };
         Error::new(kind, format!("{doing}: {source}")).with_source(source)
     }

@@ -7,6 +7,8 @@ use super::{GroupMeta, Place, Seq};
 #[derive(Debug)]
 pub(super) struct HeldGroup {
     pub meta: GroupMeta,
+    /// What its journal finds it by, if it is kept elsewhere too.
+    pub slot: u64,
     /// Of its body.
     pub place: Place,
     pub body: Box<[u8]>,

@@ -53,6 +53,7 @@ impl Journal for MemoryJournal {
         let mut groups = RwLockUpgradableReadGuard::upgrade(groups);
         groups.0.push_back(Arc::new(HeldGroup {
             meta: group.meta.clone(),
+            slot: 0,
             place,
             body: group.body().into(),
         }));

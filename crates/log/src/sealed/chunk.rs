@@ -273,9 +273,13 @@ impl Body {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         match self {
-            Body::File(path, file) => file
-                .read_at(buffer, offset)
-                .map_err(|error| failed("read", path, error)),
+            Body::File(path, file) => file.read_at(buffer, offset).map_err(|error| {
+                // Of a file that is a blob.
+                match error.kind() {
+                    std::io::ErrorKind::NotFound => damaged(path.display(), 0, "it is missing"),
+                    _ => failed("read", path, error),
+                }
+            }),
             Body::Blob(blobs, name) => {
                 let blobs = blobs.as_deref();
                 let read = blobs.map_or(Ok(None), |blobs| blobs.read(name, offset, buffer));

@@ -38,7 +38,6 @@ pub(crate) struct Writer {
     epoch: u64,
     /// No further append is begun beyond so many bytes.
     soft_bytes: usize,
-    largest_group: usize,
     group: Group,
     /// To wake a task takes the writer longer than to write its event.
     asleep: Asleep,
@@ -60,7 +59,6 @@ impl Writer {
         range: MountainRange,
         (epoch, soft_bytes): (u64, usize),
     ) -> Writer {
-        let largest_group = journal.capabilities().largest_group;
         let meta = GroupMeta {
             first: Seq(1),
             commits: 0,
@@ -75,7 +73,6 @@ impl Writer {
             range,
             epoch,
             soft_bytes,
-            largest_group,
             group: Group::new(meta),
             asleep: Asleep::default(),
             poison: None,
@@ -181,12 +178,6 @@ impl Writer {
     }
 
     fn commit(&mut self, stage: &Stage<'_>) -> Result<()> {
-        let (bytes, most) = (self.group.body().len(), self.largest_group);
-        if bytes > most {
-            // Frames that are only encoded here, as those of topics, have made it so.
-            let message = format!("the group takes {bytes} bytes: the journal takes {most}");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
         let expected = Seq(self.group.meta.first.0 - 1);
         let (range, asleep, shared) = (&mut self.range, &mut self.asleep, &self.shared);
         let mut taken = Ok(false);

@@ -1,7 +1,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use foretell_types::limits::{GROUP_BYTES, TOPICS};
+use foretell_types::limits::TOPICS;
 use foretell_types::{AppendCondition, Error, ErrorKind, NewEvent, Position, Result, Revision};
 use hashbrown::{HashMap, hash_map};
 
@@ -15,6 +15,9 @@ use crate::log::Shared;
 use crate::lookup::KnownEvent;
 use crate::merkle::leaves_of;
 use crate::sealed::Key;
+
+/// At least what the frame of a topic takes: its header, UUID, flags, name.
+const TOPIC_FRAME_BYTES: usize = 256;
 
 /// What the group being built adds to the index; checks see both.
 pub(super) struct Stage<'a> {
@@ -164,13 +167,23 @@ impl<'a> Stage<'a> {
         encoded: &'a Encoded,
         group: &mut Group,
     ) -> Result<Appended> {
-        if group.body().len() + encoded.bytes.len() > GROUP_BYTES {
+        let (append, most) = (&encoded.append, self.shared.largest_group);
+        let of_topics = append
+            .entries
+            .iter()
+            .filter(|entry| entry.is_topic())
+            .count();
+        let bytes = encoded.bytes.len() + of_topics * TOPIC_FRAME_BYTES;
+        if bytes > most {
+            let message = format!("the commit takes {bytes} bytes: the journal takes {most}");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        if group.body().len() + bytes > most {
             return Err(Error::new(
                 ErrorKind::Busy,
                 "too much was appended at once: try again",
             ));
         }
-        let append = &encoded.append;
         self.check_topics(index, append)?;
         let known = self.check_identity(index, encoded)?;
         let all_known = append

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::blobs;
 use crate::support::blobs::MemoryBlobs;
 use crate::support::{FaultDisk, open_with, small_segments};
 use foretell_log::{Append, Archive, ArchiveRule, Environment, EventLog, LogOptions, ReadOptions};
@@ -160,6 +161,44 @@ fn a_newer_manifest_is_refused() {
     );
 }
 
+fn keep(blobs: &MemoryBlobs, folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    for name in blobs.names() {
+        let file = folder.join(name.replace('/', "+"));
+        std::fs::write(file, blobs.content(&name)).unwrap();
+    }
+}
+
+fn kept_in(folder: &Path) -> MemoryBlobs {
+    let blobs = MemoryBlobs::default();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().replace('+', "/");
+        blobs.set(&name, std::fs::read(entry.path()).unwrap());
+    }
+    blobs
+}
+
+/// A journal in blobs: groups, one of which is emptied, a directory, and files.
+#[test]
+fn a_journal_in_blobs_is_read() {
+    let kept = fixture("blobs");
+    if is_wanted("blobs") {
+        let options = LogOptions {
+            segment_bytes: 1,
+            ..small_segments()
+        };
+        let blobs = MemoryBlobs::default();
+        let log = blobs::open_with(&blobs, 7, &options).unwrap();
+        fill(&log);
+        while log.seal().unwrap() {}
+        keep(&blobs, &kept);
+    }
+    let log = blobs::open_with(&kept_in(&kept), 8, &small_segments()).unwrap();
+    assert_eq!(log.sealing().sealed_segments, 5);
+    check(&log);
+}
+
 /// Manifest of version 2, stubs, and blobs of the archive.
 #[test]
 fn archived_segments_are_read() {
@@ -172,18 +211,9 @@ fn archived_segments_are_read() {
     let kept = fixture("archive");
     if is_wanted("archived") {
         write_sealed("archived", blobs.archive(rule.clone()));
-        std::fs::create_dir_all(&kept).unwrap();
-        for name in blobs.names() {
-            let file = kept.join(name.replace('/', "+"));
-            std::fs::write(file, blobs.content(&name)).unwrap();
-        }
+        keep(&blobs, &kept);
     }
-    let blobs = MemoryBlobs::default();
-    for entry in std::fs::read_dir(&kept).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().to_string_lossy().replace('+', "/");
-        blobs.set(&name, std::fs::read(entry.path()).unwrap());
-    }
+    let blobs = kept_in(&kept);
     let (_folder, log) = open("archived", blobs.archive(rule));
     let sealing = log.sealing();
     assert_eq!((sealing.sealed_segments, sealing.archived_segments), (5, 5));

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::{Put, number_of, put_once, read_whole};
+use super::owner::Owner;
+use super::{LOOKS, Put, busy, number_of, put_once, read_whole};
 use crate::blobs::Blobs;
 use crate::codec::{Take, put_bytes, put_varint};
 use crate::environment::Random;
@@ -23,8 +24,8 @@ const VERSION: u32 = 1;
 /// A part of a file, unless it is the last, or a blob can't be as large. Only what isn't a part yet is
 /// held in memory.
 const PART_BYTES: usize = 4 * 1024 * 1024;
-/// How often the newest directory is looked for while others take its place.
-const LOOKS: usize = 8;
+/// What a directory may have at the most.
+const DIRECTORY_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The files by their names.
 type Names = BTreeMap<String, Entry>;
@@ -41,19 +42,18 @@ pub(super) struct BlobFiles {
     place: Arc<BlobFolder>,
     random: Arc<dyn Random>,
     folder: Mutex<Folder>,
-    /// Somebody else has opened the folder since.
-    taken: AtomicBool,
 }
 
-/// Where the blobs lie.
-struct BlobFolder {
-    blobs: Arc<dyn Blobs>,
-    name: String,
-}
+/// Where the blobs lie, and whose they are.
+struct BlobFolder(Arc<Owner>);
 
 impl BlobFolder {
+    fn blobs(&self) -> &dyn Blobs {
+        &*self.0.blobs
+    }
+
     fn directories(&self) -> String {
-        format!("{}/directory", self.name)
+        format!("{}/directory", self.0.folder)
     }
 
     fn directory(&self, number: u64) -> String {
@@ -61,7 +61,7 @@ impl BlobFolder {
     }
 
     fn files(&self) -> String {
-        format!("{}/files", self.name)
+        format!("{}/files", self.0.folder)
     }
 
     fn part(&self, file: u64, part: u64) -> String {
@@ -113,7 +113,7 @@ impl Drop for Kept {
         let parts = self.state.get_mut().put.div_ceil(self.part_bytes);
         for part in 0..parts {
             let name = self.place.part(self.file, part);
-            if let Err(error) = self.place.blobs.remove(&name) {
+            if let Err(error) = self.place.blobs().remove(&name) {
                 tracing::warn!(%error, "a blob that nothing names is left");
             }
         }
@@ -148,7 +148,7 @@ impl Kept {
     /// Makes the next part of the first bytes that wait.
     fn put_part(&self, state: &mut State, bytes: usize) -> io::Result<()> {
         let name = self.place.part(self.file, state.put / self.part_bytes);
-        match put_once(&*self.place.blobs, &name, &state.rest[..bytes]).map_err(failed)? {
+        match put_once(self.place.blobs(), &name, &state.rest[..bytes]).map_err(failed)? {
             Put::Ours => {}
             Put::Anothers => return Err(io::ErrorKind::AlreadyExists.into()),
         }
@@ -162,23 +162,25 @@ impl Kept {
         let (part, from) = (offset / self.part_bytes, offset % self.part_bytes);
         let wanted = buffer.len().min((self.part_bytes - from) as usize);
         let name = self.place.part(self.file, part);
-        let read = self.place.blobs.read(&name, from, &mut buffer[..wanted]);
-        read.map_err(failed)?.ok_or_else(|| {
-            let blob = self.place.blobs.describe(&name);
-            failed(Error::not_found(format!("{blob} is missing")))
-        })
+        let read = self.place.blobs().read(&name, from, &mut buffer[..wanted]);
+        if let Some(count) = read.map_err(failed)? {
+            return Ok(count);
+        }
+        // Perhaps removed by who has the journal now.
+        self.place.0.check().map_err(failed)?;
+        let blob = self.place.blobs().describe(&name);
+        Err(failed(Error::not_found(format!("{blob} is missing"))))
     }
 }
 
 impl BlobFiles {
-    /// Opens the folder, empty if there is none, and takes it over.
-    pub fn open(blobs: &Arc<dyn Blobs>, name: &str, random: &Arc<dyn Random>) -> Result<BlobFiles> {
-        let place = Arc::new(BlobFolder {
-            blobs: blobs.clone(),
-            name: name.to_owned(),
-        });
+    /// Opens the folder of who has taken the journal over, empty if there is none.
+    pub fn open(owner: &Arc<Owner>, random: &Arc<dyn Random>) -> Result<BlobFiles> {
+        let place = Arc::new(BlobFolder(owner.clone()));
         for _ in 0..LOOKS {
-            // `None`: another has taken its place since.
+            // Others that are made from here on may be named by somebody.
+            let found = place.blobs().list(&place.files())?;
+            // `None`: it is gone again.
             let Some((number, durable)) = newest(&place)? else {
                 continue;
             };
@@ -196,62 +198,47 @@ impl BlobFiles {
                 place: place.clone(),
                 random: random.clone(),
                 folder: Mutex::new(folder),
-                taken: AtomicBool::new(false),
             };
-            let taken_over = files.put_directory(&mut files.folder.lock());
-            match taken_over {
-                Ok(()) => {
-                    files.tidy()?;
+            let put = files.put_directory(&mut files.folder.lock())?;
+            match put {
+                Put::Ours => {
+                    files.tidy(&found);
                     return Ok(files);
                 }
-                Err(error) if error.kind() == ErrorKind::Fenced => {}
-                Err(error) => return Err(error),
+                // By the one before, which was at it.
+                Put::Anothers => {}
             }
         }
-        let message = format!("{name} is being written to by others: try again later");
-        Err(Error::new(ErrorKind::Busy, message))
-    }
-
-    /// Fails if somebody else has opened the folder since, as far as is known.
-    pub fn check_owner(&self) -> Result<()> {
-        match self.taken.load(Ordering::Relaxed) {
-            true => Err(self.taken_over()),
-            false => Ok(()),
-        }
-    }
-
-    fn taken_over(&self) -> Error {
-        self.taken.store(true, Ordering::Relaxed);
-        let message = format!(
-            "{} was opened by another since: it is that one's to write",
-            self.place.name
-        );
-        Error::new(ErrorKind::Fenced, message)
+        Err(busy(&owner.folder))
     }
 
     /// Writes the directory that is to follow, and removes those before.
-    fn put_directory(&self, folder: &mut MutexGuard<'_, Folder>) -> Result<()> {
-        self.check_owner()?;
-        if let Some((content, names)) = folder.unknown.take() {
-            self.follow(folder, content, names)?;
+    fn put_directory(&self, folder: &mut MutexGuard<'_, Folder>) -> Result<Put> {
+        self.place.0.check_known()?;
+        if let Some((content, names)) = folder.unknown.take()
+            && let Put::Anothers = self.follow(folder, content, names)?
+        {
+            return Ok(Put::Anothers);
         }
         let entries = folder.now.iter();
         let names: Names = entries
             .filter_map(|(name, kept)| Some((name.clone(), kept.entry()?)))
             .collect();
         let content = encode(folder.number + 1, self.random.next(), &names);
-        self.follow(folder, content, names)?;
+        if let Put::Anothers = self.follow(folder, content, names)? {
+            return Ok(Put::Anothers);
+        }
         for kept in folder.gone.drain(..) {
             kept.removed.store(true, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(Put::Ours)
     }
 
-    fn follow(&self, folder: &mut Folder, content: Vec<u8>, names: Names) -> Result<()> {
+    fn follow(&self, folder: &mut Folder, content: Vec<u8>, names: Names) -> Result<Put> {
         let (place, number) = (&*self.place, folder.number + 1);
-        match put_once(&*place.blobs, &place.directory(number), &content) {
+        match put_once(place.blobs(), &place.directory(number), &content) {
             Ok(Put::Ours) => {}
-            Ok(Put::Anothers) => return Err(self.taken_over()),
+            Ok(Put::Anothers) => return Ok(Put::Anothers),
             Err(error) => {
                 folder.unknown = Some((content, names));
                 return Err(error);
@@ -259,32 +246,31 @@ impl BlobFiles {
         }
         folder.number = number;
         folder.durable = names;
-        // The number may have been free again: whoever took the folder over has removed what it had
-        // once put there. Its newest directory stays.
-        let there = directories(place)?;
-        if there.range(number + 1..).next().is_some() {
-            return Err(self.taken_over());
-        }
-        for old in there.range(..number).map(|(old, _)| old) {
+        // The number may have been free again: whoever took the journal over has removed what it had
+        // once put there.
+        place.0.check()?;
+        for old in directories(place)?.range(..number).map(|(old, _)| old) {
             // What is left of them is removed next time.
-            if let Err(error) = place.blobs.remove(&place.directory(*old)) {
+            if let Err(error) = place.blobs().remove(&place.directory(*old)) {
                 tracing::warn!(%error, "an older directory can't be removed");
             }
         }
-        Ok(())
+        Ok(Put::Ours)
     }
 
-    /// Removes what a crash left: blobs that no directory names. Nobody can name them any more.
-    fn tidy(&self) -> Result<()> {
+    /// Removes what a crash left: blobs that were there before this directory, and that it doesn't
+    /// name. Nobody can name them any more.
+    fn tidy(&self, found: &[(String, u64)]) {
         let place = &*self.place;
         let folder = self.folder.lock();
         let named: HashSet<u64> = folder.durable.values().map(|entry| entry.file).collect();
-        for (name, _) in place.blobs.list(&place.files())? {
-            if !file_of(&name).is_some_and(|file| named.contains(&file)) {
-                place.blobs.remove(&name)?;
+        for (name, _) in found {
+            if !file_of(name).is_some_and(|file| named.contains(&file))
+                && let Err(error) = place.blobs().remove(name)
+            {
+                tracing::warn!(%error, "a blob that nothing names is left");
             }
         }
-        Ok(())
     }
 
     fn kept(&self, path: &Path) -> Option<Arc<Kept>> {
@@ -299,9 +285,9 @@ fn name_of(path: &Path) -> String {
 
 /// The numbers of the directories that are there, and their bytes.
 fn directories(place: &BlobFolder) -> Result<BTreeMap<u64, u64>> {
-    let listed = place.blobs.list(&place.directories())?.into_iter();
+    let listed = place.blobs().list(&place.directories())?.into_iter();
     Ok(listed
-        .filter_map(|(name, bytes)| Some((number_of(&name)?, bytes)))
+        .filter_map(|(name, bytes)| Some((number_of(name.rsplit_once('/')?.1)?, bytes)))
         .collect())
 }
 
@@ -311,11 +297,16 @@ fn newest(place: &BlobFolder) -> Result<Option<(u64, Names)>> {
         return Ok(Some((0, Names::new())));
     };
     let name = place.directory(number);
-    let Some(content) = read_whole(&*place.blobs, &name, bytes as usize)? else {
+    if bytes > DIRECTORY_BYTES {
+        let what = format!("it has {bytes} bytes, of at most {DIRECTORY_BYTES}");
+        let error = Error::new(ErrorKind::Damaged, what);
+        return Err(error.context(place.blobs().describe(&name)));
+    }
+    let Some(content) = read_whole(place.blobs(), &name, bytes as usize)? else {
         return Ok(None);
     };
     let names = decode(&content, number);
-    let names = names.map_err(|error| error.context(place.blobs.describe(&name)))?;
+    let names = names.map_err(|error| error.context(place.blobs().describe(&name)))?;
     Ok(Some((number, names)))
 }
 
@@ -412,7 +403,7 @@ impl Files for BlobFiles {
         let entry = Entry {
             file: self.random.next(),
             bytes: 0,
-            part_bytes: PART_BYTES.min(self.place.blobs.largest()).max(1) as u64,
+            part_bytes: PART_BYTES.min(self.place.blobs().largest()).max(1) as u64,
         };
         let kept = Kept::new(&self.place, entry, false);
         folder.now.insert(name_of(path), kept.clone());
@@ -430,7 +421,13 @@ impl Files for BlobFiles {
     }
 
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
-        self.put_directory(&mut self.folder.lock()).map_err(failed)
+        match self
+            .put_directory(&mut self.folder.lock())
+            .map_err(failed)?
+        {
+            Put::Ours => Ok(()),
+            Put::Anothers => Err(failed(self.place.0.taken_over())),
+        }
     }
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {

@@ -1,10 +1,10 @@
 //! A journal without a disk: each group is a blob, written on the condition that there is none of
-//! its name. Byte layout: docs/format.md, "Journal in blobs"; why so: docs/adr/0028.
+//! its name, and so is each opening. Byte layout: docs/format.md, "Journal in blobs"; why so: docs/adr/0028.
 
 mod files;
+mod owner;
 mod slot;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,8 +14,8 @@ use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
 use self::files::BlobFiles;
+use self::owner::{Next, Owner};
 use self::slot::Slot;
-use super::group::encoded_bytes;
 use super::held::{Held, HeldGroup};
 use super::{
     Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, SEGMENT_SHIFT, Seq,
@@ -28,12 +28,14 @@ use crate::sealed::{FullSegments, Manifest, PieceCache, SegmentStore};
 
 /// How often a blob is written before its outcome is given up as unknown.
 const TRIES: usize = 3;
+/// How often the end is looked for while others go on.
+const LOOKS: usize = 8;
 
 /// A journal in a folder of [`Blobs`] that can be written on a condition: an object store. What is
 /// sealed lies there too, so that opening costs what isn't.
 ///
-/// Who opens it takes it over: then the one before can't append any more, at the latest once the new
-/// one has appended, and can't seal. What isn't sealed is held in memory.
+/// Who opens it takes it over: from then on the one before can neither append nor seal. What isn't
+/// sealed is held in memory.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -53,28 +55,18 @@ pub struct BlobJournal {
     /// Where the next group goes, and how many are in its segment already.
     next: Place,
     in_segment: usize,
-    /// Since it was opened.
-    has_appended: bool,
 }
 
 impl std::fmt::Debug for BlobJournal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BlobJournal({})", self.shared.folder)
+        write!(f, "BlobJournal({})", self.shared.owner.folder)
     }
 }
 
 struct Shared {
-    blobs: Arc<dyn Blobs>,
-    folder: String,
-    files: Arc<BlobFiles>,
+    owner: Arc<Owner>,
     /// What isn't sealed.
     held: RwLock<Held>,
-    /// The commits that the first groups after openings begin with, of those that are held.
-    ///
-    /// Their blobs are never removed, only emptied. Whoever had the journal before such an opening, and
-    /// doesn't know that it was taken over, takes the commit with this number for the next one: it must
-    /// not find its name free.
-    openings: RwLock<BTreeSet<Seq>>,
     written: AtomicU64,
     /// What is held was read and checked just now, at opening.
     fresh: AtomicBool,
@@ -95,13 +87,12 @@ impl BlobJournal {
             let message = "a journal in blobs has no archive: what is sealed lies there already";
             return Err(Error::invalid(message));
         }
-        let files = Arc::new(BlobFiles::open(blobs, folder, &environment.random)?);
+        // First nobody else appends any more, then nobody else seals. What is there then stays.
+        let owner = Arc::new(Owner::take_over(blobs, folder, &*environment.random)?);
+        let files = Arc::new(BlobFiles::open(&owner, &environment.random)?);
         let shared = Arc::new(Shared {
-            blobs: blobs.clone(),
-            folder: folder.to_owned(),
-            files: files.clone(),
+            owner,
             held: RwLock::default(),
-            openings: RwLock::default(),
             written: AtomicU64::new(0),
             fresh: AtomicBool::new(true),
         });
@@ -115,23 +106,24 @@ impl BlobJournal {
         let manifest = Manifest::load(&store)?.unwrap_or_default();
         let readers = if options.read_ahead { BLOB_READERS } else { 1 };
         let (last, segment) = (manifest.catalog.last, manifest.next_segment);
-        let held = shared.read_unsealed((last, segment), readers)?;
-        let mut journal = BlobJournal {
-            last: held.last().unwrap_or(last),
+        let held = shared.read_unsealed((last, segment), readers);
+        // Perhaps somebody else has it again, and has removed what is missing.
+        let held = held.or_else(|error| shared.owner.check().and(Err(error)))?;
+        let begin = Place(segment << SEGMENT_SHIFT);
+        let next = held.0.back().map_or(begin, |group| group.end());
+        let of_last = held.0.iter().rev();
+        let in_last = |group: &&Arc<HeldGroup>| segment_of(group.place) == segment_of(next);
+        let in_segment = of_last.take_while(in_last).count();
+        let last = held.last().unwrap_or(last);
+        *shared.held.write() = held;
+        Ok(BlobJournal {
+            last,
             segment_bytes: options.segment_bytes,
-            next: held
-                .0
-                .back()
-                .map_or(Place(segment << SEGMENT_SHIFT), |group| group.end()),
-            in_segment: 0,
-            has_appended: false,
+            next,
+            in_segment,
             store: Arc::new(store),
             shared,
-        };
-        let in_last = |group: &&Arc<HeldGroup>| segment_of(group.place) == segment_of(journal.next);
-        journal.in_segment = held.0.iter().rev().take_while(in_last).count();
-        *journal.shared.held.write() = held;
-        Ok(journal)
+        })
     }
 
     /// Where a group of so many bytes goes: into the last segment, or the next if that is full.
@@ -149,7 +141,7 @@ impl BlobJournal {
 impl Journal for BlobJournal {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            largest_group: slot::largest_group(self.shared.blobs.largest()),
+            largest_group: slot::largest_group(self.shared.owner.blobs.largest()),
         }
     }
 
@@ -164,29 +156,21 @@ impl Journal for BlobJournal {
         meanwhile: &mut dyn FnMut(&[u8], Place),
     ) -> Result<()> {
         check_follows(expected_last, self.last)?;
-        let shared = &*self.shared;
-        shared.files.check_owner()?;
-        let first = group.meta.first;
         let (place, before) = self.place(group.body().len());
-        let opening = !std::mem::replace(&mut self.has_appended, true);
-        let content = Slot { place, opening }.encode(group);
+        let shared = &*self.shared;
+        shared.owner.check_known()?;
+        let mut next = shared.owner.lock();
+        let number = next.number;
+        let content = Slot { number, place }.group(group);
         meanwhile(group.body(), place);
-        if opening {
-            shared.openings.write().insert(first);
-        }
-        let name = shared.slot(first);
-        match put_once(&*shared.blobs, &name, &content)? {
+        let name = shared.owner.slot(number, group.meta.first);
+        match put_once(&*shared.owner.blobs, &name, &content)? {
             Put::Ours => {}
-            Put::Anothers => {
-                let message = format!(
-                    "commit {} of {} is another's: the journal was taken over",
-                    first.0, shared.folder
-                );
-                return Err(Error::new(ErrorKind::Fenced, message));
-            }
+            Put::Anothers => return Err(shared.owner.taken_over()),
         }
         let held = HeldGroup {
             meta: group.meta.clone(),
+            slot: number,
             place,
             body: group.body().into(),
         };
@@ -194,6 +178,8 @@ impl Journal for BlobJournal {
         self.next = held.end();
         self.in_segment = before + 1;
         shared.held.write().0.push_back(Arc::new(held));
+        next.number = number + 1;
+        next.commit = Seq(self.last.0 + 1);
         let bytes = content.len() as u64;
         shared.written.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
@@ -209,72 +195,79 @@ impl Journal for BlobJournal {
 }
 
 impl Shared {
-    fn slots(&self) -> String {
-        format!("{}/commits", self.folder)
-    }
-
-    /// The name of the group that begins with a commit.
-    fn slot(&self, first: Seq) -> String {
-        format!("{}/{:020}", self.slots(), first.0)
-    }
-
-    fn damage(&self, name: &str, what: impl std::fmt::Display) -> Error {
-        let blob = self.blobs.describe(name);
-        Error::new(ErrorKind::Damaged, format!("{blob}: {what}"))
-    }
-
     /// Reads the groups behind what is sealed: its last commit, and the number of the first segment
-    /// that isn't. What was left of those that are is removed.
+    /// that isn't. Groups that are sealed, and were left, are removed.
     fn read_unsealed(&self, sealed: (Seq, u64), readers: usize) -> Result<Held> {
+        let owner = &*self.owner;
         let (mut last, mut segment) = sealed;
-        let mut blobs = Vec::new();
-        for (name, bytes) in self.blobs.list(&self.slots())? {
-            match number_of(&name) {
-                Some(first) if first > last.0 => blobs.push((name, bytes)),
-                Some(_) if bytes > 0 => self.remove_left(&name)?,
-                Some(_) => {}
-                None => return Err(self.damage(&name, "it is no commit of this journal")),
+        let (mut unsealed, mut behind) = (Vec::new(), 1);
+        for (name, at, bytes) in owner.list()? {
+            behind = at.number.saturating_add(1);
+            if at.commit > last {
+                unsealed.push((name, at, bytes));
+            } else if bytes != slot::OPENING_BYTES
+                && let Err(error) = owner.blobs.remove(&name)
+            {
+                tracing::warn!(%error, "a group that is sealed can't be removed");
             }
         }
+        if behind != owner.lock().number {
+            return Err(owner.taken_over());
+        }
         let mut held = Held::default();
-        for ((name, _), found) in blobs.iter().zip(self.read_all(&blobs, readers)?) {
-            let (slot, group) = found?;
-            let first = last.0 + 1;
-            if number_of(name) != Some(first) || group.meta.first.0 != first {
-                let what = format!("it stands where commit {first} must follow");
-                return Err(self.damage(name, what));
+        let first = unsealed.first().map_or(behind, |(_, at, _)| at.number);
+        let read = self.read_all(&unsealed, readers)?;
+        for ((number, (name, ..)), found) in (first..).zip(&unsealed).zip(read) {
+            let (slot, group) = found?.ok_or_else(|| owner.damage(name, "it is missing"))?;
+            let next = Seq(last.0 + 1);
+            let begins = group.as_ref().map_or(next, |group| group.meta.first);
+            if *name != owner.slot(number, next) || (slot.number, begins) != (number, next) {
+                let what = format!(
+                    "it stands where commit {} must follow, in slot {number}",
+                    next.0
+                );
+                return Err(owner.damage(name, what));
             }
-            let next = Place((segment + 1) << SEGMENT_SHIFT);
-            let end = held.0.back().map(|group: &Arc<HeldGroup>| group.end());
-            let follows = end.unwrap_or(Place(segment << SEGMENT_SHIFT));
-            if slot.place != follows && (end.is_none() || slot.place != next) {
-                return Err(self.damage(name, "it does not lie where the one before ends"));
+            let follows = match (held.0.back(), &group) {
+                (Some(before), None) => slot.place == before.end(),
+                (Some(before), Some(_)) => {
+                    let next = Place((segment + 1) << SEGMENT_SHIFT);
+                    slot.place == before.end() || slot.place == next
+                }
+                (None, Some(_)) => slot.place == Place(segment << SEGMENT_SHIFT),
+                // Behind a group that is sealed.
+                (None, None) => true,
+            };
+            if !follows {
+                return Err(owner.damage(name, "it does not lie where the one before ends"));
             }
-            if slot.opening {
-                self.openings.write().insert(group.meta.first);
+            if let Some(group) = group {
+                (last, segment) = (group.meta.last(), slot.segment());
+                held.0.push_back(Arc::new(group));
             }
-            (last, segment) = (group.meta.last(), slot.segment());
-            held.0.push_back(Arc::new(group));
         }
         if held.0.is_empty() && sealed.0 > Seq(0) {
             // A segment is sealed only once another follows it.
-            let what = "it is missing: something follows what is sealed";
-            return Err(self.damage(&self.slot(Seq(last.0 + 1)), what));
+            let what = format!(
+                "commit {} is missing: something follows what is sealed",
+                last.0 + 1
+            );
+            return Err(owner.damage(&owner.slots(), what));
         }
         Ok(held)
     }
 
     fn read_all(
         &self,
-        blobs: &[(String, u64)],
+        blobs: &[(String, Next, u64)],
         readers: usize,
-    ) -> Result<Vec<Result<(Slot, HeldGroup)>>> {
+    ) -> Result<Vec<Result<Option<(Slot, Option<HeldGroup>)>>>> {
         let share = blobs.len().div_ceil(readers).max(1);
         std::thread::scope(|scope| {
-            let read = |blobs: &[(String, u64)]| {
+            let read = |blobs: &[(String, Next, u64)]| {
                 let blobs = blobs.iter();
                 blobs
-                    .map(|(name, bytes)| self.read_slot(name, *bytes as usize))
+                    .map(|(name, _, bytes)| self.owner.read(name, *bytes))
                     .collect()
             };
             let mut threads = Vec::new();
@@ -292,45 +285,27 @@ impl Shared {
         })
     }
 
-    fn read_slot(&self, name: &str, bytes: usize) -> Result<(Slot, HeldGroup)> {
-        let content = read_whole(&*self.blobs, name, bytes)?;
-        let content = content.ok_or_else(|| self.damage(name, "it is missing"))?;
-        slot::decode(&content).map_err(|error| error.context(self.blobs.describe(name)))
-    }
-
-    /// Removes a group that is sealed.
-    fn remove_slot(&self, name: &str, opening: bool) -> Result<()> {
-        match opening {
-            true => self.blobs.put(name, Vec::new()),
-            false => self.blobs.remove(name),
-        }
-    }
-
-    /// Removes what was left of a group that is sealed.
-    fn remove_left(&self, name: &str) -> Result<()> {
-        let mut header = [0; slot::HEADER_BYTES];
-        let read = self.blobs.read(name, 0, &mut header)?;
-        // What can't be told stays.
-        let slot = read.map(|bytes| Slot::decode(&header[..bytes]));
-        let opening = slot.is_none_or(|slot| slot.map_or(true, |slot| slot.opening));
-        self.remove_slot(name, opening)
-    }
-
     /// Reads a group again.
     fn check(&self, group: &Arc<HeldGroup>) -> Result<()> {
-        let name = self.slot(group.meta.first);
-        let bytes = slot::HEADER_BYTES + encoded_bytes(group.body.len());
-        match self.read_slot(&name, bytes) {
-            Ok((_, found)) => {
-                let known = (&found.meta, found.place, &found.body);
-                match known == (&group.meta, group.place, &group.body) {
-                    true => Ok(()),
-                    false => Err(self.damage(&name, "it is not what was written")),
-                }
+        let owner = &*self.owner;
+        let name = owner.slot(group.slot, group.meta.first);
+        let bytes = slot::blob_bytes(group.body.len()) as u64;
+        let known = (&group.meta, group.slot, group.place, &group.body);
+        let wrong = match owner.read(&name, bytes) {
+            Ok(Some((_, Some(found))))
+                if (&found.meta, found.slot, found.place, &found.body) == known =>
+            {
+                return Ok(());
             }
-            // It was sealed meanwhile.
-            Err(_) if self.held.read().group(group.place).is_none() => Ok(()),
-            Err(error) => Err(error),
+            Ok(None) => owner.damage(&name, "it is missing"),
+            Ok(Some(_)) => owner.damage(&name, "it is not what was written"),
+            Err(error) => error,
+        };
+        // It was sealed meanwhile, perhaps by another.
+        let is_held = self.held.read().group(group.place).is_some();
+        match is_held {
+            false => Ok(()),
+            true => owner.check().and(Err(wrong)),
         }
     }
 }
@@ -339,11 +314,16 @@ fn segment_of(place: Place) -> u64 {
     place.0 >> SEGMENT_SHIFT
 }
 
-/// The number at the end of a name.
-fn number_of(name: &str) -> Option<u64> {
-    let (_, number) = name.rsplit_once('/')?;
-    let is_ours = number.len() == 20 && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_ours.then(|| number.parse().ok())?
+/// A number in a name: twenty digits.
+fn number_of(digits: &str) -> Option<u64> {
+    let is_ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_ours.then(|| digits.parse().ok())?
+}
+
+/// Others write all the time.
+fn busy(folder: &str) -> Error {
+    let message = format!("{folder} is being written to by others: try again later");
+    Error::new(ErrorKind::Busy, message)
 }
 
 /// Whose a name is.
@@ -361,7 +341,9 @@ fn put_once(blobs: &dyn Blobs, name: &str, content: &[u8]) -> Result<Put> {
             Ok(true) => return Ok(Put::Ours),
             Ok(false) => match read_whole(blobs, name, content.len()) {
                 Ok(Some(there)) if there == content => return Ok(Put::Ours),
-                Ok(_) => return Ok(Put::Anothers),
+                Ok(Some(_)) => return Ok(Put::Anothers),
+                // It was ours, and sealed by another since, or it was that one's.
+                Ok(None) => break,
                 Err(error) => unknown = Some(error),
             },
             Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
@@ -438,7 +420,7 @@ impl FullSegments for Shared {
     fn unsealed(&self) -> Result<Vec<(String, u64)>> {
         Err(Error::invalid(format!(
             "{} is a journal in blobs, of which no backup is made: copy its folder",
-            self.folder
+            self.owner.folder
         )))
     }
 
@@ -451,15 +433,12 @@ impl FullSegments for Shared {
         {
             let held = &mut self.held.write().0;
             while let Some(group) = held.pop_front_if(|g| segment_of(g.place) <= through) {
-                gone.push(group.meta.first);
+                gone.push(self.owner.slot(group.slot, group.meta.first));
             }
         }
-        for first in gone {
-            let opening = self.openings.write().remove(&first);
-            // What is left is removed at the next opening.
-            self.remove_slot(&self.slot(first), opening)?;
-        }
-        Ok(())
+        // What is left is removed at the next opening.
+        gone.iter()
+            .try_for_each(|name| self.owner.blobs.remove(name))
     }
 }
 
@@ -490,12 +469,12 @@ impl JournalReader for Shared {
         let held = self.held.read();
         match held.group(place) {
             Some(group) => {
-                let name = self.blobs.describe(&self.slot(group.meta.first));
-                let before = slot::HEADER_BYTES + super::group::HEADER_BYTES;
-                let byte = place.0 - group.place.0 + before as u64;
+                let slot = self.owner.slot(group.slot, group.meta.first);
+                let name = self.owner.blobs.describe(&slot);
+                let byte = place.0 - group.place.0 + slot::BEFORE_BODY as u64;
                 format!("{name}, byte {byte}")
             }
-            None => format!("{}, segment {}", self.folder, segment_of(place)),
+            None => format!("{}, segment {}", self.owner.folder, segment_of(place)),
         }
     }
 

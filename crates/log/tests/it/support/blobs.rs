@@ -15,7 +15,21 @@ pub enum Outage {
     Answer(u64),
     /// This call and all after it fail.
     From(u64),
+    /// This call fails once, and what it puts is there later: see [`MemoryBlobs::land`].
+    Late(u64),
 }
+
+/// What others do between two calls.
+struct Meanwhile(u64, Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meanwhile({})", self.0)
+    }
+}
+
+/// A blob that is put on its way: whether it must be new, its name, its content.
+type Flying = (bool, String, Vec<u8>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -24,6 +38,8 @@ struct State {
     outage: Option<Outage>,
     /// What is put is stored with a flipped bit.
     lies: bool,
+    late: Vec<Flying>,
+    meanwhile: Option<Meanwhile>,
     /// The largest blob, if it is not any.
     largest: Option<usize>,
 }
@@ -47,6 +63,26 @@ impl MemoryBlobs {
 
     pub fn fail(&self, outage: Option<Outage>) {
         self.0.lock().unwrap().outage = outage;
+    }
+
+    /// Before this call is carried out, others do something.
+    pub fn meanwhile(&self, call: u64, work: impl FnOnce() + Send + 'static) {
+        self.0.lock().unwrap().meanwhile = Some(Meanwhile(call, Box::new(work)));
+    }
+
+    /// Others do nothing any more. False if they have done it.
+    pub fn alone(&self) -> bool {
+        self.0.lock().unwrap().meanwhile.take().is_some()
+    }
+
+    /// What was on its way arrives.
+    pub fn land(&self) {
+        let state = &mut *self.0.lock().unwrap();
+        for (is_new, name, content) in std::mem::take(&mut state.late) {
+            if !is_new || !state.blobs.contains_key(&name) {
+                state.blobs.insert(name, content);
+            }
+        }
     }
 
     pub fn lie(&self, lies: bool) {
@@ -93,15 +129,29 @@ impl MemoryBlobs {
     }
 
     fn call<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T> {
+        self.call_with(None, work)
+    }
+
+    fn call_with<T>(&self, puts: Option<Flying>, work: impl FnOnce(&mut State) -> T) -> Result<T> {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         let now = state.calls;
+        if state.meanwhile.as_ref().is_some_and(|work| work.0 == now) {
+            let meanwhile = state.meanwhile.take();
+            drop(state);
+            meanwhile.into_iter().for_each(|work| work.1());
+            state = self.0.lock().unwrap();
+        }
         let failed = || Err(Error::unavailable("the network is down"));
         match state.outage {
             Some(Outage::Once(at)) if at == now => failed(),
             Some(Outage::From(at)) if at <= now => failed(),
             Some(Outage::Answer(at)) if at == now => {
                 work(&mut state);
+                failed()
+            }
+            Some(Outage::Late(at)) if at == now => {
+                state.late.extend(puts);
                 failed()
             }
             _ => Ok(work(&mut state)),
@@ -111,7 +161,8 @@ impl MemoryBlobs {
 
 impl Blobs for MemoryBlobs {
     fn put(&self, name: &str, mut content: Vec<u8>) -> Result<()> {
-        self.call(|state| {
+        let late = (false, name.to_owned(), content.clone());
+        self.call_with(Some(late), |state| {
             if state.lies {
                 let middle = content.len() / 2;
                 content[middle] ^= 4;
@@ -126,11 +177,14 @@ impl Blobs for MemoryBlobs {
 
     fn put_new(&self, name: &str, content: Vec<u8>) -> Result<bool> {
         assert!(content.len() <= self.largest(), "{name}");
-        self.call(|state| match state.blobs.entry(name.to_owned()) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert(content);
-                true
+        let late = (true, name.to_owned(), content.clone());
+        self.call_with(Some(late), |state| {
+            match state.blobs.entry(name.to_owned()) {
+                Entry::Occupied(_) => false,
+                Entry::Vacant(place) => {
+                    place.insert(content);
+                    true
+                }
             }
         })
     }
