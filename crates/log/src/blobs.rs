@@ -35,7 +35,8 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
     /// A blob's length; `None` if there is no such blob.
     fn bytes(&self, name: &str) -> Result<Option<u64>>;
 
-    /// Names and lengths of the blobs below `FOLDER/`, in order of their names, which are whole.
+    /// Names and lengths of the blobs below `FOLDER/`, in order of their names, which are whole. All
+    /// that were there before, by whomever, and weren't removed meanwhile, are in it.
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>>;
 
     /// Removes a blob; one that isn't there is no error.

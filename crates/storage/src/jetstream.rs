@@ -1,16 +1,21 @@
 //! Blobs in a stream of NATS JetStream: each is the last message of its subject.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::future::Future;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{self, DiscardPolicy, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{
+    self, DiscardPolicy, LastRawMessageErrorKind, PersistenceMode, Stream,
+};
 use async_nats::jetstream::{self, Context};
+use bytes::Bytes;
 use foretell_log::Blobs;
 use foretell_types::{Error, ErrorKind, Result};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::blocking::Blocking;
 
@@ -18,8 +23,8 @@ use crate::blocking::Blocking;
 const HEADER_BYTES: usize = 4 * 1024;
 /// Messages that are asked for at a time.
 const FETCH: usize = 1_000;
-/// How often a list is made before it is given up.
-const LISTS: usize = 8;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 /// The server says so of a subject whose message was purged, and of one that never had any.
 const NO_MESSAGES_BEHIND: u64 = 0;
 
@@ -53,9 +58,9 @@ const NO_MESSAGES_BEHIND: u64 = 0;
 /// [`BlobJournal`]: foretell_log::BlobJournal
 pub struct JetStreamBlobs {
     name: String,
-    context: Context,
-    stream: Stream,
+    server: Server,
     largest: usize,
+    timeout: Duration,
     blocking: Blocking,
 }
 
@@ -96,45 +101,47 @@ impl JetStreamBlobs {
         let (context, stream, largest) = blocking.call(async move { open(&wanted).await })?;
         Ok(JetStreamBlobs {
             name: options.stream.clone(),
-            context,
-            stream,
+            server: Server { context, stream },
             largest,
+            timeout: options.timeout,
             blocking,
         })
     }
 
     fn publish(&self, name: &str, content: Vec<u8>, is_new: bool) -> Result<bool> {
-        let (subject, context) = (self.subject(name)?, self.context.clone());
-        let mut message = PublishMessage::build().payload(content.into());
-        if is_new {
-            message = message.expected_last_subject_sequence(NO_MESSAGES_BEHIND);
-        }
-        let what = self.describe(name);
-        self.blocking.call(async move {
-            let published = context.send_publish(subject, message).await;
-            let published = match published {
-                Ok(published) => published.await,
-                Err(error) => Err(error),
-            };
-            match published {
-                Ok(_) => Ok(true),
-                Err(error) if is_new && error.kind() == PublishErrorKind::WrongLastSequence => {
-                    Ok(false)
-                }
-                Err(error) => Err(failed(format_args!("write {what}"), error)),
-            }
+        let (subject, content) = (self.subject(name)?, Bytes::from(content));
+        let what = format!("write {}", self.describe(name));
+        self.persist(what, move |server| {
+            server.publish(subject.clone(), content.clone(), is_new)
         })
     }
 
     /// The last message of a subject, as the leader of the stream has it.
-    fn get(&self, name: &str) -> Result<Option<bytes::Bytes>> {
-        let (subject, stream) = (self.subject(name)?, self.stream.clone());
-        let what = self.describe(name);
+    fn get(&self, name: &str) -> Result<Option<Bytes>> {
+        let subject = self.subject(name)?;
+        let what = format!("read {}", self.describe(name));
+        self.persist(what, move |server| server.get(subject.clone()))
+    }
+
+    /// Does what fails again for some time: while a leader is elected there is none.
+    fn persist<T: Send + 'static, W>(
+        &self,
+        what: String,
+        work: impl Fn(Server) -> W + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        W: Future<Output = Result<T, async_nats::Error>> + Send,
+    {
+        let (server, time) = (self.server.clone(), self.timeout);
         self.blocking.call(async move {
-            match stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(message) => Ok(Some(message.payload)),
-                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(error) => Err(failed(format_args!("read {what}"), error)),
+            let until = Instant::now() + time;
+            loop {
+                let done = tokio::time::timeout(time, work(server.clone())).await;
+                match done.unwrap_or_else(|_| Err("there is no answer".into())) {
+                    Ok(done) => return Ok(done),
+                    Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                    Err(error) => return Err(failed(what, error)),
+                }
             }
         })
     }
@@ -213,18 +220,25 @@ fn check_stream(config: &stream::Config) -> Result<()> {
         && unlimited(config.max_messages)
         && unlimited(config.max_bytes)
         && config.max_age.is_zero()
+        && unlimited(config.max_message_size.into())
+        && config.mirror.is_none()
+        && config.persist_mode != Some(PersistenceMode::Async)
+        && !config.discard_new_per_subject
+        && !config.deny_purge
+        && !config.no_ack
+        && !config.sealed
         && !config.allow_direct;
     if keeps {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "the stream {} can't hold blobs: it must keep one message of each subject, in files, refuse what is too much, have no limits, and no direct access",
+        "the stream {} can't hold blobs: it must keep one message of each subject, in files, synced, without limits, refuse what is too much, acknowledge, let itself be purged, and have no direct access",
         config.name
     )))
 }
 
 /// Whether all servers that hold the stream sync each message. One that doesn't answer is passed over
-/// if it is down, that is, if the stream's leader has lost it too.
+/// if it doesn't keep up with the stream's leader either, as when it is down.
 async fn check_syncs(
     options: &JetStreamOptions,
     connected: &str,
@@ -232,7 +246,7 @@ async fn check_syncs(
 ) -> Result<()> {
     let (mut synced, mut unreachable) = (Vec::new(), Vec::new());
     for monitor in &options.monitors {
-        match check_sync(monitor).await {
+        match check_sync(monitor, options.timeout).await {
             Ok(name) => synced.push(name),
             Err(error) if error.kind() == ErrorKind::Io => unreachable.push(error.to_string()),
             Err(error) => return Err(error),
@@ -257,12 +271,14 @@ async fn check_syncs(
 }
 
 /// The name of a server that syncs each message before it acknowledges it.
-async fn check_sync(monitor: &str) -> Result<String> {
+async fn check_sync(monitor: &str, time: Duration) -> Result<String> {
     // The client of HTTP wants one, whether or not anything is encrypted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = format!("{}/varz", monitor.trim_end_matches('/'));
     let at = |error: &dyn fmt::Display| failed(format_args!("ask {url}"), error);
-    let answer = reqwest::get(&url).await.map_err(|error| at(&error))?;
+    let client = reqwest::Client::builder().timeout(time).build();
+    let client = client.map_err(|error| at(&error))?;
+    let answer = client.get(&url).send().await.map_err(|error| at(&error))?;
     let answer = answer.bytes().await.map_err(|error| at(&error))?;
     let told: serde_json::Value = serde_json::from_slice(&answer).map_err(|error| at(&error))?;
     if told["jetstream"]["config"]["sync_always"] != true {
@@ -302,15 +318,8 @@ impl Blobs for JetStreamBlobs {
 
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let below = format!("{}.>", self.subject(folder)?);
-        let (stream, what) = (
-            self.stream.clone(),
-            format!("list {folder} in {}", self.name),
-        );
-        let found = self.blocking.call(async move {
-            list(&stream, &below)
-                .await
-                .map_err(|error| failed(what, error))
-        })?;
+        let what = format!("list {folder} in {}", self.name);
+        let found = self.persist(what, move |server| server.list(below.clone()))?;
         let named = found.into_iter().map(|(subject, bytes)| {
             let name = self.name_of(&subject);
             let name = name.ok_or_else(|| failed("read the name of a blob", subject))?;
@@ -322,13 +331,9 @@ impl Blobs for JetStreamBlobs {
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        let (subject, stream) = (self.subject(name)?, self.stream.clone());
-        let what = self.describe(name);
-        self.blocking.call(async move {
-            let purged = stream.purge().filter(subject).await;
-            purged.map_err(|error| failed(format_args!("remove {what}"), error))?;
-            Ok(())
-        })
+        let subject = self.subject(name)?;
+        let what = format!("remove {}", self.describe(name));
+        self.persist(what, move |server| server.remove(subject.clone()))
     }
 
     fn describe(&self, name: &str) -> String {
@@ -336,28 +341,77 @@ impl Blobs for JetStreamBlobs {
     }
 }
 
-/// Subjects and lengths of what the stream holds below.
-async fn list(stream: &Stream, below: &str) -> Result<Vec<(String, u64)>, async_nats::Error> {
-    for _ in 0..LISTS {
-        let config = pull::Config {
-            deliver_policy: DeliverPolicy::LastPerSubject,
-            filter_subject: below.to_owned(),
-            headers_only: true,
-            ack_policy: AckPolicy::None,
-            ..pull::Config::default()
-        };
-        let consumer = stream.create_consumer(config).await?;
-        let info = consumer.cached_info();
-        let (name, expected) = (info.name.clone(), info.num_pending as usize);
-        let found = fetch(&consumer, expected).await;
-        stream.delete_consumer(&name).await?;
-        let found = found?;
-        // Fewer: some were removed meanwhile, or lost on their way.
-        if found.len() == expected {
-            return Ok(found);
+/// The stream, asked once.
+#[derive(Clone)]
+struct Server {
+    context: Context,
+    stream: Stream,
+}
+
+impl Server {
+    async fn publish(
+        self,
+        subject: String,
+        content: Bytes,
+        is_new: bool,
+    ) -> Result<bool, async_nats::Error> {
+        let mut message = PublishMessage::build().payload(content);
+        if is_new {
+            message = message.expected_last_subject_sequence(NO_MESSAGES_BEHIND);
+        }
+        let published = self.context.send_publish(subject, message).await?.await;
+        match published {
+            Ok(_) => Ok(true),
+            Err(error) if is_new && error.kind() == PublishErrorKind::WrongLastSequence => {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
     }
-    Err("what is there changes while it is listed".into())
+
+    async fn get(self, subject: String) -> Result<Option<Bytes>, async_nats::Error> {
+        match self.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => Ok(Some(message.payload)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn remove(self, subject: String) -> Result<(), async_nats::Error> {
+        self.stream.purge().filter(subject).await?;
+        Ok(())
+    }
+
+    /// Subjects and lengths of what the stream holds below. Which there are, the leader of the stream
+    /// tells; the lengths come from a consumer, which may lie with another server, and be behind.
+    async fn list(self, below: String) -> Result<Vec<(String, u64)>, async_nats::Error> {
+        let stream = &self.stream;
+        loop {
+            let subjects = stream.info_with_subjects(&below).await?;
+            let subjects: HashMap<String, usize> = subjects.try_collect().await?;
+            if subjects.is_empty() {
+                return Ok(Vec::new());
+            }
+            let config = pull::Config {
+                deliver_policy: DeliverPolicy::LastPerSubject,
+                filter_subject: below.clone(),
+                headers_only: true,
+                ack_policy: AckPolicy::None,
+                ..pull::Config::default()
+            };
+            let consumer = stream.create_consumer(config).await?;
+            let found = fetch(&consumer, subjects.len()).await;
+            // One that stays expires by itself.
+            let _ = stream.delete_consumer(&consumer.cached_info().name).await;
+            let found = found?;
+            let is_there = |(subject, _): &(String, u64)| subjects.contains_key(subject);
+            if found.len() == subjects.len() && found.iter().all(is_there) {
+                return Ok(found);
+            }
+            // It is behind, or what is there has changed.
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 async fn fetch(

@@ -249,7 +249,11 @@ impl BlobFiles {
         // The number may have been free again: whoever took the journal over has removed what it had
         // once put there.
         place.0.check()?;
-        for old in directories(place)?.range(..number).map(|(old, _)| old) {
+        let there = directories(place)?;
+        if there.range(number + 1..).next().is_some() {
+            return Ok(Put::Anothers);
+        }
+        for old in there.range(..number).map(|(old, _)| old) {
             // What is left of them is removed next time.
             if let Err(error) = place.blobs().remove(&place.directory(*old)) {
                 tracing::warn!(%error, "an older directory can't be removed");
