@@ -12,6 +12,8 @@ use crate::journal::{Group, Place, SEGMENT_SHIFT};
 const MAGIC: [u8; 8] = *b"FTcommit";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 48;
+/// No journal gets so far.
+const PLACES: u64 = u64::MAX / 2;
 /// The blob of an opening has these, a group has more.
 pub(super) const OPENING_BYTES: u64 = HEADER_BYTES as u64;
 /// Bytes before the body of a group.
@@ -89,6 +91,9 @@ fn decode_header(bytes: &[u8]) -> Result<Slot> {
     if version > VERSION {
         let message = "it was written by a newer version of Foretell";
         return Err(Error::new(ErrorKind::NewerFormat, message));
+    }
+    if place > PLACES {
+        return Err(damage("it lies nowhere"));
     }
     Ok(Slot {
         number,
