@@ -160,8 +160,10 @@ fn nothing_is_lost_when_the_server_is_killed() {
             });
             // Once some are there, in the middle of others.
             let some = first + 30 * (round + 1);
-            let followed = log.watch("shop").unwrap();
+            let (followed, begun) = (log.watch("shop").unwrap(), Instant::now());
             while *followed.borrow() < some {
+                assert!(!appended.is_finished(), "an append failed before");
+                assert!(begun.elapsed() < DEADLINE, "nothing is appended");
                 std::thread::yield_now();
             }
             nats.kill();
