@@ -126,8 +126,9 @@ impl Error {
             std::io::ErrorKind::StorageFull
             | std::io::ErrorKind::QuotaExceeded
             | std::io::ErrorKind::FileTooLarge => ErrorKind::Full,
-            // One of ours on its way through an interface of the system's.
-            _ => known.map_or(ErrorKind::Io, Error::kind),
+            // Out of blobs that pass for files.
+            _ if known.is_some_and(|error| error.kind() == ErrorKind::Fenced) => ErrorKind::Fenced,
+            _ => ErrorKind::Io,
         };
         Error::new(kind, format!("{doing}: {source}")).with_source(source)
     }

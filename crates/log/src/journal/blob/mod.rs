@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 
 use self::files::BlobFiles;
 use self::owner::{Next, Owner};
-use self::slot::Slot;
+use self::slot::{Filled, Slot};
 use super::held::{Held, HeldGroup};
 use super::{
     Capabilities, Group, GroupVisitor, Journal, JournalReader, Place, SEGMENT_SHIFT, Seq,
@@ -261,7 +261,7 @@ impl Shared {
         &self,
         blobs: &[(String, Next, u64)],
         readers: usize,
-    ) -> Result<Vec<Result<Option<(Slot, Option<HeldGroup>)>>>> {
+    ) -> Result<Vec<Result<Option<Filled>>>> {
         let share = blobs.len().div_ceil(readers).max(1);
         std::thread::scope(|scope| {
             let read = |blobs: &[(String, Next, u64)]| {

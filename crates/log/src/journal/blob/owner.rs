@@ -9,11 +9,10 @@ use foretell_types::limits::GROUP_BYTES;
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::slot::{self, Slot};
+use super::slot::{self, Filled, Slot};
 use super::{LOOKS, Put, busy, number_of, put_once, read_whole};
 use crate::blobs::Blobs;
 use crate::environment::Random;
-use crate::journal::held::HeldGroup;
 use crate::journal::{Place, Seq};
 
 pub(super) struct Owner {
@@ -123,7 +122,7 @@ impl Owner {
         named.collect()
     }
 
-    pub fn read(&self, name: &str, bytes: u64) -> Result<Option<(Slot, Option<HeldGroup>)>> {
+    pub fn read(&self, name: &str, bytes: u64) -> Result<Option<Filled>> {
         let most = slot::blob_bytes(GROUP_BYTES);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         if bytes > most {

@@ -19,6 +19,9 @@ pub(super) const OPENING_BYTES: u64 = HEADER_BYTES as u64;
 /// Bytes before the body of a group.
 pub(super) const BEFORE_BODY: usize = HEADER_BYTES + group::HEADER_BYTES;
 
+/// What a slot holds: nothing is an opening.
+pub(super) type Filled = (Slot, Option<HeldGroup>);
+
 /// The largest body of a group that a blob of so many bytes holds.
 pub(super) fn largest_group(blob: usize) -> usize {
     let around = HEADER_BYTES + encoded_bytes(0) + group::ALIGNMENT;
@@ -102,7 +105,7 @@ fn decode_header(bytes: &[u8]) -> Result<Slot> {
 }
 
 /// Reads a whole blob; without a group if it is that of an opening.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Slot, Option<HeldGroup>)> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Filled> {
     let damage = |what: &str| Error::new(ErrorKind::Damaged, what);
     let slot = decode_header(bytes)?;
     let (salt, group) = (slot.place.0, &bytes[HEADER_BYTES..]);
