@@ -159,12 +159,10 @@ impl Journal for BlobJournal {
         let (place, before) = self.place(group.body().len());
         let shared = &*self.shared;
         shared.owner.check_known()?;
-        let mut next = shared.owner.lock();
-        let number = next.number;
+        let number = shared.owner.next().number;
         let content = Slot { number, place }.group(group);
         meanwhile(group.body(), place);
-        let name = shared.owner.slot(number, group.meta.first);
-        match put_once(&*shared.owner.blobs, &name, &content)? {
+        match shared.owner.fill(&content, Seq(group.meta.last().0 + 1))? {
             Put::Ours => {}
             Put::Anothers => return Err(shared.owner.taken_over()),
         }
@@ -178,8 +176,6 @@ impl Journal for BlobJournal {
         self.next = held.end();
         self.in_segment = before + 1;
         shared.held.write().0.push_back(Arc::new(held));
-        next.number = number + 1;
-        next.commit = Seq(self.last.0 + 1);
         let bytes = content.len() as u64;
         shared.written.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
@@ -211,7 +207,7 @@ impl Shared {
                 tracing::warn!(%error, "a group that is sealed can't be removed");
             }
         }
-        if behind != owner.lock().number {
+        if behind != owner.next().number {
             return Err(owner.taken_over());
         }
         let mut held = Held::default();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use foretell_types::limits::GROUP_BYTES;
 use foretell_types::{Error, ErrorKind, Result};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::slot::{self, Filled, Slot};
 use super::{LOOKS, Put, busy, number_of, put_once, read_whole};
@@ -18,7 +18,7 @@ use crate::journal::{Place, Seq};
 pub(super) struct Owner {
     pub blobs: Arc<dyn Blobs>,
     pub folder: String,
-    /// Held while a slot is filled.
+    /// Held while its slot is filled or looked at, and nothing else is waited for.
     next: Mutex<Next>,
     /// Somebody else has opened the journal since, as far as is known.
     taken: AtomicBool,
@@ -52,21 +52,28 @@ impl Owner {
                 number: next.number,
                 place,
             };
-            let name = owner.slot(next.number, next.commit);
-            match put_once(&**blobs, &name, &opening.opening(random.next()))? {
-                Put::Ours => {
-                    owner.lock().number = next.number + 1;
-                    owner.lock().commit = next.commit;
-                    return Ok(owner);
-                }
+            *owner.next.lock() = next;
+            match owner.fill(&opening.opening(random.next()), next.commit)? {
+                Put::Ours => return Ok(owner),
                 Put::Anothers => {}
             }
         }
         Err(busy(folder))
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Next> {
-        self.next.lock()
+    pub fn next(&self) -> Next {
+        *self.next.lock()
+    }
+
+    /// Fills the next slot, behind which this commit is the next.
+    pub fn fill(&self, content: &[u8], commit: Seq) -> Result<Put> {
+        let mut next = self.next.lock();
+        let put = put_once(&*self.blobs, &self.slot(next.number, next.commit), content)?;
+        if let Put::Ours = put {
+            let number = next.number + 1;
+            *next = Next { number, commit };
+        }
+        Ok(put)
     }
 
     /// Fails if it is known that the journal was taken over.
@@ -80,7 +87,7 @@ impl Owner {
     /// Fails if the journal was taken over.
     pub fn check(&self) -> Result<()> {
         self.check_known()?;
-        let next = self.lock();
+        let next = self.next.lock();
         match self.blobs.bytes(&self.slot(next.number, next.commit))? {
             None => Ok(()),
             Some(_) => Err(self.taken_over()),
