@@ -1,6 +1,7 @@
 //! A journal in blobs: the same answers as on a disk; nothing that was acknowledged is lost, whatever
 //! fails, and however many take it for theirs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::support::blobs::{MemoryBlobs, Outage};
@@ -384,6 +385,46 @@ fn others_go_on_while_it_is_opened() {
             }
         }
     }
+}
+
+/// Appends, sealing and merging in the background, reads and verifications, all at once.
+#[test]
+fn all_goes_on_at_once() {
+    const EVENTS: u64 = 2_000;
+    let blobs = MemoryBlobs::default();
+    let options = LogOptions {
+        seal_in_background: true,
+        ..small_segments()
+    };
+    let log = open_with(&blobs, 1, &options).unwrap();
+    make(&log);
+    let acknowledged = AtomicU64::new(0);
+    let is_filling = || acknowledged.load(Ordering::Relaxed) < EVENTS;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 1..=EVENTS {
+                let done = append(&log, n);
+                let now = if done.is_ok() { n } else { EVENTS };
+                acknowledged.store(now, Ordering::Relaxed);
+                done.unwrap();
+            }
+        });
+        scope.spawn(|| {
+            while is_filling() {
+                let least = acknowledged.load(Ordering::Relaxed);
+                let there = ids(&log).unwrap();
+                assert!(there.len() as u64 >= least);
+                assert_eq!(there, (1..=there.len() as u64).collect::<Vec<_>>());
+            }
+        });
+        scope.spawn(|| {
+            while is_filling() {
+                log.verify(&mut |_, _| {}).unwrap();
+            }
+        });
+    });
+    check(&log, EVENTS);
+    assert!(log.sealing().sealed_segments > 50 && log.sealing().gets_on);
 }
 
 /// Threads that take the journal from each other, again and again: each event once, and all that were
