@@ -14,7 +14,10 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
 
     /// Writes a blob unless there is one of that name: `false`, and nothing was written. Of several
     /// who do so at once, one does. It is durable when this returns. After an error it may be there
-    /// or not, now or later. A provider that can't keep the condition fails, as by default.
+    /// or not, now or later; after [`ErrorKind::Damaged`] it is there and may not be durable. A
+    /// provider that can't keep the condition fails, as by default.
+    ///
+    /// [`ErrorKind::Damaged`]: foretell_types::ErrorKind::Damaged
     fn put_new(&self, name: &str, content: Vec<u8>) -> Result<bool> {
         let _ = content;
         let blob = self.describe(name);

@@ -120,7 +120,16 @@ impl Account {
                 "{}: a blob can't be written here on the condition that it is new",
                 self.store
             ))),
-            Err(error) => Err(failed("write", &path, error)),
+            Err(error) => {
+                let failed = failed("write", &path, error);
+                // A file that is there after all, though it, or its name, could not be synced: who
+                // syncs it again may be told that all is well.
+                if self.folder.is_some() && self.size(container, name).await?.is_some() {
+                    let message = format!("{path} is there and may not be durable: remove it");
+                    return Err(Error::new(ErrorKind::Damaged, message).with_source(failed));
+                }
+                Err(failed)
+            }
         }
     }
 

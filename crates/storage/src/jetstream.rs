@@ -427,7 +427,10 @@ async fn fetch(
             let message = message?;
             let headers = message.headers.as_ref();
             let bytes = headers.and_then(|headers| headers.get("Nats-Msg-Size"));
-            let bytes = bytes.map_or(Ok(0), |bytes| bytes.as_str().parse())?;
+            let bytes = bytes
+                .ok_or("a message without its size")?
+                .as_str()
+                .parse()?;
             found.push((message.subject.to_string(), bytes));
         }
         if found.len() == before {

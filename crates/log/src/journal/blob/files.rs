@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use foretell_types::{Error, ErrorKind, Result};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::owner::Owner;
+use super::owner::{NUMBERS, Owner};
 use super::{LOOKS, Put, busy, number_of, put_once, read_whole};
 use crate::blobs::Blobs;
 use crate::codec::{Take, put_bytes, put_varint};
@@ -301,10 +301,10 @@ fn newest(place: &BlobFolder) -> Result<Option<(u64, Names)>> {
         return Ok(Some((0, Names::new())));
     };
     let name = place.directory(number);
-    if bytes > DIRECTORY_BYTES {
-        let what = format!("it has {bytes} bytes, of at most {DIRECTORY_BYTES}");
-        let error = Error::new(ErrorKind::Damaged, what);
-        return Err(error.context(place.blobs().describe(&name)));
+    if bytes > DIRECTORY_BYTES || number > NUMBERS {
+        let what =
+            format!("it has {bytes} bytes, of at most {DIRECTORY_BYTES}, or its number can't be");
+        return Err(place.0.damage(&name, what));
     }
     let Some(content) = read_whole(place.blobs(), &name, bytes as usize)? else {
         return Ok(None);

@@ -89,6 +89,14 @@ impl BlobJournal {
         }
         // First nobody else appends any more, then nobody else seals. What is there then stays.
         let owner = Arc::new(Owner::take_over(blobs, folder, &*environment.random)?);
+        let slots = owner.list()?;
+        if slots
+            .last()
+            .is_none_or(|(_, last, _)| last.number + 1 != owner.next().number)
+        {
+            // Others went on before, or have opened it since: they must not be disturbed.
+            return Err(owner.taken_over());
+        }
         let files = Arc::new(BlobFiles::open(&owner, &environment.random)?);
         let shared = Arc::new(Shared {
             owner,
@@ -106,7 +114,7 @@ impl BlobJournal {
         let manifest = Manifest::load(&store)?.unwrap_or_default();
         let readers = if options.read_ahead { BLOB_READERS } else { 1 };
         let (last, segment) = (manifest.catalog.last, manifest.next_segment);
-        let held = shared.read_unsealed((last, segment), readers);
+        let held = shared.read_unsealed(slots, (last, segment), readers);
         // Perhaps somebody else has it again, and has removed what is missing.
         let held = held.or_else(|error| shared.owner.check().and(Err(error)))?;
         let begin = Place(segment << SEGMENT_SHIFT);
@@ -193,12 +201,16 @@ impl Journal for BlobJournal {
 impl Shared {
     /// Reads the groups behind what is sealed: its last commit, and the number of the first segment
     /// that isn't. Groups that are sealed, and were left, are removed.
-    fn read_unsealed(&self, sealed: (Seq, u64), readers: usize) -> Result<Held> {
+    fn read_unsealed(
+        &self,
+        slots: Vec<(String, Next, u64)>,
+        sealed: (Seq, u64),
+        readers: usize,
+    ) -> Result<Held> {
         let owner = &*self.owner;
         let (mut last, mut segment) = sealed;
-        let (mut unsealed, mut behind) = (Vec::new(), 1);
-        for (name, at, bytes) in owner.list()? {
-            behind = at.number.saturating_add(1);
+        let mut unsealed = Vec::new();
+        for (name, at, bytes) in slots {
             if at.commit > last {
                 unsealed.push((name, at, bytes));
             } else if bytes != slot::OPENING_BYTES
@@ -207,11 +219,8 @@ impl Shared {
                 tracing::warn!(%error, "a group that is sealed can't be removed");
             }
         }
-        if behind != owner.next().number {
-            return Err(owner.taken_over());
-        }
         let mut held = Held::default();
-        let first = unsealed.first().map_or(behind, |(_, at, _)| at.number);
+        let first = unsealed.first().map_or(1, |(_, at, _)| at.number);
         let read = self.read_all(&unsealed, readers)?;
         for ((number, (name, ..)), found) in (first..).zip(&unsealed).zip(read) {
             let (slot, group) = found?.ok_or_else(|| owner.damage(name, "it is missing"))?;
@@ -338,11 +347,15 @@ fn put_once(blobs: &dyn Blobs, name: &str, content: &[u8]) -> Result<Put> {
             Ok(false) => match read_whole(blobs, name, content.len()) {
                 Ok(Some(there)) if there == content => return Ok(Put::Ours),
                 Ok(Some(_)) => return Ok(Put::Anothers),
-                // It was ours, and sealed by another since, or it was that one's.
+                // Another has sealed it since: what this try met, or what one before wrote.
+                Ok(None) if unknown.is_none() => return Ok(Put::Anothers),
                 Ok(None) => break,
                 Err(error) => unknown = Some(error),
             },
-            Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
+            // It can't be written, or is there and must not be trusted.
+            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Damaged) => {
+                return Err(error);
+            }
             Err(error) => unknown = Some(error),
         }
     }

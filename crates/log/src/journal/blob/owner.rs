@@ -15,6 +15,9 @@ use crate::blobs::Blobs;
 use crate::environment::Random;
 use crate::journal::{Place, Seq};
 
+/// No journal has so many slots or directories.
+pub(super) const NUMBERS: u64 = u64::MAX / 2;
+
 pub(super) struct Owner {
     pub blobs: Arc<dyn Blobs>,
     pub folder: String,
@@ -22,6 +25,8 @@ pub(super) struct Owner {
     next: Mutex<Next>,
     /// Somebody else has opened the journal since, as far as is known.
     taken: AtomicBool,
+    /// Nobody knows whether the next slot was filled.
+    unknown: AtomicBool,
 }
 
 /// The slot that is filled next.
@@ -42,6 +47,7 @@ impl Owner {
                 commit: Seq(1),
             }),
             taken: AtomicBool::new(false),
+            unknown: AtomicBool::new(false),
         };
         for _ in 0..LOOKS {
             // `None`: it was sealed and removed since, so somebody goes on.
@@ -68,7 +74,8 @@ impl Owner {
     /// Fills the next slot, behind which this commit is the next.
     pub fn fill(&self, content: &[u8], commit: Seq) -> Result<Put> {
         let mut next = self.next.lock();
-        let put = put_once(&*self.blobs, &self.slot(next.number, next.commit), content)?;
+        let put = put_once(&*self.blobs, &self.slot(next.number, next.commit), content);
+        let put = put.inspect_err(|_| self.unknown.store(true, Ordering::Relaxed))?;
         if let Put::Ours = put {
             let number = next.number + 1;
             *next = Next { number, commit };
@@ -88,6 +95,12 @@ impl Owner {
     pub fn check(&self) -> Result<()> {
         self.check_known()?;
         let next = self.next.lock();
+        if self.unknown.load(Ordering::Relaxed) {
+            let folder = &self.folder;
+            return Err(Error::unavailable(format!(
+                "nobody knows whether the last append to {folder} was written: open it anew"
+            )));
+        }
         match self.blobs.bytes(&self.slot(next.number, next.commit))? {
             None => Ok(()),
             Some(_) => Err(self.taken_over()),
@@ -153,7 +166,7 @@ impl Owner {
             return Ok(None);
         };
         let begins = group.as_ref().map_or(last.commit, |group| group.meta.first);
-        if (slot.number, begins) != (last.number, last.commit) || last.number == u64::MAX {
+        if (slot.number, begins) != (last.number, last.commit) || last.number > NUMBERS {
             return Err(self.damage(&name, "it is another slot's"));
         }
         let (commit, place) = match &group {
