@@ -369,11 +369,20 @@ fn others_go_on_while_it_is_opened() {
                 "{at}: {opened:?}"
             );
             let mut last = acknowledged.lock().unwrap().clone();
-            for (n, log) in (200..).zip(opened.iter().chain(&*others.lock().unwrap())) {
+            let mut goes_on = false;
+            for (n, log) in (2..).zip(opened.iter().chain(&*others.lock().unwrap())) {
+                // So many that there is something to seal.
+                for n in n * 100..n * 100 + 40 {
+                    last.extend(append(log, n).map(|()| n));
+                }
                 while log.seal().unwrap_or(false) {}
-                last.extend(append(log, n).map(|()| n));
-                while log.seal().unwrap_or(false) {}
+                let then = n * 100 + 40;
+                goes_on |= append(log, then).is_ok_and(|()| {
+                    last.push(then);
+                    log.sealing().unsealed_segments == 1
+                });
             }
+            assert!(goes_on, "{by_another} {at}: nobody has it: {opened:?}");
             let log = open(&blobs, 4).unwrap();
             log.verify(&mut |_, _| {}).unwrap();
             let mut there = ids(&log).unwrap();

@@ -425,13 +425,17 @@ impl Files for BlobFiles {
     }
 
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
-        match self
-            .put_directory(&mut self.folder.lock())
-            .map_err(failed)?
-        {
-            Put::Ours => Ok(()),
-            Put::Anothers => Err(failed(self.place.0.taken_over())),
+        let mut folder = self.folder.lock();
+        for _ in 0..LOOKS {
+            if let Put::Ours = self.put_directory(&mut folder).map_err(failed)? {
+                return Ok(());
+            }
+            // Unless the journal was taken over, that one is of somebody who lost it while opening it,
+            // and counts for nobody.
+            self.place.0.check().map_err(failed)?;
+            folder.number += 1;
         }
+        Err(failed(busy(&self.place.0.folder)))
     }
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
