@@ -76,7 +76,8 @@ impl BlobJournal {
     /// Opens the journal in a folder, `CONTAINER/FOLDER`, and takes it over; a new one if nothing is
     /// there. Reads what isn't sealed, by several threads unless the options forbid threads that read
     /// ahead. [`ErrorKind::Invalid`] if the blobs can't keep a condition, or the options ask for an
-    /// archive: sealed segments lie here already.
+    /// archive: sealed segments lie here already. [`ErrorKind::Busy`]: others append without a pause.
+    /// [`ErrorKind::Fenced`]: another has opened it meanwhile.
     pub fn open(
         blobs: &Arc<dyn Blobs>,
         folder: &str,
