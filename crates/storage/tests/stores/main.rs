@@ -1,6 +1,6 @@
 //! Stores that are servers: a journal in each, and a log. They need programs that a fresh machine
 //! doesn't have, and are run by `.ci/run`, which installs them:
-//! `cargo test -p foretell-storage --features jetstream --test stores -- --ignored`.
+//! `cargo test --workspace --test stores -- --ignored`.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
