@@ -5,8 +5,8 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use foretell_types::limits::{
-    APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, LARGE_GROUP_BYTES, REVISION_CACHE_BYTES,
-    SEGMENT_BYTES,
+    APPENDS_WAITING, APPENDS_WAITING_BYTES, CACHE_BYTES, COMMIT_BYTES, LARGE_GROUP_BYTES,
+    REVISION_CACHE_BYTES, SEGMENT_BYTES,
 };
 use foretell_types::{Error, ErrorKind, Instant, Position, Result, Revision};
 use parking_lot::{Mutex, RwLock};
@@ -264,14 +264,14 @@ impl EventLog {
         };
         open::rebuild(&*reader, &mut index, &mut range, &segment, progress)?;
         let epoch = index.catalog.epoch + 1;
-        let (soft, commit_bytes) = writer::group_bytes(journal.capabilities());
+        let largest_group = journal.capabilities().largest_group;
         let topics = index.catalog.topics.iter();
         let heads = topics.map(|topic| watch::Sender::new(topic.head)).collect();
         let shared = Arc::new(Shared {
             environment: environment.clone(),
             seed: index.seed,
-            commit_bytes,
-            largest_group: journal.capabilities().largest_group,
+            commit_bytes: COMMIT_BYTES.min(largest_group - writer::soft_bytes(largest_group)),
+            largest_group,
             ahead: AheadThreads::new(options.read_ahead),
             scanned: AtomicU64::new(0),
             keys: OnceLock::new(),
@@ -289,7 +289,7 @@ impl EventLog {
             heads: Mutex::new(heads),
         });
         let (requests, receiver) = mpsc::channel();
-        let writer = Writer::new(shared.clone(), journal, range, (epoch, soft));
+        let writer = Writer::new(shared.clone(), journal, range, epoch);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.to_owned())

@@ -7,7 +7,7 @@ mod stage;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use foretell_types::limits::{COMMIT_BYTES, UNSEALED_SEGMENTS};
+use foretell_types::limits::UNSEALED_SEGMENTS;
 use foretell_types::{Error, ErrorKind, Result};
 
 use self::answer::Asleep;
@@ -18,7 +18,7 @@ use self::stage::Stage;
 use crate::append::{Appended, Encoded};
 use crate::bugs::{self, Bug};
 use crate::codec::Frame;
-use crate::journal::{Capabilities, Group, GroupMeta, Journal, Place, Seq};
+use crate::journal::{Group, GroupMeta, Journal, Place, Seq};
 use crate::log::Shared;
 use crate::merkle::MountainRange;
 
@@ -45,11 +45,9 @@ pub(crate) struct Writer {
     poison: Option<Error>,
 }
 
-/// Beyond which bytes no further append is begun in a group, and what one may take at the most.
-pub(crate) fn group_bytes(capabilities: Capabilities) -> (usize, usize) {
-    let largest = capabilities.largest_group;
-    let soft = GROUP_SOFT_BYTES.min(largest / 2);
-    (soft, COMMIT_BYTES.min(largest - soft))
+/// Beyond which bytes no further append is begun in a group, of at most so many.
+pub(crate) fn soft_bytes(largest_group: usize) -> usize {
+    GROUP_SOFT_BYTES.min(largest_group / 2)
 }
 
 impl Writer {
@@ -57,8 +55,9 @@ impl Writer {
         shared: Arc<Shared>,
         journal: Box<dyn Journal>,
         range: MountainRange,
-        (epoch, soft_bytes): (u64, usize),
+        epoch: u64,
     ) -> Writer {
+        let soft_bytes = soft_bytes(shared.largest_group);
         let meta = GroupMeta {
             first: Seq(1),
             commits: 0,

@@ -76,11 +76,10 @@ fn file_of(name: &str) -> Option<u64> {
 }
 
 struct Folder {
-    /// The directory in force, and what it says.
+    /// The number of the directory in force.
     number: u64,
-    durable: Names,
     /// One that was to follow it, of which nobody knows whether it is there.
-    unknown: Option<(Vec<u8>, Names)>,
+    unknown: Option<Vec<u8>>,
     now: BTreeMap<String, Arc<Kept>>,
     /// Removed since the last sync.
     gone: Vec<Arc<Kept>>,
@@ -181,16 +180,15 @@ impl BlobFiles {
             // Others that are made from here on may be named by somebody.
             let found = place.blobs().list(&place.files())?;
             // `None`: it is gone again.
-            let Some((number, durable)) = newest(&place)? else {
+            let Some((number, names)) = newest(&place)? else {
                 continue;
             };
-            let now = durable
-                .iter()
-                .map(|(name, entry)| (name.clone(), Kept::new(&place, *entry, true)));
+            let now = names
+                .into_iter()
+                .map(|(name, entry)| (name, Kept::new(&place, entry, true)));
             let folder = Folder {
                 number,
                 now: now.collect(),
-                durable,
                 unknown: None,
                 gone: Vec::new(),
             };
@@ -215,8 +213,8 @@ impl BlobFiles {
     /// Writes the directory that is to follow, and removes those before.
     fn put_directory(&self, folder: &mut MutexGuard<'_, Folder>) -> Result<Put> {
         self.place.0.check_known()?;
-        if let Some((content, names)) = folder.unknown.take()
-            && let Put::Anothers = self.follow(folder, content, names)?
+        if let Some(content) = folder.unknown.take()
+            && let Put::Anothers = self.follow(folder, content)?
         {
             return Ok(Put::Anothers);
         }
@@ -225,7 +223,7 @@ impl BlobFiles {
             .filter_map(|(name, kept)| Some((name.clone(), kept.entry()?)))
             .collect();
         let content = encode(folder.number + 1, self.random.next(), &names);
-        if let Put::Anothers = self.follow(folder, content, names)? {
+        if let Put::Anothers = self.follow(folder, content)? {
             return Ok(Put::Anothers);
         }
         for kept in folder.gone.drain(..) {
@@ -234,18 +232,17 @@ impl BlobFiles {
         Ok(Put::Ours)
     }
 
-    fn follow(&self, folder: &mut Folder, content: Vec<u8>, names: Names) -> Result<Put> {
+    fn follow(&self, folder: &mut Folder, content: Vec<u8>) -> Result<Put> {
         let (place, number) = (&*self.place, folder.number + 1);
         match put_once(place.blobs(), &place.directory(number), &content) {
             Ok(Put::Ours) => {}
             Ok(Put::Anothers) => return Ok(Put::Anothers),
             Err(error) => {
-                folder.unknown = Some((content, names));
+                folder.unknown = Some(content);
                 return Err(error);
             }
         }
         folder.number = number;
-        folder.durable = names;
         // The number may have been free again: whoever took the journal over has removed what it had
         // once put there.
         place.0.check()?;
@@ -267,7 +264,7 @@ impl BlobFiles {
     fn tidy(&self, found: &[(String, u64)]) {
         let place = &*self.place;
         let folder = self.folder.lock();
-        let named: HashSet<u64> = folder.durable.values().map(|entry| entry.file).collect();
+        let named: HashSet<u64> = folder.now.values().map(|kept| kept.file).collect();
         for (name, _) in found {
             if !file_of(name).is_some_and(|file| named.contains(&file))
                 && let Err(error) = place.blobs().remove(name)

@@ -1,7 +1,9 @@
 //! A topic of numbered events, of which every query is known.
 
-use foretell_log::{Append, EventLog, ReadOptions};
-use foretell_types::{Data, ExtensionValue, NewEvent, Position, Query, QueryItem, RecordedEvent};
+use foretell_log::{Append, EventLog, ReadOptions, Verified};
+use foretell_types::{
+    Data, ExtensionValue, NewEvent, Position, Query, QueryItem, RecordedEvent, Result,
+};
 
 pub fn event(n: u64) -> NewEvent {
     let mut event = NewEvent {
@@ -85,6 +87,14 @@ pub fn queries() -> Vec<Query> {
         of(vec![item(&["none"], &[], None, &[])]),
         of(vec![item(&[], &["s1/4"], None, &["n7"])]),
     ]
+}
+
+/// What verifying finds; whether or not all can be read, no event is a wrong one.
+pub fn read_and_verify(log: &EventLog) -> Result<Verified> {
+    if let Ok(events) = log.read("shop", ReadOptions::default())?.collect() {
+        assert!((1..).zip(&events).all(|(n, e)| e.event == event(n)));
+    }
+    log.verify(&mut |_, _| {})
 }
 
 /// Every query, both directions, several bounds: as filtered from all events by hand.
