@@ -203,9 +203,9 @@ impl Account {
     /// The blobs of a container whose names begin with `prefix`, in order of their names.
     pub async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobInfo>> {
         let root = root(container)?;
-        let folders = prefix.split('/').rev().skip(1).collect::<Vec<_>>();
-        let below = folders.iter().rev().filter(|folder| !folder.is_empty());
-        let below = below.fold(root.clone(), |path, folder| path.join(*folder));
+        let folders = prefix.rsplit_once('/').map_or("", |(folders, _)| folders);
+        let folders = folders.split('/').filter(|folder| !folder.is_empty());
+        let below = folders.fold(root.clone(), |path, folder| path.join(folder));
         let found: Vec<_> = self
             .store
             .list(Some(&below))

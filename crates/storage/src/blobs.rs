@@ -115,8 +115,6 @@ impl Blobs for AccountBlobs {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
-
     use std::sync::Arc;
 
     use foretell_log::conformance::check_blobs;
