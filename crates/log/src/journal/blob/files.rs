@@ -1,7 +1,8 @@
 //! The folder of sealed files, where there is no disk: blobs, of which a directory says how they are
-//! named. A file is as many blobs as it has parts. Names are durable at [`Files::sync_dir`], as in a folder of a disk: the next directory is
-//! then written, on the condition that there is none of its number. So whoever opened the folder
-//! last owns it: nobody else can name a file any more, nor remove one. Byte layout: docs/format.md.
+//! named. A file is as many blobs as it has parts. Names are durable at [`Files::sync_dir`], as in a
+//! folder of a disk: the next directory is then written, on the condition that there is none of its
+//! number, and counts if the journal is still ours. So whoever opened the journal last owns the folder:
+//! nobody else can name a file any more, nor remove one. Byte layout: docs/format.md.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;

@@ -1,5 +1,6 @@
 //! A journal without a disk: each group is a blob, written on the condition that there is none of
-//! its name, and so is each opening. Byte layout: docs/format.md, "Journal in blobs"; why so: docs/adr/0028.
+//! its name, and so is each opening. Byte layout: docs/format.md, "Journal in blobs"; why so:
+//! docs/adr/0028.
 
 mod files;
 mod owner;
